@@ -1,0 +1,27 @@
+package workspace
+
+import "errors"
+
+// The faults that a person can meet. Each names what is wrong; the packages that face people map
+// them to statuses in one place (see [Problem]).
+var (
+	ErrInvalidID       = errors.New("that is not a workspace id")
+	ErrInvalidHost     = errors.New("that is not a host of this installation")
+	ErrNotFound        = errors.New("no such workspace")
+	ErrForbidden       = errors.New("that workspace belongs to somebody else")
+	ErrConflict        = errors.New("the workspace was changed by somebody else at the same time")
+	ErrLimit           = errors.New("you have as many workspaces as you may have")
+	ErrUnknownTemplate = errors.New("no such template")
+	ErrInvalidName     = errors.New("a workspace name has 1 to 64 characters, none of them a control character")
+	ErrInvalidRepo     = errors.New("a repository is a public https:// or http:// address without user name, password or query")
+	ErrBusy            = errors.New("the workspace is just being stopped or deleted")
+	ErrEngineDown      = errors.New("the container engine does not answer")
+	ErrImageMissing    = errors.New("the workspace image is not on the container engine")
+	ErrPortsExhausted  = errors.New("every port of the configured range is taken")
+	ErrStartFailed     = errors.New("the workspace did not start")
+	ErrStartTimeout    = errors.New("the workspace did not become ready in time")
+	ErrFirewall        = errors.New("containers are not fenced off from this host, so none is started")
+	ErrStorageFull     = errors.New("the disk is full")
+	ErrStoreDown       = errors.New("the store does not answer")
+	ErrShuttingDown    = errors.New("the gateway is shutting down")
+)

@@ -1,0 +1,117 @@
+package workspace
+
+import (
+	"net/url"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// State is where a workspace is in its life:
+//
+//	stopped → starting → running → pausing → paused → stopping → stopped
+//
+// and [StateError], with a reason that a person can act on.
+type State string
+
+// The states. Paused is frozen by the engine and keeps its memory. Deleting is final.
+const (
+	StateStopped  State = "stopped"
+	StateStarting State = "starting"
+	StateRunning  State = "running"
+	StatePausing  State = "pausing"
+	StatePaused   State = "paused"
+	StateStopping State = "stopping"
+	StateDeleting State = "deleting"
+	StateError    State = "error"
+)
+
+// States lists every state, for metrics and checks.
+var States = []State{
+	StateStopped, StateStarting, StateRunning, StatePausing, StatePaused, StateStopping, StateDeleting, StateError,
+}
+
+// MaxNameLength is the longest name of a workspace, in characters.
+const MaxNameLength = 64
+
+// MaxRepositoryLength is the longest address of a repository, in bytes.
+const MaxRepositoryLength = 2048
+
+// Workspace is the record of one person's container and volume.
+type Workspace struct {
+	ID         ID
+	Owner      string // person id
+	Name       string
+	Template   string
+	Repository string // public https URL that is cloned on first start, or ""
+
+	State  State
+	Reason string // what went wrong, or why it is in this state; one line or a log's end
+	// Revision counts the writes. A write names the revision it read and fails with ErrConflict
+	// if that is no longer the stored one.
+	Revision int64
+
+	Container  string // the engine's id of the container, "" before the first start
+	Image      string // what the container was made from
+	Address    string // host that the published ports are bound on, e.g. "127.0.0.1"
+	IDEPort    int    // published port of VS Code, 0 before the first start
+	BridgePort int    // published port of the bridge
+
+	CreatedAt    time.Time
+	UpdatedAt    time.Time
+	StartedAt    time.Time // of the last wake that reached running
+	LastActiveAt time.Time
+	LastActivity string // name of the last activity, e.g. "opened in a browser"
+}
+
+// Volume returns the name of the volume that holds the workspace's home.
+func (w *Workspace) Volume() string { return "kalpana-" + string(w.ID) }
+
+// CleanName returns name without surrounding space, or ErrInvalidName.
+func CleanName(name string) (string, error) {
+	if len(name) > 4*MaxNameLength+64 {
+		return "", ErrInvalidName
+	}
+	name = strings.TrimSpace(name)
+	n := utf8.RuneCountInString(name)
+	if n == 0 || n > MaxNameLength || !utf8.ValidString(name) {
+		return "", ErrInvalidName
+	}
+	for _, r := range name {
+		if !unicode.IsPrint(r) {
+			return "", ErrInvalidName
+		}
+	}
+	return name, nil
+}
+
+// CleanRepository returns the address of a public repository in its canonical form, "" for "", or
+// ErrInvalidRepo. Credentials are refused: they would end up in the container's configuration.
+func CleanRepository(raw string) (string, error) {
+	raw = strings.TrimSpace(raw)
+	if raw == "" {
+		return "", nil
+	}
+	if len(raw) > MaxRepositoryLength || strings.ContainsAny(raw, "?#") {
+		return "", ErrInvalidRepo
+	}
+	u, err := url.Parse(raw)
+	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.User != nil ||
+		!isASCIIName(u.Hostname()) || strings.Trim(u.Path, "/") == "" {
+		return "", ErrInvalidRepo
+	}
+	if _, ok := originPort(u); !ok || !utf8.ValidString(u.Path) {
+		return "", ErrInvalidRepo
+	}
+	for _, r := range u.Path {
+		if !unicode.IsPrint(r) {
+			return "", ErrInvalidRepo
+		}
+	}
+	clean := u.String() // may be longer, where it had to escape
+	if len(clean) > MaxRepositoryLength {
+		return "", ErrInvalidRepo
+	}
+	return clean, nil
+}
