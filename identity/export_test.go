@@ -1,0 +1,18 @@
+package identity
+
+// Remembered returns how many revocations are in memory.
+func (s *Service) Remembered() int {
+	n := 0
+	for _, m := range s.revoked.Load() {
+		n += len(m)
+	}
+	return n
+}
+
+// Apply makes revocations known that the store does not have, dated now.
+func (s *Service) Apply(list []Revocation) {
+	for i := range list {
+		list[i].At = s.cfg.Now()
+	}
+	s.apply(list)
+}

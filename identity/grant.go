@@ -1,0 +1,159 @@
+package identity
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/kalpana-dev/kalpana/workspace"
+)
+
+// GrantCookie carries a grant on a workspace host.
+const GrantCookie = "__Host-kalpana_grant"
+
+// ErrNoGrant says that a request carries no grant for this host that is still good.
+var ErrNoGrant = errors.New("this browser has no grant for this host")
+
+// Grant is the right of one browser to open one workspace host.
+type Grant struct {
+	Session string // hash
+	Person  string
+	Label   string // first label of the host, "<id>" or "<port>-<id>"
+	// IssuedAt is when access was last known to be there: every later revocation ends the grant.
+	IssuedAt time.Time
+	// EndsAt is when the session that it came from must end; a renewal never goes past it.
+	EndsAt time.Time
+}
+
+// Workspace returns the id in the grant's label.
+func (g Grant) Workspace() workspace.ID {
+	_, id, ok := strings.Cut(g.Label, "-")
+	if !ok {
+		id = g.Label
+	}
+	return workspace.ID(id)
+}
+
+// issue returns the cookie value: version, session, person, label, issued and end (Unix
+// milliseconds), MAC, joined by dots.
+func (s *Service) issue(g Grant) string {
+	return s.grants.sign("1." + g.Session + "." + g.Person + "." + g.Label + "." +
+		strconv.FormatInt(g.IssuedAt.UnixMilli(), 36) + "." + strconv.FormatInt(g.EndsAt.UnixMilli(), 36))
+}
+
+func (s *Service) grantCookie(g Grant) *http.Cookie {
+	return hostCookie(GrantCookie, s.issue(g), GrantLifetime)
+}
+
+// CheckGrant returns the grant that the request carries for host, from memory alone. ErrNoGrant
+// when there is none; workspace.ErrStoreDown when revocations could not be read for five minutes.
+func (s *Service) CheckGrant(r *http.Request, host workspace.Host) (Grant, error) {
+	value, ok := cookieValue(r.Header["Cookie"], GrantCookie)
+	if !ok {
+		return Grant{}, ErrNoGrant
+	}
+	g, err := s.parseGrant(value, host)
+	if err != nil {
+		return Grant{}, err
+	}
+	if s.silent(s.cfg.Now()) {
+		return Grant{}, workspace.ErrStoreDown
+	}
+	if s.revoked.Load().ends(g) {
+		return Grant{}, ErrNoGrant
+	}
+	return g, nil
+}
+
+func (s *Service) parseGrant(value string, host workspace.Host) (Grant, error) {
+	text, ok := s.grants.open(value)
+	if !ok {
+		return Grant{}, ErrNoGrant
+	}
+	var fields [6]string
+	for i := range fields {
+		fields[i], text, ok = strings.Cut(text, ".")
+		if ok != (i < len(fields)-1) {
+			return Grant{}, ErrNoGrant
+		}
+	}
+	issued, err1 := strconv.ParseInt(fields[4], 36, 64)
+	ends, err2 := strconv.ParseInt(fields[5], 36, 64)
+	if fields[0] != "1" || err1 != nil || err2 != nil || fields[3] != host.Label() {
+		return Grant{}, ErrNoGrant
+	}
+	g := Grant{
+		Session: fields[1], Person: fields[2], Label: fields[3],
+		IssuedAt: time.UnixMilli(issued), EndsAt: time.UnixMilli(ends),
+	}
+	now := s.cfg.Now()
+	if now.Sub(g.IssuedAt) > GrantLifetime || !now.Before(g.EndsAt) {
+		return Grant{}, ErrNoGrant
+	}
+	return g, nil
+}
+
+// RenewGrant returns a fresh cookie for a grant that is more than an hour old, else nil. Work in an
+// open tab so keeps its right, until the session must end.
+//
+// The new grant dates from the last reading of revocations, not from now: one that this gateway
+// has yet to read must end it too.
+func (s *Service) RenewGrant(g Grant) *http.Cookie {
+	known := time.UnixMilli(s.lastRead.Load()).Add(-pollOverlap)
+	if known.Sub(g.IssuedAt) < grantRenewal {
+		return nil
+	}
+	g.IssuedAt = known
+	return s.grantCookie(g)
+}
+
+// cookieValue finds a cookie without parsing the others: an app's own cookies may be anything.
+func cookieValue(headers []string, name string) (string, bool) {
+	for _, header := range headers {
+		for part := range strings.SplitSeq(header, ";") {
+			if k, v, ok := strings.Cut(strings.Trim(part, " \t"), "="); ok && k == name {
+				return v, true
+			}
+		}
+	}
+	return "", false
+}
+
+// ourCookies begins the names of all our cookies.
+const ourCookies = "__Host-kalpana_"
+
+// StripCookies removes our cookies from the request's headers, keeping every other byte for byte.
+func StripCookies(h http.Header) {
+	headers := h["Cookie"]
+	kept := headers[:0:0]
+	for _, header := range headers {
+		if strings.Contains(header, ourCookies) {
+			header = withoutOurs(header)
+		}
+		if header != "" {
+			kept = append(kept, header)
+		}
+	}
+	if len(kept) == 0 {
+		delete(h, "Cookie")
+		return
+	}
+	h["Cookie"] = kept
+}
+
+func withoutOurs(header string) string {
+	var rest strings.Builder
+	for part := range strings.SplitSeq(header, ";") {
+		switch {
+		case strings.HasPrefix(strings.TrimSpace(part), ourCookies):
+		case rest.Len() == 0:
+			rest.WriteString(strings.TrimLeft(part, " \t"))
+		default:
+			rest.WriteByte(';')
+			rest.WriteString(part)
+		}
+	}
+	return rest.String()
+}

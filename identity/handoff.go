@@ -1,0 +1,143 @@
+package identity
+
+import (
+	"context"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/kalpana-dev/kalpana/workspace"
+)
+
+// The hand-off gives a browser that is signed in on the console a grant on one workspace host:
+//
+//	workspace host   sets a nonce cookie and sends the navigation to the console's HandoffPath
+//	console          checks session and access, and sends it back to CallbackPath with a code
+//	workspace host   takes the code, which works once, here, with that nonce; sets the grant
+//
+// The path that the person wanted waits in the nonce cookie, authenticated; no address carries it,
+// so there is no redirect to forge, and an unknown visitor makes the server store nothing.
+
+// NonceCookie waits on the workspace host for the code.
+const NonceCookie = "__Host-kalpana_handoff"
+
+// The paths of the hand-off.
+const (
+	HandoffPath  = "/handoff"          // on the console
+	CallbackPath = "/.kalpana/handoff" // on a workspace host
+)
+
+// maxReturn bounds the path that is kept; browsers limit a cookie to 4 KiB.
+const maxReturn = 2048
+
+// ChallengeLength is the length of a challenge, which is the nonce's [Hash].
+const ChallengeLength = 64
+
+// ErrHandoff says that a hand-off did not complete; starting again may.
+var ErrHandoff = errors.New("this hand-off was used already, is too old, or began in another browser")
+
+type handoffPayload struct {
+	Session   string    `json:"session"`
+	Person    string    `json:"person"`
+	Label     string    `json:"label"`
+	Challenge string    `json:"challenge"`
+	IssuedAt  time.Time `json:"issuedAt"` // when access was checked: what is revoked before the code is taken counts
+	EndsAt    time.Time `json:"endsAt"`
+}
+
+// BeginHandoff returns the nonce cookie and the console's address for a navigation to path (with
+// its query) on host.
+func (s *Service) BeginHandoff(host workspace.Host, path string) (*http.Cookie, string) {
+	nonce := randomText(16)
+	expires := s.cfg.Now().Add(nonceLifetime).UnixMilli()
+	value := s.nonces.sign(nonce + "." + host.Label() + "." + strconv.FormatInt(expires, 36) + "." + b64.EncodeToString([]byte(returnPath(path))))
+	query := url.Values{"host": {host.Label()}, "challenge": {Hash(nonce)}}
+	return hostCookie(NonceCookie, value, nonceLifetime), s.cfg.Hosts.Console() + HandoffPath + "?" + query.Encode()
+}
+
+// returnPath returns path where it is sure to stay on its host, else "/". Browsers drop control
+// characters and read a backslash as a slash, so these are refused rather than repaired.
+func returnPath(path string) string {
+	unsafe := func(r rune) bool { return r < ' ' || r == 0x7f || r == '\\' }
+	if len(path) > maxReturn || !strings.HasPrefix(path, "/") || strings.HasPrefix(path, "//") ||
+		strings.ContainsFunc(path, unsafe) || strings.HasPrefix(path, CallbackPath) {
+		return "/"
+	}
+	return path
+}
+
+// ApproveHandoff returns the address on the workspace host that completes the hand-off. The caller
+// must have checked that the person may open the workspace.
+func (s *Service) ApproveHandoff(ctx context.Context, caller Caller, host workspace.Host, challenge string) (string, error) {
+	if len(challenge) != ChallengeLength {
+		return "", ErrHandoff
+	}
+	payload, err := json.Marshal(handoffPayload{
+		Session: caller.Session.Hash, Person: caller.Person.ID, Label: host.Label(),
+		Challenge: challenge, IssuedAt: s.cfg.Now().UTC(), EndsAt: caller.Session.CreatedAt.Add(SessionMax),
+	})
+	if err != nil {
+		return "", err
+	}
+	code := NewSecret()
+	err = s.cfg.Store.CreateTicket(ctx, Ticket{
+		Hash: Hash(code), Kind: "handoff", Payload: payload, ExpiresAt: s.cfg.Now().Add(HandoffLife).UTC(),
+	})
+	if err != nil {
+		return "", err
+	}
+	return s.cfg.Hosts.Origin(host) + CallbackPath + "?code=" + code, nil
+}
+
+// CompleteHandoff takes the code of a request to CallbackPath on host. It returns the grant's
+// cookie, the cookie that clears the nonce, and the path to go on to.
+func (s *Service) CompleteHandoff(r *http.Request, host workspace.Host) (grant, clearNonce *http.Cookie, path string, err error) {
+	value, ok := cookieValue(r.Header["Cookie"], NonceCookie)
+	if !ok {
+		return nil, nil, "", ErrHandoff
+	}
+	nonce, path, ok := s.openNonce(value, host)
+	code := r.URL.Query().Get("code")
+	if !ok || len(code) != secretLength {
+		return nil, nil, "", ErrHandoff
+	}
+	ticket, err := s.cfg.Store.TakeTicket(r.Context(), "handoff", Hash(code), s.cfg.Now())
+	if errors.Is(err, ErrNotFound) {
+		return nil, nil, "", ErrHandoff
+	}
+	if err != nil {
+		return nil, nil, "", err
+	}
+	var p handoffPayload
+	if json.Unmarshal(ticket.Payload, &p) != nil || p.Label != host.Label() ||
+		subtle.ConstantTimeCompare([]byte(p.Challenge), []byte(Hash(nonce))) != 1 {
+		return nil, nil, "", ErrHandoff
+	}
+	g := Grant{Session: p.Session, Person: p.Person, Label: p.Label, IssuedAt: p.IssuedAt, EndsAt: p.EndsAt}
+	if s.revoked.Load().ends(g) {
+		return nil, nil, "", ErrHandoff
+	}
+	return s.grantCookie(g), hostCookie(NonceCookie, "", 0), path, nil
+}
+
+func (s *Service) openNonce(value string, host workspace.Host) (nonce, path string, ok bool) {
+	text, ok := s.nonces.open(value)
+	if !ok {
+		return "", "", false
+	}
+	parts := strings.Split(text, ".")
+	if len(parts) != 4 || parts[1] != host.Label() {
+		return "", "", false
+	}
+	expires, err := strconv.ParseInt(parts[2], 36, 64)
+	if err != nil || s.cfg.Now().UnixMilli() > expires {
+		return "", "", false
+	}
+	raw, err := b64.DecodeString(parts[3])
+	return parts[0], string(raw), err == nil
+}

@@ -1,0 +1,200 @@
+package identity
+
+import (
+	"context"
+	"time"
+
+	"github.com/kalpana-dev/kalpana/workspace"
+)
+
+// clockSkew is by how much the clocks of two gateways may differ.
+const clockSkew = 2 * time.Second
+
+// target is what a revocation names; the zero value of a field names nothing.
+type target struct {
+	session   string
+	person    string
+	workspace workspace.ID
+}
+
+// The fields that a target names, as bits.
+const (
+	bySession = 1 << iota
+	byPerson
+	byWorkspace
+)
+
+func (t target) fields() (fields int) {
+	if t.session != "" {
+		fields |= bySession
+	}
+	if t.person != "" {
+		fields |= byPerson
+	}
+	if t.workspace != "" {
+		fields |= byWorkspace
+	}
+	return fields
+}
+
+// only returns t without the fields that are not named.
+func (t target) only(fields int) target {
+	if fields&bySession == 0 {
+		t.session = ""
+	}
+	if fields&byPerson == 0 {
+		t.person = ""
+	}
+	if fields&byWorkspace == 0 {
+		t.workspace = ""
+	}
+	return t
+}
+
+// revocations is an immutable view: when each target was last revoked, by the fields it names. As
+// a rule only a few of the maps have entries, so that a check costs a look-up or two.
+type revocations [8]map[target]time.Time
+
+func (v *revocations) ends(g Grant) bool {
+	whole := target{session: g.Session, person: g.Person, workspace: g.Workspace()}
+	for fields, m := range v {
+		if len(m) == 0 {
+			continue
+		}
+		at, ok := m[whole.only(fields)]
+		// A session's hash never comes back, so its time does not matter.
+		if ok && (fields == bySession || !g.IssuedAt.After(at.Add(clockSkew))) {
+			return true
+		}
+	}
+	return false
+}
+
+// with returns a view that has list too, and nothing from before oldest; v itself if list is no
+// news.
+func (v *revocations) with(list []Revocation, oldest time.Time) *revocations {
+	next := v
+	for _, r := range list {
+		t := target{session: r.Session, person: r.Person, workspace: r.Workspace}
+		fields := t.fields()
+		if fields == 0 || !r.At.After(next[fields][t]) {
+			continue
+		}
+		if next == v {
+			next = v.since(oldest)
+		}
+		if next[fields] == nil {
+			next[fields] = map[target]time.Time{}
+		}
+		next[fields][t] = r.At
+	}
+	return next
+}
+
+// since returns a copy of v without what is from before oldest.
+func (v *revocations) since(oldest time.Time) *revocations {
+	var next revocations
+	for fields, m := range v {
+		if len(m) == 0 {
+			continue
+		}
+		next[fields] = make(map[target]time.Time, len(m)+1)
+		for t, at := range m {
+			if !at.Before(oldest) {
+				next[fields][t] = at
+			}
+		}
+	}
+	return &next
+}
+
+// Revoke stores r and ends what it concerns here at once; other gateways follow within seconds.
+// Take access away first, then revoke: who still has access may get a new grant at any time.
+func (s *Service) Revoke(ctx context.Context, r Revocation) error {
+	r.At = s.cfg.Now().UTC()
+	if err := s.cfg.Store.AppendRevocation(ctx, r); err != nil {
+		return err
+	}
+	s.apply([]Revocation{r})
+	return nil
+}
+
+func (s *Service) apply(list []Revocation) {
+	s.mu.Lock()
+	before := s.revoked.Load()
+	next := before.with(list, s.cfg.Now().Add(-revocationKeep))
+	s.revoked.Store(next)
+	s.mu.Unlock()
+	if next != before {
+		s.streams.cancel(next.ends)
+	}
+}
+
+// Load reads the revocations that can still concern a grant. No grant is good before it succeeded.
+func (s *Service) Load(ctx context.Context) error { return s.read(ctx, revocationKeep) }
+
+func (s *Service) read(ctx context.Context, back time.Duration) error {
+	now := s.cfg.Now()
+	list, err := s.cfg.Store.Revocations(ctx, now.Add(-back))
+	if err != nil {
+		return err
+	}
+	s.apply(list)
+	s.lastRead.Store(now.UnixMilli())
+	return nil
+}
+
+// silent reports whether the store has not been read for so long that no grant is good any more.
+func (s *Service) silent(now time.Time) bool {
+	return now.UnixMilli()-s.lastRead.Load() > storeGrace.Milliseconds()
+}
+
+// Run reads revocations every two seconds, and purges what has ended every hour, until ctx ends.
+func (s *Service) Run(ctx context.Context) {
+	poll, purge := time.NewTicker(pollInterval), time.NewTicker(time.Hour)
+	defer poll.Stop()
+	defer purge.Stop()
+	for failing := false; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-purge.C:
+			if err := s.purge(ctx); err != nil && ctx.Err() == nil {
+				s.cfg.Log.Warn("ended sessions could not be purged", "error", err)
+			}
+		case <-poll.C:
+			err := s.poll(ctx)
+			if ctx.Err() != nil {
+				return
+			}
+			if (err != nil) != failing {
+				failing = err != nil
+				if failing {
+					s.cfg.Log.Error("revocations cannot be read; grants end in five minutes", "error", err)
+				} else {
+					s.cfg.Log.Info("revocations can be read again")
+				}
+			}
+		}
+	}
+}
+
+// poll reads what is new and ends the streams whose time is over.
+func (s *Service) poll(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, pollTimeout)
+	defer cancel()
+	last := time.UnixMilli(s.lastRead.Load())
+	err := s.read(ctx, s.cfg.Now().Sub(last)+pollOverlap)
+	now := s.cfg.Now()
+	silent := s.silent(now)
+	s.streams.cancel(func(g Grant) bool {
+		return silent || (!g.EndsAt.IsZero() && !now.Before(g.EndsAt))
+	})
+	return err
+}
+
+func (s *Service) purge(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, pollTimeout)
+	defer cancel()
+	return s.cfg.Store.Purge(ctx, s.cfg.Now(), revocationKeep)
+}

@@ -1,0 +1,113 @@
+package identity
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base32"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/kalpana-dev/kalpana/workspace"
+)
+
+// Times that others rely on.
+const (
+	SessionIdle    = 24 * time.Hour     // a session ends this long after it was last seen
+	SessionMax     = 7 * 24 * time.Hour // and this long after sign-in at the latest
+	LinkLifetime   = 10 * time.Minute
+	HandoffLife    = 30 * time.Second // of the code
+	nonceLifetime  = 10 * time.Minute // of the cookie that waits for the code
+	GrantLifetime  = 24 * time.Hour
+	grantRenewal   = time.Hour // a grant older than this is renewed by the way
+	pollInterval   = 2 * time.Second
+	pollTimeout    = 10 * time.Second
+	pollOverlap    = 30 * time.Second // how late a revocation may show in the store
+	storeGrace     = 5 * time.Minute  // grants outlive the store's silence by this
+	revocationKeep = SessionMax + time.Hour
+)
+
+// Config is what a Service is made of.
+type Config struct {
+	Store Store
+	Hosts *workspace.Hosts
+	Key   Key
+	Log   *slog.Logger
+	Now   func() time.Time // nil means time.Now
+	// LinkLifetime is how long a sign-in link works; 0 means [LinkLifetime].
+	LinkLifetime time.Duration
+}
+
+// Service signs people in and checks them.
+type Service struct {
+	cfg     Config
+	grants  *authenticator
+	nonces  *authenticator
+	revoked atomic.Pointer[revocations]
+	streams streams
+
+	mu       sync.Mutex // serialises updates of revoked
+	lastRead atomic.Int64
+}
+
+// New returns a Service. Grants are checked only once [Service.Load] has read the revocations.
+func New(cfg Config) *Service {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.LinkLifetime == 0 {
+		cfg.LinkLifetime = LinkLifetime
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Service{
+		cfg:    cfg,
+		grants: newAuthenticator(cfg.Key.derive("grant")),
+		nonces: newAuthenticator(cfg.Key.derive("handoff nonce")),
+	}
+	s.revoked.Store(&revocations{})
+	return s
+}
+
+// newPersonID returns 26 characters of lower-case base32.
+func newPersonID() string {
+	var random [16]byte
+	_, _ = rand.Read(random[:])
+	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(random[:]))
+}
+
+// FirstAdmin returns the first person with the admin role, and makes one where there is none.
+func (s *Service) FirstAdmin(ctx context.Context) (Person, error) {
+	people, err := s.cfg.Store.People(ctx)
+	if err != nil {
+		return Person{}, err
+	}
+	for _, p := range people {
+		if p.Role == RoleAdmin {
+			return p, nil
+		}
+	}
+	// A fixed id lets two gateways that start at once agree on one admin.
+	p := Person{ID: "admin", Name: "admin", Role: RoleAdmin, CreatedAt: s.cfg.Now().UTC()}
+	if err := s.cfg.Store.CreatePerson(ctx, p); err != nil {
+		if errors.Is(err, ErrExists) {
+			return s.cfg.Store.Person(ctx, p.ID)
+		}
+		return Person{}, err
+	}
+	return p, nil
+}
+
+// AddPerson makes a person of the given name and role.
+func (s *Service) AddPerson(ctx context.Context, name string, role Role) (Person, error) {
+	name, err := workspace.CleanName(name)
+	if err != nil {
+		return Person{}, err
+	}
+	p := Person{ID: newPersonID(), Name: name, Role: role, CreatedAt: s.cfg.Now().UTC()}
+	return p, s.cfg.Store.CreatePerson(ctx, p)
+}

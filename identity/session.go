@@ -1,0 +1,148 @@
+package identity
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// SessionCookie carries a session's token on the console's host.
+const SessionCookie = "__Host-kalpana_session"
+
+// ErrNoSession says that a request carries no session that is still good.
+var ErrNoSession = errors.New("you are not signed in")
+
+// ErrLink says that a sign-in link does not work, or no longer.
+var ErrLink = errors.New("this sign-in link was used already or is too old; ask for another, or run: kalpana sign-in-link")
+
+// Caller is who makes a request on the console.
+type Caller struct {
+	Person  Person
+	Session Session
+}
+
+type linkPayload struct {
+	Person string `json:"person"`
+}
+
+// SignInLink returns the address that signs person in, once, within the link lifetime. The secret
+// is in the fragment, which neither servers' logs nor Referer headers get to see.
+func (s *Service) SignInLink(ctx context.Context, person Person) (string, time.Time, error) {
+	payload, err := json.Marshal(linkPayload{Person: person.ID})
+	if err != nil {
+		return "", time.Time{}, err
+	}
+	secret := NewSecret()
+	expires := s.cfg.Now().Add(s.cfg.LinkLifetime).UTC()
+	err = s.cfg.Store.CreateTicket(ctx, Ticket{Hash: Hash(secret), Kind: "link", Payload: payload, ExpiresAt: expires})
+	if err != nil {
+		return "", time.Time{}, fmt.Errorf("the sign-in link cannot be stored: %w", err)
+	}
+	return s.cfg.Hosts.Console() + "/login/link#" + secret, expires, nil
+}
+
+// SignInByLink uses up a link's secret and returns the cookie of a new session.
+func (s *Service) SignInByLink(ctx context.Context, secret string) (*http.Cookie, Person, error) {
+	if len(secret) != secretLength {
+		return nil, Person{}, ErrLink
+	}
+	ticket, err := s.cfg.Store.TakeTicket(ctx, "link", Hash(secret), s.cfg.Now())
+	if errors.Is(err, ErrNotFound) {
+		return nil, Person{}, ErrLink
+	}
+	if err != nil {
+		return nil, Person{}, err
+	}
+	var payload linkPayload
+	if err := json.Unmarshal(ticket.Payload, &payload); err != nil {
+		return nil, Person{}, ErrLink
+	}
+	person, err := s.cfg.Store.Person(ctx, payload.Person)
+	if errors.Is(err, ErrNotFound) {
+		return nil, Person{}, ErrLink
+	}
+	if err != nil {
+		return nil, Person{}, err
+	}
+	cookie, err := s.startSession(ctx, person)
+	return cookie, person, err
+}
+
+func (s *Service) startSession(ctx context.Context, person Person) (*http.Cookie, error) {
+	token := NewSecret()
+	now := s.cfg.Now().UTC()
+	err := s.cfg.Store.CreateSession(ctx, Session{
+		Hash: Hash(token), Person: person.ID,
+		CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(SessionIdle),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return hostCookie(SessionCookie, token, SessionMax), nil
+}
+
+// Authenticate returns who makes the request, or ErrNoSession.
+func (s *Service) Authenticate(r *http.Request) (Caller, error) {
+	cookie, err := r.Cookie(SessionCookie)
+	if err != nil || len(cookie.Value) != secretLength {
+		return Caller{}, ErrNoSession
+	}
+	ctx, now := r.Context(), s.cfg.Now().UTC()
+	session, err := s.cfg.Store.Session(ctx, Hash(cookie.Value))
+	if errors.Is(err, ErrNotFound) {
+		return Caller{}, ErrNoSession
+	}
+	if err != nil {
+		return Caller{}, err
+	}
+	revoked := s.revoked.Load().ends(Grant{Session: session.Hash, Person: session.Person, IssuedAt: session.CreatedAt})
+	if revoked || !now.Before(session.ExpiresAt) {
+		return Caller{}, ErrNoSession
+	}
+	person, err := s.cfg.Store.Person(ctx, session.Person)
+	if errors.Is(err, ErrNotFound) {
+		return Caller{}, ErrNoSession
+	}
+	if err != nil {
+		return Caller{}, err
+	}
+	if now.Sub(session.SeenAt) > time.Minute { // a write a minute is enough for a sliding day
+		session.SeenAt = now
+		session.ExpiresAt = now.Add(SessionIdle)
+		if last := session.CreatedAt.Add(SessionMax); session.ExpiresAt.After(last) {
+			session.ExpiresAt = last
+		}
+		if err := s.cfg.Store.TouchSession(ctx, session.Hash, session.SeenAt, session.ExpiresAt); err != nil {
+			s.cfg.Log.Warn("a session's last use could not be stored", "error", err)
+		}
+	}
+	return Caller{Person: person, Session: session}, nil
+}
+
+// SignOut ends a session and every grant that came from it, and returns the cookie that clears the
+// browser's.
+func (s *Service) SignOut(ctx context.Context, session Session) (*http.Cookie, error) {
+	if err := s.Revoke(ctx, Revocation{Session: session.Hash}); err != nil {
+		return nil, err
+	}
+	if err := s.cfg.Store.DeleteSession(ctx, session.Hash); err != nil {
+		return nil, err
+	}
+	return hostCookie(SessionCookie, "", 0), nil
+}
+
+// hostCookie returns a cookie that only this very host gets back; a life of 0 clears it.
+func hostCookie(name, value string, life time.Duration) *http.Cookie {
+	c := &http.Cookie{
+		Name: name, Value: value, Path: "/",
+		Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode,
+		MaxAge: int(life / time.Second),
+	}
+	if life == 0 {
+		c.MaxAge = -1
+	}
+	return c
+}
