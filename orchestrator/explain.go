@@ -1,0 +1,64 @@
+package orchestrator
+
+import (
+	"errors"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/kalpana-dev/kalpana/workspace"
+)
+
+// maxReason bounds what is stored of an error, in bytes.
+const maxReason = 4 << 10
+
+// Explain returns what a person should read about err: what happened, and what to do next.
+func Explain(err error) string {
+	advice := ""
+	switch {
+	case errors.Is(err, workspace.ErrEngineDown):
+		advice = "Ask the operator to see that the container engine runs, then try again."
+	case errors.Is(err, workspace.ErrImageMissing):
+		advice = "Ask the operator to build it: make image."
+	case errors.Is(err, ErrPortBusy):
+		advice = "Ask the operator to end that program, or to choose another range of ports."
+	case errors.Is(err, workspace.ErrPortsExhausted):
+		advice = "Ask the operator to delete unused workspaces or to widen the range of ports."
+	case errors.Is(err, workspace.ErrFirewall):
+		advice = "Ask the operator to look at: kalpana firewall."
+	case errors.Is(err, workspace.ErrStorageFull):
+		advice = "Ask the operator to free some space, then try again."
+	case errors.Is(err, workspace.ErrStartTimeout), errors.Is(err, workspace.ErrStartFailed):
+		advice = "Try again; if it stays so, the log tells why."
+	case errors.Is(err, workspace.ErrShuttingDown):
+		advice = "It comes back in a moment; try again."
+	}
+	text, log, _ := strings.Cut(err.Error(), "\n")
+	if text != "" {
+		text = strings.ToUpper(text[:1]) + text[1:]
+	}
+	if !strings.HasSuffix(text, ".") {
+		text += "."
+	}
+	if advice != "" {
+		text += " " + advice
+	}
+	if log = strings.TrimSpace(log); log != "" {
+		text += "\n" + tail(log, maxReason-len(text)-1)
+	}
+	return tail(text, maxReason)
+}
+
+// tail returns the last n bytes of s at most, whole characters only.
+func tail(s string, n int) string {
+	if n <= 0 {
+		return ""
+	}
+	if len(s) <= n {
+		return s
+	}
+	s = s[len(s)-n:]
+	for len(s) > 0 && !utf8.RuneStart(s[0]) {
+		s = s[1:]
+	}
+	return s
+}

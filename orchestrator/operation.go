@@ -1,0 +1,270 @@
+package orchestrator
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/kalpana-dev/kalpana/workspace"
+)
+
+type operationKind int
+
+const (
+	opWake operationKind = iota
+	opStop
+	opDelete
+	opRepair
+)
+
+// Stage is how far an operation has come.
+type Stage string
+
+// The stages of a wake, in their order. StageTotal is the whole of it, in metrics alone.
+const (
+	StageQueued    Stage = "queued"    // waits for a lease, or for the end of another operation
+	StageContainer Stage = "container" // ports and container are made, or looked up
+	StageStart     Stage = "start"     // the engine starts the container
+	StageEditor    Stage = "editor"    // VS Code is coming up
+	StageReady     Stage = "ready"
+	StageFailed    Stage = "failed"
+	StageTotal     Stage = "total"
+)
+
+// Operation is something that is being done to a workspace. It goes on when nobody waits for it.
+type Operation struct {
+	kind   operationKind
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	done   chan struct{}
+	err    error // set before done is closed
+
+	mu        sync.Mutex
+	stage     Stage
+	container string
+	died      chan ContainerEvent // holds the newest, which nobody has looked at yet
+	changed   chan struct{}       // closed and replaced at each change of stage
+
+	log startLog
+}
+
+func newOperation(ctx context.Context, kind operationKind) *Operation {
+	op := &Operation{
+		kind: kind, done: make(chan struct{}), stage: StageQueued,
+		died: make(chan ContainerEvent, 1), changed: make(chan struct{}),
+	}
+	op.ctx, op.cancel = context.WithCancelCause(ctx)
+	return op
+}
+
+// Done is closed when the operation has ended.
+func (op *Operation) Done() <-chan struct{} { return op.done }
+
+// Err returns how it ended; only after Done.
+func (op *Operation) Err() error { return op.err }
+
+// Wait waits for the operation or for ctx.
+func (op *Operation) Wait(ctx context.Context) error {
+	select {
+	case <-op.done:
+		return op.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Stage returns how far it is, and a channel that is closed when that changes.
+func (op *Operation) Stage() (Stage, <-chan struct{}) {
+	op.mu.Lock()
+	defer op.mu.Unlock()
+	return op.stage, op.changed
+}
+
+// Container returns the engine's id of the container, once there is one.
+func (op *Operation) Container() string {
+	op.mu.Lock()
+	defer op.mu.Unlock()
+	return op.container
+}
+
+func (op *Operation) enter(s Stage, container string) {
+	op.mu.Lock()
+	defer op.mu.Unlock()
+	op.stage = s
+	if container != "" {
+		op.container = container
+	}
+	if s == StageStart {
+		op.forget() // what was reported before the start is of an earlier run
+	}
+	close(op.changed)
+	op.changed = make(chan struct{})
+}
+
+// report takes what the engine says of the operation's container. Events come in order: a start
+// makes an end before it one of an earlier run.
+func (op *Operation) report(e ContainerEvent) {
+	op.mu.Lock()
+	defer op.mu.Unlock()
+	if op.container != "" && op.container != e.Container {
+		return
+	}
+	op.forget()
+	if e.Died {
+		op.died <- e
+	}
+}
+
+// forget drops a report that nobody has looked at; the caller holds the lock.
+func (op *Operation) forget() {
+	select {
+	case <-op.died:
+	default:
+	}
+}
+
+type work func(context.Context, *Operation) error
+
+// begin joins an operation of the same kind, or starts one after whatever else concerns the
+// workspace has ended; stop and delete cut a wake short, and a repair gives way to anything. It
+// does not wait itself.
+func (o *Orchestrator) begin(kind operationKind, id workspace.ID, run work) *Operation {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.beginLocked(kind, id, run)
+}
+
+func (o *Orchestrator) beginLocked(kind operationKind, id workspace.ID, run work) *Operation {
+	before := o.ops[id]
+	switch {
+	case o.closed:
+		op := newOperation(o.ctx, kind)
+		op.end(workspace.ErrShuttingDown)
+		close(op.done)
+		return op
+	case before == nil:
+	case kind == opRepair, before.kind == kind && before.ctx.Err() == nil:
+		return before
+	case before.kind == opWake && (kind == opStop || kind == opDelete):
+		before.cancel(workspace.ErrBusy)
+	}
+	op := newOperation(o.ctx, kind)
+	o.ops[id] = op
+	o.work.Add(1)
+	go func() {
+		defer o.work.Done()
+		if before != nil {
+			<-before.done
+		}
+		err := o.leased(op, id, run)
+		if cause := context.Cause(op.ctx); err != nil && errors.Is(err, context.Canceled) && cause != nil {
+			err = cause
+		}
+		if o.ctx.Err() != nil && errors.Is(err, context.Canceled) {
+			err = workspace.ErrShuttingDown
+		}
+		op.end(err)
+		o.mu.Lock()
+		if o.ops[id] == op {
+			delete(o.ops, id)
+		}
+		o.mu.Unlock()
+		close(op.done)
+		select {
+		case e := <-op.died: // came too late for the operation to see it
+			o.containerChanged(e)
+		default:
+		}
+	}()
+	return op
+}
+
+// end says how it ended; the caller closes done when nothing refers to the operation any more.
+func (op *Operation) end(err error) {
+	op.cancel(nil)
+	op.err = err
+	if err == nil {
+		op.enter(StageReady, "")
+	} else {
+		op.enter(StageFailed, "")
+	}
+}
+
+// leased runs the operation under the workspace's lease, which it renews. Losing the lease ends
+// the operation: another gateway has taken over.
+func (o *Orchestrator) leased(op *Operation, id workspace.ID, run func(context.Context, *Operation) error) error {
+	name := "operation:" + string(id)
+	var held time.Time
+	for {
+		now := time.Now()
+		held = now.Add(o.timing.lease)
+		ok, err := o.cfg.Store.AcquireLease(op.ctx, name, o.holder, now, held)
+		if err != nil {
+			return err
+		}
+		if ok {
+			break
+		}
+		select {
+		case <-op.ctx.Done():
+			return op.ctx.Err()
+		case <-time.After(o.timing.leasePoll):
+		}
+	}
+	stop := make(chan struct{})
+	var renewing sync.WaitGroup
+	renewing.Add(1)
+	go func() {
+		defer renewing.Done()
+		o.renew(op, name, held, stop)
+	}()
+	err := run(op.ctx, op)
+	close(stop)
+	renewing.Wait()
+	release, cancel := context.WithTimeout(context.WithoutCancel(op.ctx), 5*time.Second)
+	defer cancel()
+	if e := o.cfg.Store.ReleaseLease(release, name, o.holder); e != nil {
+		o.log.Warn("a lease could not be released; it ends by itself", "workspace", id, "error", e)
+	}
+	return err
+}
+
+// renew keeps a lease until stop is closed, or ends the operation before somebody else can get it.
+func (o *Orchestrator) renew(op *Operation, name string, held time.Time, stop <-chan struct{}) {
+	tick := time.NewTicker(o.timing.leaseRenewal)
+	defer tick.Stop()
+	for {
+		select {
+		case <-stop:
+			return
+		case <-tick.C:
+		}
+		ctx, cancel := context.WithDeadline(op.ctx, held) // a store that hangs must not hide the end
+		now := time.Now()
+		ok, err := o.cfg.Store.AcquireLease(ctx, name, o.holder, now, now.Add(o.timing.lease))
+		cancel()
+		switch {
+		case ok && err == nil:
+			held = now.Add(o.timing.lease)
+		case err == nil, time.Now().Add(o.timing.leaseRenewal).After(held):
+			op.cancel(workspace.ErrConflict)
+			return
+		}
+	}
+}
+
+// operation returns what is being done to a workspace now, or nil.
+func (o *Orchestrator) operation(id workspace.ID) *Operation {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.ops[id]
+}
+
+// Waking returns the wake of a workspace that is under way, or nil.
+func (o *Orchestrator) Waking(id workspace.ID) *Operation {
+	if op := o.operation(id); op != nil && op.kind == opWake {
+		return op
+	}
+	return nil
+}

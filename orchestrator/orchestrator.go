@@ -1,0 +1,261 @@
+// Package orchestrator moves workspaces through their states: it creates, wakes, stops and deletes
+// them, gives them ports, and keeps records and containers in agreement.
+//
+// One operation at a time concerns a workspace. Within a process an operation is joined or waited
+// for (see operation.go); across gateways it holds a lease in the store, renewed while it runs, so
+// that a gateway that was killed blocks a workspace for seconds only. Every change of a record is
+// a guarded write.
+package orchestrator
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/kalpana-dev/kalpana/workspace"
+)
+
+// Config is what an Orchestrator is made of. Store, Runtime, Hosts, Token and Image are needed.
+type Config struct {
+	Store   Store
+	Runtime Runtime
+	Hosts   *workspace.Hosts
+	// Token returns the token that a workspace's published ports demand.
+	Token func(workspace.ID) string
+	// Image is the reference of the workspace image. A workspace made from another one gets a new
+	// container, on its old volume, at its next wake.
+	Image string
+	// Templates are the names that a new workspace may name.
+	Templates []string
+	// Address is the host address that ports are published on; "" means 127.0.0.1.
+	Address string
+	// FirstPort and LastPort bound the published ports; 0 means 40000 and 50000.
+	FirstPort, LastPort int
+	// Limits of each container.
+	Limits Limits
+	// WorkspaceLimit is how many workspaces one person may have; 0 means 5, less than 0 any number.
+	WorkspaceLimit int
+	// StartTimeout bounds one wake; 0 means 60 s.
+	StartTimeout time.Duration
+	// StopGrace is how long a container may take to end by itself; 0 means 10 s.
+	StopGrace time.Duration
+	// Transport carries the readiness request; nil means http.DefaultTransport.
+	Transport http.RoundTripper
+	Log       *slog.Logger
+	Metrics   *Metrics
+}
+
+// timing is what tests shorten.
+type timing struct {
+	lease        time.Duration // how long a gateway that was killed blocks a workspace
+	leaseRenewal time.Duration
+	leasePoll    time.Duration // between two attempts to get one that another gateway holds
+	reconcile    time.Duration
+	liveness     time.Duration // between two looks at a container that is starting
+}
+
+var defaultTiming = timing{
+	lease: 10 * time.Second, leaseRenewal: 3 * time.Second, leasePoll: 100 * time.Millisecond,
+	reconcile: time.Minute, liveness: 5 * time.Second,
+}
+
+// Orchestrator owns the life of every workspace. Its methods are safe for concurrent use.
+type Orchestrator struct {
+	cfg    Config
+	log    *slog.Logger
+	holder string // names this process in leases
+	client *http.Client
+	timing timing
+
+	ctx    context.Context // of the operations; ends with Close
+	cancel context.CancelFunc
+	work   sync.WaitGroup
+
+	routes sync.Map // workspace.ID → *Route, of those that run
+	hub    hub
+
+	mu        sync.Mutex
+	closed    bool
+	ops       map[workspace.ID]*Operation
+	busyPorts map[int]time.Time // found to be taken by programs that are not ours
+	reconcile chan struct{}
+}
+
+// New returns an Orchestrator that can serve; Start lets it watch and repair as well.
+func New(cfg Config) *Orchestrator {
+	if cfg.Address == "" {
+		cfg.Address = "127.0.0.1"
+	}
+	if cfg.FirstPort == 0 {
+		cfg.FirstPort = 40000
+	}
+	if cfg.LastPort == 0 {
+		cfg.LastPort = 50000
+	}
+	if cfg.WorkspaceLimit == 0 {
+		cfg.WorkspaceLimit = 5
+	}
+	if cfg.StartTimeout == 0 {
+		cfg.StartTimeout = 60 * time.Second
+	}
+	if cfg.StopGrace == 0 {
+		cfg.StopGrace = 10 * time.Second
+	}
+	if cfg.Transport == nil {
+		cfg.Transport = http.DefaultTransport
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Metrics == nil {
+		cfg.Metrics = NewMetrics()
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	return &Orchestrator{
+		cfg: cfg, log: cfg.Log, holder: rand.Text(),
+		client: &http.Client{Transport: cfg.Transport},
+		timing: defaultTiming,
+		hub:    hub{watchers: map[*watcher]struct{}{}, last: map[workspace.ID]*workspace.Workspace{}},
+		ctx:    ctx, cancel: cancel,
+		ops: map[workspace.ID]*Operation{}, busyPorts: map[int]time.Time{},
+		reconcile: make(chan struct{}, 1),
+	}
+}
+
+// Start watches the engine and reconciles: at once, whenever the engine's event stream was
+// interrupted, and every minute. An engine that is down is tried again by itself.
+func (o *Orchestrator) Start() {
+	o.work.Add(2)
+	go func() {
+		defer o.work.Done()
+		o.cfg.Runtime.Watch(o.ctx, o.containerChanged, o.requestReconcile)
+	}()
+	go func() {
+		defer o.work.Done()
+		o.reconcileLoop()
+	}()
+	o.requestReconcile()
+}
+
+// Close ends every operation under way and waits for it; later ones fail with ErrShuttingDown.
+// Containers run on; the next Start finds them.
+func (o *Orchestrator) Close() {
+	o.mu.Lock()
+	o.closed = true
+	o.mu.Unlock()
+	o.cancel()
+	o.work.Wait()
+	o.hub.close()
+}
+
+// WorkspaceLimit returns how many workspaces a person may have; less than 0 is any number.
+func (o *Orchestrator) WorkspaceLimit() int { return o.cfg.WorkspaceLimit }
+
+// Metrics returns the collectors of this orchestrator.
+func (o *Orchestrator) Metrics() *Metrics { return o.cfg.Metrics }
+
+// NewWorkspace is what a person says of a workspace to be made.
+type NewWorkspace struct {
+	Owner, Name, Template, Repository string
+}
+
+// Create makes the record of a workspace. Its container comes with the first wake. Errors:
+// ErrInvalidName, ErrInvalidRepo, ErrUnknownTemplate, ErrLimit, or the store's.
+func (o *Orchestrator) Create(ctx context.Context, n NewWorkspace) (*workspace.Workspace, error) {
+	name, err := workspace.CleanName(n.Name)
+	if err != nil {
+		return nil, err
+	}
+	repository, err := workspace.CleanRepository(n.Repository)
+	if err != nil {
+		return nil, err
+	}
+	if !o.knows(n.Template) {
+		return nil, workspace.ErrUnknownTemplate
+	}
+	for {
+		now := time.Now().UTC().Truncate(time.Microsecond)
+		w := &workspace.Workspace{
+			ID: workspace.NewID(), Owner: n.Owner, Name: name, Template: n.Template, Repository: repository,
+			State: workspace.StateStopped, Revision: 1, CreatedAt: now, UpdatedAt: now,
+		}
+		err := o.cfg.Store.CreateWorkspace(ctx, w, o.cfg.WorkspaceLimit)
+		if errors.Is(err, workspace.ErrConflict) {
+			continue // the id was used before
+		}
+		if err != nil {
+			return nil, err
+		}
+		o.publish(w)
+		return w, nil
+	}
+}
+
+func (o *Orchestrator) knows(template string) bool {
+	for _, t := range o.cfg.Templates {
+		if t == template {
+			return true
+		}
+	}
+	return false
+}
+
+// Get returns the record of a workspace that person may see; one that is somebody else's is
+// ErrNotFound as well, so that ids cannot be probed.
+func (o *Orchestrator) Get(ctx context.Context, person string, id workspace.ID) (*workspace.Workspace, error) {
+	w, err := o.cfg.Store.Workspace(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if w.Owner != person {
+		return nil, workspace.ErrNotFound
+	}
+	return w, nil
+}
+
+// List returns the records of a person's workspaces, oldest first.
+func (o *Orchestrator) List(ctx context.Context, person string) ([]*workspace.Workspace, error) {
+	return o.cfg.Store.Workspaces(ctx, person)
+}
+
+// Rename gives a workspace another name.
+func (o *Orchestrator) Rename(ctx context.Context, person string, id workspace.ID, name string) (*workspace.Workspace, error) {
+	name, err := workspace.CleanName(name)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := o.Get(ctx, person, id); err != nil {
+		return nil, err
+	}
+	return o.update(ctx, id, func(w *workspace.Workspace) error {
+		w.Name = name
+		return nil
+	})
+}
+
+// update applies change to the newest record until the guarded write succeeds. An error of change
+// ends it and is returned.
+func (o *Orchestrator) update(ctx context.Context, id workspace.ID, change func(*workspace.Workspace) error) (*workspace.Workspace, error) {
+	for {
+		w, err := o.cfg.Store.Workspace(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		if err := change(w); err != nil {
+			return nil, err
+		}
+		err = o.cfg.Store.UpdateWorkspace(ctx, w)
+		if errors.Is(err, workspace.ErrConflict) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		o.publish(w)
+		return w, nil
+	}
+}

@@ -1,0 +1,94 @@
+package orchestrator
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/kalpana-dev/kalpana/workspace"
+)
+
+// ErrPortBusy says that a published port is held by a program that Kalpana does not know.
+var ErrPortBusy = errors.New("a published port is in use by another program")
+
+// ErrNoContainer says that a container is gone from the engine.
+var ErrNoContainer = errors.New("no such container")
+
+// Runtime is what runs containers. It sees only containers of its own instance. Every error is, or
+// wraps, one of the named errors of package workspace or of this file where one fits:
+// ErrEngineDown, ErrImageMissing, ErrFirewall, ErrStorageFull, ErrPortBusy, ErrNoContainer.
+type Runtime interface {
+	// Prepare makes networks and firewall rules and proves from inside a container that the
+	// rules hold. It is idempotent and cheap to repeat. Create and Start refuse with ErrFirewall
+	// until it has succeeded.
+	Prepare(ctx context.Context) error
+	// Create makes a container, its volume if it does not exist, and starts nothing. It returns
+	// the engine's id. A container of the same workspace that is left over is not touched.
+	Create(ctx context.Context, spec Spec) (string, error)
+	// Start starts a container. Starting a running one is no error.
+	Start(ctx context.Context, container string) error
+	// Stop asks the container to end, and ends it after grace. A stopped or missing one is no error.
+	Stop(ctx context.Context, container string, grace time.Duration) error
+	// Remove removes a container, running or not. A missing one is no error.
+	Remove(ctx context.Context, container string) error
+	// RemoveVolume removes a volume and what is in it. A missing one is no error.
+	RemoveVolume(ctx context.Context, name string) error
+	// Containers lists the containers of this instance in any state.
+	Containers(ctx context.Context) ([]Container, error)
+	// Logs returns the last lines that the container printed, at most 64 KiB, as valid UTF-8
+	// without control characters but newline and tab.
+	Logs(ctx context.Context, container string, lines int) (string, error)
+	// Watch calls changed for every container of this instance that died or started, until ctx
+	// ends. It reconnects by itself and calls resync after each (re)connect, since events may
+	// have been missed.
+	Watch(ctx context.Context, changed func(ContainerEvent), resync func())
+}
+
+// Spec says what container to make.
+type Spec struct {
+	Workspace workspace.ID
+	Image     string
+	Env       []string    // "NAME=value"
+	Volume    string      // mounted at the home of the image's user
+	Address   string      // host address that ports are bound on, e.g. "127.0.0.1"
+	Ports     map[int]int // port in the container → port on Address
+	Limits    Limits
+}
+
+// Limits bound what one container may use. Zero means no limit of ours.
+type Limits struct {
+	Memory    int64   // bytes; swap is included in it
+	CPUs      float64 // e.g. 1.5
+	PIDs      int64   // processes and threads
+	OpenFiles int64   // open files a process (nofile)
+	LogSize   int64   // bytes of engine log kept
+	Disk      int64   // bytes of the container's own layer, where the engine can
+}
+
+// ContainerState is what the engine says of a container.
+type ContainerState string
+
+// The engine's states that matter here.
+const (
+	ContainerCreated ContainerState = "created"
+	ContainerRunning ContainerState = "running"
+	ContainerPaused  ContainerState = "paused"
+	ContainerExited  ContainerState = "exited" // also dead and removing
+)
+
+// Container is one of this instance's containers.
+type Container struct {
+	ID        string
+	Workspace workspace.ID
+	State     ContainerState
+	Image     string // the reference it was made from
+}
+
+// ContainerEvent is something that happened to a container.
+type ContainerEvent struct {
+	Container string
+	Workspace workspace.ID
+	Died      bool // it ended; otherwise it started
+	ExitCode  int
+	OOMKilled bool
+}

@@ -1,0 +1,98 @@
+package orchestrator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/kalpana-dev/kalpana/workspace"
+)
+
+// Stop takes a workspace down to stopped; a wake that is under way is cut short. It returns at
+// once; [Operation.Wait] tells how it ended.
+func (o *Orchestrator) Stop(id workspace.ID, reason string) *Operation {
+	return o.begin(opStop, id, func(ctx context.Context, _ *Operation) error {
+		w, err := o.cfg.Store.Workspace(ctx, id)
+		if err != nil {
+			return err
+		}
+		if w.State == workspace.StateDeleting {
+			return workspace.ErrBusy
+		}
+		if w.State == workspace.StateStopped {
+			return nil
+		}
+		from := w.State
+		w.State, w.Reason = workspace.StateStopping, reason
+		if err := o.save(ctx, w, from); err != nil {
+			return err
+		}
+		o.routes.Delete(id)
+		if w.Container != "" {
+			if err := o.cfg.Runtime.Stop(ctx, w.Container, o.cfg.StopGrace); err != nil {
+				if ctx.Err() != nil {
+					return ctx.Err()
+				}
+				err = fmt.Errorf("the workspace could not be stopped: %w", err)
+				w.State, w.Reason = workspace.StateError, Explain(err)
+				return errors.Join(err, o.save(ctx, w, workspace.StateStopping))
+			}
+		}
+		w.State, w.Reason = workspace.StateStopped, reason
+		return o.save(ctx, w, workspace.StateStopping)
+	})
+}
+
+// Delete removes container, volume and record, in this order, so that a delete that is cut short
+// is found and finished by the next reconcile.
+func (o *Orchestrator) Delete(id workspace.ID) *Operation {
+	return o.begin(opDelete, id, func(ctx context.Context, _ *Operation) error {
+		w, err := o.cfg.Store.Workspace(ctx, id)
+		if errors.Is(err, workspace.ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if from := w.State; from != workspace.StateDeleting {
+			w.State, w.Reason = workspace.StateDeleting, ""
+			if err := o.save(ctx, w, from); err != nil {
+				return err
+			}
+		}
+		o.routes.Delete(id)
+		return o.remove(ctx, w)
+	})
+}
+
+func (o *Orchestrator) remove(ctx context.Context, w *workspace.Workspace) error {
+	containers, err := o.cfg.Runtime.Containers(ctx)
+	if err != nil {
+		return err
+	}
+	for _, c := range containers { // also one that was made just before a crash
+		if c.Workspace == w.ID {
+			if err := o.cfg.Runtime.Remove(ctx, c.ID); err != nil {
+				return err
+			}
+		}
+	}
+	if err := o.cfg.Runtime.RemoveVolume(ctx, w.Volume()); err != nil {
+		return err
+	}
+	for {
+		err := o.cfg.Store.DeleteWorkspace(ctx, w.ID, w.Revision)
+		if errors.Is(err, workspace.ErrConflict) { // renamed meanwhile
+			var newest *workspace.Workspace
+			if newest, err = o.cfg.Store.Workspace(ctx, w.ID); err == nil {
+				w.Revision = newest.Revision
+				continue
+			}
+		}
+		if err != nil && !errors.Is(err, workspace.ErrNotFound) {
+			return err
+		}
+		o.publishDeleted(w)
+		return nil
+	}
+}

@@ -1,0 +1,276 @@
+package orchestrator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/kalpana-dev/kalpana/bridge"
+	"github.com/kalpana-dev/kalpana/workspace"
+)
+
+// Wake brings a workspace to running, or joins the wake that is under way. It returns at once;
+// [Operation.Wait] tells how it ended: ErrNotFound, ErrBusy, ErrEngineDown, ErrImageMissing,
+// ErrPortsExhausted, ErrFirewall, ErrStartFailed (with the end of the container's log),
+// ErrStartTimeout, or the store's.
+func (o *Orchestrator) Wake(id workspace.ID) *Operation {
+	return o.begin(opWake, id, func(ctx context.Context, op *Operation) error {
+		start := time.Now()
+		err := o.wake(ctx, op, id)
+		o.cfg.Metrics.observe(StageTotal, start, err)
+		return err
+	})
+}
+
+func (o *Orchestrator) wake(parent context.Context, op *Operation, id workspace.ID) error {
+	ctx, cancel := context.WithTimeoutCause(parent, o.cfg.StartTimeout, workspace.ErrStartTimeout)
+	defer cancel()
+	started := time.Now()
+
+	w, err := o.cfg.Store.Workspace(ctx, id)
+	if err != nil {
+		return err
+	}
+	if w.State == workspace.StateDeleting {
+		return workspace.ErrBusy
+	}
+	if w.State == workspace.StateRunning {
+		if o.Route(id) != nil {
+			return nil // another wake came just before
+		}
+		// Perhaps it runs, and only this process does not know it: it has just started, or another
+		// gateway woke it.
+		state, err := o.containerState(ctx, w.Container)
+		if (err != nil || state == ContainerRunning) && o.answers(ctx, w, time.Second) {
+			o.routes.Store(id, o.routeOf(w))
+			return nil
+		}
+	}
+	from := w.State
+	w.State, w.Reason = workspace.StateStarting, ""
+	if err := o.save(ctx, w, from); err != nil {
+		return err
+	}
+
+	err = o.bringUp(ctx, op, w)
+	if err == nil {
+		w.State, w.Reason = workspace.StateRunning, ""
+		w.StartedAt = time.Now().UTC()
+		w.LastActiveAt, w.LastActivity = w.StartedAt, "started"
+		err = o.save(ctx, w, workspace.StateStarting)
+	}
+	if err != nil {
+		return o.wakeFailed(ctx, parent, w, err)
+	}
+	o.routes.Store(id, o.routeOf(w))
+	o.log.Info("workspace runs", "workspace", id, "duration", time.Since(started))
+	return nil
+}
+
+// bringUp makes the container if need be, starts it and waits for VS Code. It leaves what it
+// learned in w.
+func (o *Orchestrator) bringUp(ctx context.Context, op *Operation, w *workspace.Workspace) error {
+	prepared, renewed := false, false
+	for attempt := 0; ; attempt++ {
+		op.enter(StageContainer, w.Container)
+		err := o.timed(StageContainer, func() error { return o.ensureContainer(ctx, w) })
+		if err == nil {
+			op.enter(StageStart, w.Container)
+			err = o.timed(StageStart, func() error { return o.cfg.Runtime.Start(ctx, w.Container) })
+		}
+		switch {
+		case err == nil:
+		case errors.Is(err, workspace.ErrFirewall) && !prepared:
+			// The gateway, or the engine, has just started: the first wake need not wait for the
+			// next reconcile.
+			prepared = true
+			if err := o.cfg.Runtime.Prepare(ctx); err != nil {
+				return err
+			}
+			continue
+		case errors.Is(err, ErrNoContainer) && attempt < 3:
+			// Removed behind our back, or its network was; the volume has everything.
+			if err := o.cfg.Runtime.Remove(ctx, w.Container); err != nil {
+				return err
+			}
+			w.Container = ""
+			continue
+		case errors.Is(err, ErrPortBusy) && attempt < 5:
+			if err := o.changePorts(ctx, w); err != nil {
+				return err
+			}
+			continue
+		default:
+			return err
+		}
+		op.enter(StageEditor, w.Container)
+		err = o.timed(StageEditor, func() error { return o.awaitReady(ctx, op, w) })
+		if !errors.Is(err, bridge.ErrUnauthorized) || renewed {
+			return err
+		}
+		renewed = true
+		// The installation has another key than when the container was made: it gets a new one, on
+		// the same volume.
+		if err := o.cfg.Runtime.Remove(ctx, w.Container); err != nil {
+			return err
+		}
+		w.Container = ""
+	}
+}
+
+func (o *Orchestrator) timed(stage Stage, f func() error) error {
+	start := time.Now()
+	err := f()
+	o.cfg.Metrics.observe(stage, start, err)
+	return err
+}
+
+// ensureContainer makes a container where there is none, or where it is of another image, and
+// stores it before it is started.
+func (o *Orchestrator) ensureContainer(ctx context.Context, w *workspace.Workspace) error {
+	if w.Container != "" && w.Image == o.cfg.Image {
+		return nil
+	}
+	if w.Container != "" {
+		if err := o.cfg.Runtime.Remove(ctx, w.Container); err != nil {
+			return err
+		}
+		w.Container = ""
+	}
+	if err := o.claimPorts(ctx, w); err != nil {
+		return err
+	}
+	env := []string{
+		bridge.EnvWorkspaceID + "=" + string(w.ID),
+		bridge.EnvToken + "=" + o.cfg.Token(w.ID),
+		bridge.EnvPreviewURI + "=" + o.cfg.Hosts.PreviewTemplate(w.ID),
+		bridge.EnvTemplate + "=" + w.Template,
+	}
+	if w.Repository != "" {
+		env = append(env, bridge.EnvRepository+"="+w.Repository)
+	}
+	container, err := o.cfg.Runtime.Create(ctx, Spec{
+		Workspace: w.ID, Image: o.cfg.Image, Env: env,
+		Volume: w.Volume(), Address: w.Address,
+		Ports: map[int]int{
+			workspace.ContainerIDEPort:    w.IDEPort,
+			workspace.ContainerBridgePort: w.BridgePort,
+		},
+		Limits: o.cfg.Limits,
+	})
+	if err != nil {
+		return err
+	}
+	w.Container, w.Image = container, o.cfg.Image
+	return o.save(ctx, w, workspace.StateStarting)
+}
+
+// awaitReady waits until VS Code answers through the published port, or its container ends.
+func (o *Orchestrator) awaitReady(ctx context.Context, op *Operation, w *workspace.Workspace) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	route := o.routeOf(w)
+	ready := make(chan error, 1)
+	go func() { ready <- bridge.WaitReady(ctx, o.client, "http://"+route.IDE, route.Token) }()
+	why, pause := "its container ended", o.timing.liveness
+	look := time.NewTimer(pause)
+	defer look.Stop()
+	for {
+		select {
+		case err := <-ready:
+			var failed *bridge.NotReadyError
+			switch {
+			case errors.As(err, &failed):
+				return fmt.Errorf("%w: %s\n%s", workspace.ErrStartFailed, failed.Reason, failed.Log)
+			case err != nil && ctx.Err() == nil:
+				return fmt.Errorf("%w: %w", workspace.ErrStartFailed, err)
+			}
+			return err
+		case event := <-op.died:
+			if event.Container != w.Container {
+				continue
+			}
+			why = fmt.Sprintf("its container ended with code %d", event.ExitCode)
+			if event.OOMKilled {
+				why = "it ran out of memory"
+			}
+			pause = 10 * time.Millisecond // an engine reports an end a moment before it lists it
+		case <-look.C: // the report may have been missed
+			pause = min(2*pause, o.timing.liveness)
+		}
+		if state, err := o.containerState(ctx, w.Container); err != nil || state != ContainerExited {
+			look.Reset(pause)
+			continue // or it was the late report of an end before this start
+		}
+		cancel()
+		<-ready //nolint:errcheck // it has ended, for the reason that is already known
+		return fmt.Errorf("%w: %s", workspace.ErrStartFailed, why)
+	}
+}
+
+// wakeFailed records how a wake failed and leaves no half-started container behind. A wake that
+// was cut short by a stop, a delete, another gateway or the end of this process is theirs to clean
+// up.
+func (o *Orchestrator) wakeFailed(ctx, parent context.Context, w *workspace.Workspace, err error) error {
+	if parent.Err() != nil {
+		return parent.Err()
+	}
+	if errors.Is(err, workspace.ErrConflict) || errors.Is(err, workspace.ErrNotFound) {
+		return err
+	}
+	if ctx.Err() != nil && !errors.Is(err, workspace.ErrEngineDown) {
+		err = fmt.Errorf("%w (%s)", context.Cause(ctx), o.cfg.StartTimeout)
+	}
+	ctx, cancel := context.WithTimeout(parent, o.cfg.StopGrace+10*time.Second)
+	defer cancel()
+	if w.Container != "" && !errors.Is(err, workspace.ErrEngineDown) {
+		if errors.Is(err, workspace.ErrStartFailed) || errors.Is(err, workspace.ErrStartTimeout) {
+			err = o.withLog(ctx, w, err)
+		}
+		if e := o.cfg.Runtime.Stop(ctx, w.Container, time.Second); e != nil {
+			o.log.Warn("a container that failed to start could not be stopped", "workspace", w.ID, "error", e)
+		}
+	}
+	o.log.Error("workspace did not start", "workspace", w.ID, "error", err)
+	w.State, w.Reason = workspace.StateError, Explain(err)
+	if e := o.save(ctx, w, workspace.StateStarting); e != nil {
+		o.log.Error("a failed start could not be recorded", "workspace", w.ID, "error", e)
+	}
+	return err
+}
+
+func (o *Orchestrator) withLog(ctx context.Context, w *workspace.Workspace, err error) error {
+	log, e := o.cfg.Runtime.Logs(ctx, w.Container, 20)
+	if e != nil || strings.TrimSpace(log) == "" || strings.Contains(err.Error(), "\n") {
+		return err
+	}
+	return fmt.Errorf("%w\n%s", err, log)
+}
+
+// save writes w, whose stored state is from. A concurrent change of what an operation does not own
+// (the name) is merged; a change of the state is another gateway's, which then has the lease.
+func (o *Orchestrator) save(ctx context.Context, w *workspace.Workspace, from workspace.State) error {
+	for {
+		err := o.cfg.Store.UpdateWorkspace(ctx, w)
+		if !errors.Is(err, workspace.ErrConflict) {
+			if err == nil {
+				o.publish(w)
+			}
+			return err
+		}
+		newest, err := o.cfg.Store.Workspace(ctx, w.ID)
+		if err != nil {
+			return err
+		}
+		switch newest.State {
+		case from:
+		case workspace.StateDeleting:
+			return workspace.ErrBusy
+		default:
+			return workspace.ErrConflict
+		}
+		w.Revision, w.Name = newest.Revision, newest.Name
+	}
+}
