@@ -1,0 +1,73 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"syscall"
+
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/docker/docker/client"
+
+	"github.com/kalpana-dev/kalpana/orchestrator"
+	"github.com/kalpana-dev/kalpana/workspace"
+)
+
+// ErrForeign says that a container, volume or network is not this instance's, so it is left alone.
+var ErrForeign = errors.New("that does not belong to this installation, so it is left alone")
+
+// fault says what was being done when the engine answered err, and wraps the named error that fits.
+func fault(doing string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if named := name(err); named != nil && !errors.Is(err, named) {
+		return fmt.Errorf("%s: %w (%w)", doing, named, err)
+	}
+	return fmt.Errorf("%s: %w", doing, err)
+}
+
+// name returns the named error for what the engine or the way to it says, or nil.
+func name(err error) error {
+	switch {
+	case errors.Is(err, context.Canceled):
+		return nil // the caller left
+	case unanswered(err):
+		return workspace.ErrEngineDown
+	}
+	text := strings.ToLower(err.Error())
+	switch {
+	case strings.Contains(text, "no space left on device"), strings.Contains(text, "disk quota exceeded"):
+		return workspace.ErrStorageFull
+	case strings.Contains(text, "port is already allocated"), strings.Contains(text, "address already in use"):
+		return orchestrator.ErrPortBusy
+	case cerrdefs.IsNotFound(err) && strings.Contains(text, "no such image"):
+		return workspace.ErrImageMissing
+	case cerrdefs.IsNotFound(err) && strings.Contains(text, "no such container"):
+		return orchestrator.ErrNoContainer
+	}
+	return nil
+}
+
+// unanswered reports whether err came from the way to the engine and not from the engine.
+func unanswered(err error) bool {
+	var op *net.OpError
+	return errors.Is(err, context.DeadlineExceeded) ||
+		client.IsErrConnectionFailed(err) ||
+		cerrdefs.IsUnavailable(err) ||
+		errors.As(err, &op) ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
+// networkGone reports whether the engine says that a network does not exist.
+func networkGone(err error) bool {
+	if err == nil {
+		return false
+	}
+	text := strings.ToLower(err.Error())
+	return cerrdefs.IsNotFound(err) && strings.Contains(text, "network") && strings.Contains(text, "not found")
+}

@@ -1,0 +1,196 @@
+package docker
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/image"
+	"github.com/docker/docker/api/types/network"
+	"github.com/docker/docker/client"
+	"go.uber.org/goleak"
+)
+
+// The tests run on a real engine, in a scope of their own: other installations on it, and other runs
+// of these tests, are not disturbed.
+var (
+	suffix = strings.ToLower(rand.Text()[:5])
+	// testScope is prepared once; tests that take the firewall apart have scopes of their own.
+	testScope = newScope("a")
+	// testImage has the toolbox, bash and iptables; bareImage the toolbox alone.
+	testImage = "kalpana-test/docker:" + suffix
+	bareImage = "kalpana-test/docker-bare:" + suffix
+)
+
+func newScope(letter string) scope {
+	name := "kt" + suffix + letter
+	return scope{bridge: name, network: name + "-", chain: strings.ToUpper(name)}
+}
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(cleaning{m}) }
+
+type cleaning struct{ *testing.M }
+
+func (c cleaning) Run() int {
+	// The tests mostly wait, for the engine and for what does not answer.
+	_ = flag.Set("test.parallel", "6")
+	code := c.M.Run()
+	if world.api != nil {
+		world.clean()
+		_ = world.api.Close()
+	}
+	return code
+}
+
+// world is what the tests share.
+var world struct {
+	once    sync.Once
+	err     error
+	api     *client.Client
+	toolbox string // path of the built program
+	clean   func()
+}
+
+// engine returns a client of the engine, on which the test images are, or fails the test.
+func engine(t *testing.T) *client.Client {
+	t.Helper()
+	world.once.Do(func() { world.err = setUp() })
+	if world.err != nil {
+		t.Fatal(world.err)
+	}
+	return world.api
+}
+
+func setUp() error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	api, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
+	if err != nil {
+		return err
+	}
+	if _, err := api.Ping(ctx); err != nil {
+		_ = api.Close()
+		return fmt.Errorf("these tests need a container engine; run scripts/engine.sh first (%w)", err)
+	}
+	if os.Geteuid() != 0 {
+		_ = api.Close()
+		return errors.New("these tests need root: they look at firewall rules")
+	}
+	dir, err := os.MkdirTemp("", "kalpana-docker-test-")
+	if err != nil {
+		return err
+	}
+	world.api, world.toolbox = api, filepath.Join(dir, "toolbox")
+	world.clean = func() {
+		cleanUp(api)
+		_ = os.RemoveAll(dir)
+	}
+	build := exec.CommandContext(ctx, "go", "build", "-ldflags", "-s -w", "-o", world.toolbox, "./testdata/toolbox")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("build toolbox: %w\n%s", err, out)
+	}
+	if err := importImage(ctx, api, bareImage, world.toolbox); err != nil {
+		return err
+	}
+	files := []string{world.toolbox, "/bin/bash", "/bin/sh", "/usr/bin/timeout", "/bin/sleep", "/usr/sbin/iptables"}
+	for _, match := range []string{"conntrack", "comment", "tcp", "udp", "standard"} {
+		found, _ := filepath.Glob("/usr/lib/*/xtables/libxt_" + match + ".so")
+		files = append(files, found...)
+	}
+	return importImage(ctx, api, testImage, files...)
+}
+
+// importImage makes an image of programs of this host and their libraries.
+func importImage(ctx context.Context, api *client.Client, ref string, programs ...string) error {
+	files := map[string]string{} // path in the image → here
+	for _, program := range programs {
+		inside := program
+		if program == world.toolbox {
+			inside = "/toolbox"
+		}
+		files[inside] = program
+		out, _ := exec.CommandContext(ctx, "ldd", program).Output() // fails for static programs
+		for _, lib := range regexp.MustCompile(`/[^ )]+\.so[^ )]*`).FindAllString(string(out), -1) {
+			files[lib] = lib
+		}
+	}
+	var layer bytes.Buffer
+	w := tar.NewWriter(&layer)
+	for inside, here := range files {
+		content, err := os.ReadFile(here)
+		if err != nil {
+			return err
+		}
+		_ = w.WriteHeader(&tar.Header{Name: strings.TrimPrefix(inside, "/"), Mode: 0o755, Size: int64(len(content))})
+		_, _ = w.Write(content)
+	}
+	for _, dir := range []string{"run/", "tmp/", "home/dev/"} {
+		_ = w.WriteHeader(&tar.Header{Name: dir, Typeflag: tar.TypeDir, Mode: 0o755})
+	}
+	skeleton := "from the image"
+	_ = w.WriteHeader(&tar.Header{Name: "home/dev/skeleton", Mode: 0o644, Size: int64(len(skeleton))})
+	_, _ = w.Write([]byte(skeleton))
+	if err := w.Close(); err != nil {
+		return err
+	}
+	out, err := api.ImageImport(ctx, image.ImportSource{Source: &layer, SourceName: "-"}, ref,
+		image.ImportOptions{Changes: []string{`CMD ["/toolbox"]`}})
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	_, err = new(bytes.Buffer).ReadFrom(out)
+	return err
+}
+
+// cleanUp removes everything of this run.
+func cleanUp(api *client.Client) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	containers, _ := api.ContainerList(ctx, container.ListOptions{All: true})
+	for _, c := range containers {
+		if strings.HasPrefix(c.Labels[LabelInstance], "test-"+suffix) {
+			_ = api.ContainerRemove(ctx, c.ID, container.RemoveOptions{Force: true, RemoveVolumes: true})
+		}
+	}
+	networks, _ := api.NetworkList(ctx, network.ListOptions{})
+	for _, n := range networks {
+		if strings.HasPrefix(n.Name, "kt"+suffix) {
+			_ = api.NetworkRemove(ctx, n.ID)
+		}
+	}
+	for _, ref := range []string{testImage, bareImage} {
+		_, _ = api.ImageRemove(ctx, ref, image.RemoveOptions{Force: true})
+	}
+	removeRules(ctx, testScope)
+}
+
+// removeRules takes a scope's chains out of the firewall.
+func removeRules(ctx context.Context, s scope) {
+	set := (&Runtime{cfg: Config{scope: s}}).ruleset()
+	run := func(args ...string) bool {
+		return exec.CommandContext(ctx, "iptables", append([]string{"-w"}, args...)...).Run() == nil
+	}
+	for _, h := range []hook{set.input, set.user, set.forward} {
+		for run(append([]string{"-D"}, h.args()...)...) { //nolint:revive // every copy
+		}
+	}
+	for _, chain := range set.chains {
+		run("-F", chain)
+		run("-X", chain)
+	}
+}
