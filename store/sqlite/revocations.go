@@ -1,0 +1,34 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/kalpana-dev/kalpana/identity"
+)
+
+var errEmptyRevocation = errors.New("a revocation names a session, a person or a workspace; this one names none")
+
+func readRevocation(scan func(...any) error) (r identity.Revocation, err error) {
+	err = scan(moment{&r.At}, &r.Session, &r.Person, &r.Workspace)
+	return r, err
+}
+
+// AppendRevocation implements identity.Store.
+func (s *Store) AppendRevocation(ctx context.Context, r identity.Revocation) error {
+	if r.Session == "" && r.Person == "" && r.Workspace == "" {
+		return errEmptyRevocation
+	}
+	return s.write(ctx, func(tx *tx) error {
+		_, err := tx.exec("INSERT INTO revocations (at, session, person, workspace) VALUES (?, ?, ?, ?)",
+			r.At.UnixMicro(), r.Session, r.Person, r.Workspace)
+		return err
+	})
+}
+
+// Revocations implements identity.Store: those at since and later, in the order of their times.
+func (s *Store) Revocations(ctx context.Context, since time.Time) ([]identity.Revocation, error) {
+	return list(ctx, s, readRevocation,
+		"SELECT at, session, person, workspace FROM revocations WHERE at >= ? ORDER BY at, number", since.UnixMicro())
+}

@@ -1,0 +1,50 @@
+package sqlite
+
+import (
+	"context"
+	"time"
+
+	"github.com/kalpana-dev/kalpana/identity"
+)
+
+func readSession(scan func(...any) error) (v identity.Session, err error) {
+	err = scan(&v.Hash, &v.Person, moment{&v.CreatedAt}, moment{&v.SeenAt}, moment{&v.ExpiresAt})
+	return v, err
+}
+
+// CreateSession implements identity.Store. A hash that exists already is identity.ErrExists.
+func (s *Store) CreateSession(ctx context.Context, v identity.Session) error {
+	return s.write(ctx, func(tx *tx) error {
+		n, err := tx.exec("INSERT INTO sessions (hash, person, created_at, seen_at, expires_at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+			v.Hash, v.Person, v.CreatedAt.UnixMicro(), v.SeenAt.UnixMicro(), v.ExpiresAt.UnixMicro())
+		if err == nil && n == 0 {
+			err = identity.ErrExists
+		}
+		return err
+	})
+}
+
+// Session implements identity.Store.
+func (s *Store) Session(ctx context.Context, hash string) (identity.Session, error) {
+	return one(ctx, s, identity.ErrNotFound, readSession,
+		"SELECT hash, person, created_at, seen_at, expires_at FROM sessions WHERE hash = ?", hash)
+}
+
+// TouchSession implements identity.Store. A session that was deleted stays so: ErrNotFound.
+func (s *Store) TouchSession(ctx context.Context, hash string, seen, expires time.Time) error {
+	return s.write(ctx, func(tx *tx) error {
+		n, err := tx.exec("UPDATE sessions SET seen_at = ?, expires_at = ? WHERE hash = ?", seen.UnixMicro(), expires.UnixMicro(), hash)
+		if err == nil && n == 0 {
+			err = identity.ErrNotFound
+		}
+		return err
+	})
+}
+
+// DeleteSession implements identity.Store.
+func (s *Store) DeleteSession(ctx context.Context, hash string) error {
+	return s.write(ctx, func(tx *tx) error {
+		_, err := tx.exec("DELETE FROM sessions WHERE hash = ?", hash)
+		return err
+	})
+}

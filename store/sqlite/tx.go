@@ -1,0 +1,114 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+)
+
+// tx is a write transaction. Its methods' errors are the store's, ready to be returned.
+type tx struct {
+	*sql.Tx
+	ctx   context.Context //nolint:containedctx // it lives as long as the call that made it
+	store *Store
+}
+
+// write runs f in one transaction that holds the database's write lock from its start, so that
+// what f reads stays true until it commits. It commits unless f returns an error.
+func (s *Store) write(ctx context.Context, f func(*tx) error) error {
+	conn, err := s.writer.Conn(ctx)
+	if err != nil {
+		return s.fault(ctx, err)
+	}
+	defer func() { _ = conn.Close() }()
+	t, err := s.begin(ctx, conn)
+	if err != nil {
+		return s.fault(ctx, err)
+	}
+	defer func() { _ = t.Rollback() }() // does nothing after a commit
+	if err := f(&tx{Tx: t, ctx: ctx, store: s}); err != nil {
+		return err
+	}
+	return s.fault(ctx, t.Commit())
+}
+
+// begin takes the write lock. It asks every millisecond or two: SQLite's own waiting, which grows
+// to 100 ms between two attempts, lets a busy process starve another for seconds.
+func (s *Store) begin(ctx context.Context, conn *sql.Conn) (*sql.Tx, error) {
+	for deadline := time.Now().Add(s.wait); ; {
+		t, err := conn.BeginTx(ctx, nil) // BEGIN IMMEDIATE, which waits for writerPatience
+		if err == nil || !locked(err) || time.Now().After(deadline) {
+			return t, err
+		}
+	}
+}
+
+// exec runs a statement and returns how many rows it changed.
+func (t *tx) exec(query string, args ...any) (int64, error) {
+	result, err := t.ExecContext(t.ctx, query, args...)
+	if err != nil {
+		return 0, t.store.fault(t.ctx, err)
+	}
+	n, err := result.RowsAffected()
+	return n, t.store.fault(t.ctx, err)
+}
+
+// find scans the row that query returns into dest and reports whether there was one.
+func (t *tx) find(query string, args, dest []any) (bool, error) {
+	err := t.QueryRowContext(t.ctx, query, args...).Scan(dest...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	return err == nil, t.store.fault(t.ctx, err)
+}
+
+// reading makes a T of a row.
+type reading[T any] func(scan func(...any) error) (T, error)
+
+// one returns the row that query names, or missing.
+func one[T any](ctx context.Context, s *Store, missing error, read reading[T], query string, args ...any) (T, error) {
+	found, err := read(s.reader.QueryRowContext(ctx, query, args...).Scan)
+	if err == nil {
+		return found, nil
+	}
+	var none T
+	if errors.Is(err, sql.ErrNoRows) {
+		return none, missing
+	}
+	return none, s.fault(ctx, err)
+}
+
+// list returns what read makes of each row of query.
+func list[T any](ctx context.Context, s *Store, read reading[T], query string, args ...any) ([]T, error) {
+	rows, err := s.reader.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, s.fault(ctx, err)
+	}
+	defer func() { _ = rows.Close() }()
+	var all []T
+	for rows.Next() {
+		one, err := read(rows.Scan)
+		if err != nil {
+			return nil, s.fault(ctx, err)
+		}
+		all = append(all, one)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, s.fault(ctx, err)
+	}
+	return all, nil
+}
+
+// moment scans a column into a time.
+type moment struct{ *time.Time }
+
+// Scan implements sql.Scanner.
+func (m moment) Scan(value any) error {
+	n, ok := value.(int64)
+	if !ok {
+		return errors.New("a time is not an integer")
+	}
+	*m.Time = time.UnixMicro(n).UTC()
+	return nil
+}

@@ -1,0 +1,99 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/kalpana-dev/kalpana/identity"
+	"github.com/kalpana-dev/kalpana/workspace"
+)
+
+var contexts = []promise{
+	{"ACancelledCallSaysSoAndWritesNothing", aCancelledCallSaysSoAndWritesNothing},
+	{"ACallPastItsDeadlineSaysSo", aCallPastItsDeadlineSaysSo},
+}
+
+func aCancelledCallSaysSoAndWritesNothing(t *testing.T, b Backend) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	checkEnded(t, b, ctx, context.Canceled)
+}
+
+func aCallPastItsDeadlineSaysSo(t *testing.T, b Backend) {
+	ctx, cancel := context.WithDeadline(t.Context(), time.Unix(0, 0))
+	defer cancel()
+	checkEnded(t, b, ctx, context.DeadlineExceeded)
+}
+
+// checkEnded calls every method with a context that has ended.
+func checkEnded(t *testing.T, b Backend, ctx context.Context, want error) { //nolint:revive // ctx is an operand here
+	s := b.Open(t)
+	w := created(t, s, "ann")
+	wantTrue(t, "a free port")(s.ClaimPort(t.Context(), 40000, w.ID))
+	wantTrue(t, "a free lease")(s.AcquireLease(t.Context(), "wake/a", "g1", moment(0), moment(30)))
+	person := identity.Person{ID: "p1", CreatedAt: moment(0)}
+	must(t, s.CreatePerson(t.Context(), person))
+	session := identity.Session{Hash: hash(1), Person: "p1", ExpiresAt: moment(30)}
+	must(t, s.CreateSession(t.Context(), session))
+	must(t, s.CreateTicket(t.Context(), identity.Ticket{Hash: hash(1), Kind: "link", ExpiresAt: moment(30)}))
+	revocation := identity.Revocation{At: moment(0), Person: "p1"}
+	must(t, s.AppendRevocation(t.Context(), revocation))
+
+	changed := *w
+	changed.Name = "changed"
+	before := changed
+	for name, call := range map[string]func() error{
+		"CreateWorkspace": func() error { return s.CreateWorkspace(ctx, newWorkspace("ann"), 0) },
+		"Workspace":       func() error { _, err := s.Workspace(ctx, w.ID); return err },
+		"Workspaces":      func() error { _, err := s.Workspaces(ctx, ""); return err },
+		"UpdateWorkspace": func() error { return s.UpdateWorkspace(ctx, &changed) },
+		"DeleteWorkspace": func() error { return s.DeleteWorkspace(ctx, w.ID, w.Revision) },
+		"ClaimPort":       func() error { _, err := s.ClaimPort(ctx, 40001, w.ID); return err },
+		"ReleasePorts":    func() error { return s.ReleasePorts(ctx, w.ID) },
+		"Ports":           func() error { _, err := s.Ports(ctx); return err },
+		"AcquireLease":    func() error { _, err := s.AcquireLease(ctx, "wake/a", "g1", moment(0), moment(0)); return err },
+		"ReleaseLease":    func() error { return s.ReleaseLease(ctx, "wake/a", "g1") },
+		"CreatePerson":    func() error { return s.CreatePerson(ctx, identity.Person{ID: "p2"}) },
+		"Person":          func() error { _, err := s.Person(ctx, "p1"); return err },
+		"People":          func() error { _, err := s.People(ctx); return err },
+		"CreateSession":   func() error { return s.CreateSession(ctx, identity.Session{Hash: hash(2)}) },
+		"Session":         func() error { _, err := s.Session(ctx, hash(1)); return err },
+		"TouchSession":    func() error { return s.TouchSession(ctx, hash(1), moment(1), moment(31)) },
+		"DeleteSession":   func() error { return s.DeleteSession(ctx, hash(1)) },
+		"CreateTicket": func() error {
+			return s.CreateTicket(ctx, identity.Ticket{Hash: hash(2), Kind: "link", ExpiresAt: moment(30)})
+		},
+		"TakeTicket":       func() error { _, err := s.TakeTicket(ctx, "link", hash(1), moment(0)); return err },
+		"AppendRevocation": func() error { return s.AppendRevocation(ctx, identity.Revocation{At: moment(0), Person: "p2"}) },
+		"Revocations":      func() error { _, err := s.Revocations(ctx, moment(0)); return err },
+		"Purge":            func() error { return s.Purge(ctx, moment(1000), 0) },
+	} {
+		if err := call(); !errors.Is(err, want) || errors.Is(err, workspace.ErrStoreDown) {
+			t.Errorf("%s: got error %v, want %v", name, err, want)
+		}
+	}
+
+	if diff := cmp.Diff(before, changed); diff != "" {
+		t.Errorf("a cancelled update changed the caller's record:\n%s", diff)
+	}
+	wantStored(t, s, w)
+	wantPorts(t, s, map[int]workspace.ID{40000: w.ID})
+	wantFalse(t, "a held lease")(s.AcquireLease(t.Context(), "wake/a", "g2", moment(29), moment(60)))
+	all, err := s.People(t.Context())
+	must(t, err)
+	if diff := cmp.Diff([]identity.Person{person}, all); diff != "" {
+		t.Errorf("People (-want +got):\n%s", diff)
+	}
+	wantSession(t, s, session)
+	_, err = s.Session(t.Context(), hash(2))
+	wantErr(t, err, identity.ErrNotFound)
+	_, err = s.TakeTicket(t.Context(), "link", hash(1), moment(0))
+	must(t, err)
+	_, err = s.TakeTicket(t.Context(), "link", hash(2), moment(0))
+	wantErr(t, err, identity.ErrNotFound)
+	wantRevocations(t, s, moment(-100), revocation)
+}

@@ -1,0 +1,80 @@
+package storetest
+
+import (
+	"context"
+	"strconv"
+	"testing"
+	"time"
+)
+
+var leases = []promise{
+	{"AHeldLeaseIsRefusedToOthers", aHeldLeaseIsRefusedToOthers},
+	{"ALeaseEndsAtItsTime", aLeaseEndsAtItsTime},
+	{"TheHolderExtendsIt", theHolderExtendsIt},
+	{"OnlyTheHolderReleasesIt", onlyTheHolderReleasesIt},
+	{"LeasesOfOtherNamesDoNotMeet", leasesOfOtherNamesDoNotMeet},
+	{"OfManyGatewaysOneAcquires", ofManyGatewaysOneAcquires},
+	{"AnEndedLeaseGoesToOne", anEndedLeaseGoesToOne},
+}
+
+func aHeldLeaseIsRefusedToOthers(t *testing.T, b Backend) {
+	one, other := b.Open(t), b.Open(t)
+	wantTrue(t, "a free lease")(one.AcquireLease(t.Context(), "wake/a", "g1", moment(0), moment(30)))
+	wantFalse(t, "a held lease")(other.AcquireLease(t.Context(), "wake/a", "g2", moment(1), moment(31)))
+	wantFalse(t, "a held lease, on the holder's client")(one.AcquireLease(t.Context(), "wake/a", "g2", moment(1), moment(31)))
+}
+
+func aLeaseEndsAtItsTime(t *testing.T, b Backend) {
+	s := b.Open(t)
+	end := moment(30)
+	wantTrue(t, "a free lease")(s.AcquireLease(t.Context(), "wake/a", "g1", moment(0), end))
+	wantFalse(t, "a microsecond before its end")(s.AcquireLease(t.Context(), "wake/a", "g2", end.Add(-time.Microsecond), moment(60)))
+	wantTrue(t, "at its end")(s.AcquireLease(t.Context(), "wake/a", "g2", end, moment(60)))
+	wantFalse(t, "the former holder")(s.AcquireLease(t.Context(), "wake/a", "g1", moment(31), moment(61)))
+}
+
+func theHolderExtendsIt(t *testing.T, b Backend) {
+	one, other := b.Open(t), b.Open(t)
+	wantTrue(t, "a free lease")(one.AcquireLease(t.Context(), "wake/a", "g1", moment(0), moment(30)))
+	wantTrue(t, "extended")(one.AcquireLease(t.Context(), "wake/a", "g1", moment(20), moment(50)))
+	wantFalse(t, "after its first end")(other.AcquireLease(t.Context(), "wake/a", "g2", moment(40), moment(70)))
+	wantTrue(t, "after its second end")(other.AcquireLease(t.Context(), "wake/a", "g2", moment(50), moment(80)))
+}
+
+func onlyTheHolderReleasesIt(t *testing.T, b Backend) {
+	one, other := b.Open(t), b.Open(t)
+	must(t, one.ReleaseLease(t.Context(), "wake/a", "g1"))
+	wantTrue(t, "a free lease")(one.AcquireLease(t.Context(), "wake/a", "g1", moment(0), moment(30)))
+	must(t, other.ReleaseLease(t.Context(), "wake/a", "g2"))
+	wantFalse(t, "released by somebody else")(other.AcquireLease(t.Context(), "wake/a", "g2", moment(1), moment(31)))
+	must(t, one.ReleaseLease(t.Context(), "wake/a", "g1"))
+	must(t, one.ReleaseLease(t.Context(), "wake/a", "g1"))
+	wantTrue(t, "released")(other.AcquireLease(t.Context(), "wake/a", "g2", moment(2), moment(32)))
+}
+
+func leasesOfOtherNamesDoNotMeet(t *testing.T, b Backend) {
+	s := b.Open(t)
+	wantTrue(t, "a")(s.AcquireLease(t.Context(), "wake/a", "g1", moment(0), moment(30)))
+	wantTrue(t, "b")(s.AcquireLease(t.Context(), "wake/b", "g2", moment(0), moment(30)))
+	must(t, s.ReleaseLease(t.Context(), "wake/a", "g1"))
+	wantFalse(t, "b again")(s.AcquireLease(t.Context(), "wake/b", "g1", moment(1), moment(31)))
+}
+
+func ofManyGatewaysOneAcquires(t *testing.T, b Backend) {
+	n := winners(t, b, 20, func(ctx context.Context, s Store, i int) (bool, error) {
+		return s.AcquireLease(ctx, "wake/a", "g"+strconv.Itoa(i), moment(0), moment(30))
+	})
+	if n != 1 {
+		t.Errorf("%d gateways hold the lease, want 1", n)
+	}
+}
+
+func anEndedLeaseGoesToOne(t *testing.T, b Backend) {
+	wantTrue(t, "a free lease")(b.Open(t).AcquireLease(t.Context(), "wake/a", "crashed", moment(0), moment(30)))
+	n := winners(t, b, 20, func(ctx context.Context, s Store, i int) (bool, error) {
+		return s.AcquireLease(ctx, "wake/a", "g"+strconv.Itoa(i), moment(31), moment(61))
+	})
+	if n != 1 {
+		t.Errorf("%d gateways hold the lease, want 1", n)
+	}
+}
