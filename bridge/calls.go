@@ -1,0 +1,176 @@
+package bridge
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// callSlack is what a call may take beyond the time that its method has, before the client cancels it.
+const callSlack = 15 * time.Second
+
+// Health asks how the container is. Like every call it ends by itself when the container does not answer.
+func (c *Client) Health(ctx context.Context) (*HealthResult, error) {
+	return ask(ctx, c, MethodHealth, 0, &HealthParams{}, (*HealthResult).check)
+}
+
+// ReadFile reads a regular file, or a part of it. See ReadFileParams and the named errors.
+func (c *Client) ReadFile(ctx context.Context, p ReadFileParams) (*ReadFileResult, error) {
+	return ask(ctx, c, MethodReadFile, 0, &p, func(r *ReadFileResult) error { return r.check(&p) })
+}
+
+// WriteFile replaces or makes a file.
+func (c *Client) WriteFile(ctx context.Context, p WriteFileParams) (*WriteFileResult, error) {
+	content, err := DecodeContent(p.Content, p.Encoding)
+	if err != nil {
+		return nil, err
+	}
+	p.Content, p.Encoding = EncodeContent(content)
+	return ask(ctx, c, MethodWriteFile, 0, &p, func(r *WriteFileResult) error {
+		if r.Size != int64(len(content)) {
+			return fmt.Errorf("wrote %d bytes of %d", r.Size, len(content))
+		}
+		return nil
+	})
+}
+
+// ListFiles lists a folder.
+func (c *Client) ListFiles(ctx context.Context, p ListFilesParams) (*ListFilesResult, error) {
+	return ask(ctx, c, MethodListFiles, 30*time.Second, &p, func(r *ListFilesResult) error { return r.check(&p) })
+}
+
+// RunCommand runs a command and waits for its end. A command that fails is no error: see ExitCode.
+func (c *Client) RunCommand(ctx context.Context, p RunCommandParams) (*RunCommandResult, error) {
+	limit := time.Duration(p.TimeoutSeconds) * time.Second
+	if p.TimeoutSeconds <= 0 || p.TimeoutSeconds > MaxTimeoutSeconds {
+		limit = DefaultTimeoutSeconds * time.Second
+	}
+	return ask(ctx, c, MethodRunCommand, limit, &p, (*RunCommandResult).check)
+}
+
+// SearchCode searches the contents of files. A query that is not a valid expression is ErrInvalid, with
+// ripgrep's reason.
+func (c *Client) SearchCode(ctx context.Context, p SearchCodeParams) (*SearchCodeResult, error) {
+	return ask(ctx, c, MethodSearchCode, 30*time.Second, &p, func(r *SearchCodeResult) error { return r.check(&p) })
+}
+
+// ask makes a call that ends within its method's time, and checks the result.
+func ask[P, R any](ctx context.Context, c *Client, method string, limit time.Duration, params *P, check func(*R) error) (*R, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit+callSlack)
+	defer cancel()
+	result := new(R)
+	if err := c.call(ctx, method, params, result); err != nil {
+		return nil, err
+	}
+	if err := check(result); err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrBadAnswer, method, err)
+	}
+	return result, nil
+}
+
+// The checks below look at what a container answered: nothing in it has been true just because it is there.
+
+func (r *HealthResult) check() error {
+	r.Version = Printable(r.Version, 64)
+	switch r.Editor {
+	case EditorStarting, EditorRunning, EditorFailed:
+	default:
+		return fmt.Errorf("no such editor state")
+	}
+	return notNegative(r.UptimeSeconds)
+}
+
+func (r *ReadFileResult) check(p *ReadFileParams) error {
+	content, err := r.Bytes()
+	if err != nil {
+		return err
+	}
+	if p.Limit > 0 && int64(len(content)) > p.Limit {
+		return fmt.Errorf("%d bytes where %d were asked for", len(content), p.Limit)
+	}
+	return notNegative(r.Size)
+}
+
+func (r *ListFilesResult) check(p *ListFilesParams) error {
+	if err := count(len(r.Entries), p.Limit, DefaultEntries, MaxEntries); err != nil {
+		return err
+	}
+	for i := range r.Entries {
+		e := &r.Entries[i]
+		var err error
+		if e.Path, err = checkPath(e.Path); err != nil {
+			return err
+		}
+		switch e.Type {
+		case TypeFile, TypeDir, TypeSymlink, TypeOther:
+		default:
+			return fmt.Errorf("no such type of file")
+		}
+		if err := notNegative(e.Size); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *RunCommandResult) check() error {
+	if len(r.Stdout) > maxOutputText || len(r.Stderr) > maxOutputText {
+		return fmt.Errorf("output above the limit")
+	}
+	if r.ExitCode < -1 || r.ExitCode > 255 {
+		return fmt.Errorf("exit code %d", r.ExitCode)
+	}
+	return notNegative(r.DurationMs)
+}
+
+// maxOutputText is MaxOutput and the line about what is missing.
+const maxOutputText = MaxOutput + 128
+
+func (r *SearchCodeResult) check(p *SearchCodeParams) error {
+	if err := count(len(r.Matches), p.Limit, DefaultMatches, MaxMatches); err != nil {
+		return err
+	}
+	for i := range r.Matches {
+		m := &r.Matches[i]
+		var err error
+		if m.Path, err = checkPath(m.Path); err != nil {
+			return err
+		}
+		if m.Line < 1 || m.Column < 1 {
+			return fmt.Errorf("line %d, column %d", m.Line, m.Column)
+		}
+		if len(m.Text) > MaxMatchText {
+			return fmt.Errorf("text above the limit")
+		}
+		m.Text = printable(m.Text, MaxMatchText, "\t")
+	}
+	return nil
+}
+
+func notNegative(n int64) error {
+	if n < 0 {
+		return fmt.Errorf("a negative number")
+	}
+	return nil
+}
+
+// count checks the length of a list against the limit that was asked for.
+func count(n, limit, byDefault, most int) error {
+	if limit <= 0 {
+		limit = byDefault
+	}
+	if n > min(limit, most) {
+		return fmt.Errorf("%d entries where %d were asked for", n, min(limit, most))
+	}
+	return nil
+}
+
+// checkPath returns a relative path inside the workspace folder, fit to be shown.
+func checkPath(p string) (string, error) {
+	if p == "" || len(p) > MaxPath || p[0] == '/' || p == ".." || strings.HasPrefix(p, "../") ||
+		strings.HasSuffix(p, "/..") || strings.Contains(p, "/../") {
+		return "", fmt.Errorf("a path outside the workspace")
+	}
+	return Printable(p, MaxPath), nil
+}

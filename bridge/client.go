@@ -1,0 +1,188 @@
+package bridge
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"github.com/sourcegraph/jsonrpc2"
+	"golang.org/x/time/rate"
+)
+
+const (
+	dialTimeout = 10 * time.Second
+	// requestRate bounds what the container asks of us, in requests a second; above, the connection
+	// ends.
+	requestRate = 20
+	// maxErrorText bounds Error.Message, in bytes.
+	maxErrorText = 1024
+)
+
+// cancelGrace is how long the container may take to answer a request that was cancelled. A call's place
+// among the MaxInFlight is free again only then, and a container that does not answer loses the
+// connection: else it could have us remember any number of calls.
+var cancelGrace = 10 * time.Second
+
+// Client is one connection to the bridge of a container. Its methods may be called from several
+// goroutines; more than MaxInFlight calls wait for each other. All calls end when the connection does,
+// with ErrClosed.
+//
+// A container that is frozen answers no ping, so its Client ends about Ping + Pong later.
+type Client struct {
+	conn   *jsonrpc2.Conn
+	stream *Stream
+	slots  chan struct{}
+	lastID atomic.Uint64
+	limit  *rate.Limiter
+}
+
+// Dial connects to the bridge at addr, the host:port of a published BridgePort. ctx bounds the dialling
+// only. The error is ErrUnauthorized if the bridge does not know the token.
+func Dial(ctx context.Context, addr, token string) (*Client, error) {
+	return dial(ctx, addr, token, DefaultTiming)
+}
+
+func dial(ctx context.Context, addr, token string, timing Timing) (*Client, error) {
+	if _, _, err := net.SplitHostPort(addr); err != nil {
+		return nil, fmt.Errorf("bridge: %w", err)
+	}
+	// No proxy and no compression: a container's message is as long as its frame.
+	dialer := websocket.Dialer{
+		HandshakeTimeout: dialTimeout,
+		ReadBufferSize:   16 << 10,
+		WriteBufferSize:  16 << 10,
+	}
+	ws, resp, err := dialer.DialContext(ctx, "ws://"+addr+RPCPath, http.Header{TokenHeader: {token}})
+	if resp != nil {
+		defer resp.Body.Close()
+	}
+	if err != nil {
+		if resp != nil && resp.StatusCode == http.StatusUnauthorized {
+			return nil, ErrUnauthorized
+		}
+		if resp != nil {
+			return nil, fmt.Errorf("%w: status %d on %s", ErrBadAnswer, resp.StatusCode, RPCPath)
+		}
+		return nil, fmt.Errorf("bridge: %w", err)
+	}
+
+	c := &Client{
+		stream: NewStream(ws, timing),
+		slots:  make(chan struct{}, MaxInFlight),
+		limit:  rate.NewLimiter(requestRate, requestRate),
+	}
+	// The connection outlives ctx. The library's log would print what the container sends.
+	c.conn = jsonrpc2.NewConn(context.WithoutCancel(ctx), c.stream, refuser{c},
+		jsonrpc2.SetLogger(log.New(io.Discard, "", 0)),
+		jsonrpc2.OnRecv(c.received))
+	return c, nil
+}
+
+// Close ends the connection and with it every call.
+func (c *Client) Close() error {
+	if err := c.conn.Close(); err != nil && !errors.Is(err, jsonrpc2.ErrClosed) {
+		return err
+	}
+	return nil
+}
+
+// Done is closed when the connection has ended, whoever ended it.
+func (c *Client) Done() <-chan struct{} { return c.conn.DisconnectNotify() }
+
+// received ends the connection when an answer comes that belongs to no call. Every call is remembered
+// until it is answered, so an honest bridge never sends one.
+func (c *Client) received(req *jsonrpc2.Request, resp *jsonrpc2.Response) {
+	if req == nil && resp != nil {
+		c.stream.Close()
+	}
+}
+
+// refuser answers requests of the container: there is no method that it may call.
+type refuser struct{ *Client }
+
+func (c refuser) Handle(ctx context.Context, conn *jsonrpc2.Conn, req *jsonrpc2.Request) {
+	if !c.limit.Allow() {
+		c.stream.Close()
+		return
+	}
+	if req.Notif {
+		return
+	}
+	_ = conn.ReplyWithError(ctx, req.ID, &jsonrpc2.Error{
+		Code: CodeUnknownMethod, Message: ErrUnknownMethod.Message,
+	})
+}
+
+// call sends one request and waits for its answer, which it stores in result.
+func (c *Client) call(ctx context.Context, method string, params, result any) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	select {
+	case c.slots <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-c.Done():
+		return ErrClosed
+	}
+
+	id := jsonrpc2.ID{Num: c.lastID.Add(1)} // From 1: the library takes 0 for "choose one".
+	pending, err := c.conn.DispatchCall(ctx, method, params, jsonrpc2.PickID(id))
+	if err != nil {
+		<-c.slots
+		return clientError(err)
+	}
+
+	var raw json.RawMessage
+	err = pending.Wait(ctx, &raw)
+	if ctxErr := ctx.Err(); ctxErr != nil && errors.Is(err, ctxErr) {
+		go c.abandon(id, pending) //nolint:gosec // It must outlive ctx, which is done.
+		return ctxErr
+	}
+	<-c.slots
+	if err != nil {
+		return clientError(err)
+	}
+	if err := json.Unmarshal(raw, result); err != nil {
+		return fmt.Errorf("%w: result of %s", ErrBadAnswer, method)
+	}
+	return nil
+}
+
+// abandon cancels a call whose caller has left, and sees to it that it gets answered or the connection
+// ends.
+func (c *Client) abandon(id jsonrpc2.ID, pending jsonrpc2.Waiter) {
+	defer func() { <-c.slots }()
+	ctx, cancel := context.WithTimeout(context.Background(), cancelGrace)
+	defer cancel()
+	_ = c.conn.Notify(ctx, NotifyCancel, CancelParams{ID: id})
+	if err := pending.Wait(ctx, nil); errors.Is(err, context.DeadlineExceeded) {
+		_ = c.conn.Close()
+	}
+}
+
+// clientError makes our error of the library's.
+func clientError(err error) error {
+	var answer *jsonrpc2.Error
+	switch {
+	case errors.As(err, &answer):
+		e := &Error{Code: answer.Code, Message: Printable(answer.Message, maxErrorText)}
+		if e.Message == "" {
+			e.Message = fmt.Sprintf("error %d", e.Code)
+		}
+		return e
+	case errors.Is(err, jsonrpc2.ErrClosed), errors.Is(err, ErrClosed):
+		return ErrClosed
+	case errors.Is(err, ErrTooLarge):
+		return err
+	}
+	return fmt.Errorf("bridge: %w", err)
+}

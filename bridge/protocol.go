@@ -1,0 +1,234 @@
+package bridge
+
+// Methods of the bridge. The table is closed: any other name is ErrUnknownMethod.
+const (
+	MethodHealth     = "health"
+	MethodReadFile   = "readFile"
+	MethodWriteFile  = "writeFile"
+	MethodListFiles  = "listFiles"
+	MethodRunCommand = "runCommand"
+	MethodSearchCode = "searchCode"
+
+	// NotifyCancel is a notification with CancelParams. The request that it names is answered with
+	// ErrCancelled, unless it was done already; one that is unknown is ignored.
+	NotifyCancel = "$/cancelRequest"
+)
+
+// Limits of the protocol. Sizes are in bytes.
+const (
+	// MaxFrame bounds a JSON-RPC frame in either direction; a longer one ends the connection.
+	MaxFrame = 1 << 20
+	// MaxInFlight bounds the requests of one connection that are being served; one more gets ErrBusy.
+	MaxInFlight = 8
+	// MaxString bounds every string that has no limit of its own.
+	MaxString = 4096
+	// MaxPath bounds a path.
+	MaxPath = 4096
+	// MaxContent bounds what one readFile or writeFile carries, and runCommand's stdin.
+	MaxContent = 512 << 10
+	// MaxOutput bounds each of runCommand's two outputs.
+	MaxOutput = 256 << 10
+	// MaxArgs bounds runCommand's argv, in words.
+	MaxArgs = 1024
+	// MaxArgBytes bounds runCommand's command, and all words of argv together.
+	MaxArgBytes = 64 << 10
+
+	DefaultTimeoutSeconds = 60
+	MaxTimeoutSeconds     = 600
+
+	DefaultEntries = 1000
+	MaxEntries     = 5000
+
+	DefaultMatches = 200
+	MaxMatches     = 1000
+	// MaxMatchText bounds SearchMatch.Text.
+	MaxMatchText = 400
+)
+
+// Values of Encoding.
+const (
+	EncodingUTF8   = "utf-8"
+	EncodingBase64 = "base64"
+)
+
+// Values of HealthResult.Editor.
+const (
+	EditorStarting = "starting"
+	EditorRunning  = "running"
+	// EditorFailed: it ended three times in a row within half a minute. It is still restarted.
+	EditorFailed = "failed"
+)
+
+// Values of FileEntry.Type.
+const (
+	TypeFile    = "file"
+	TypeDir     = "dir"
+	TypeSymlink = "symlink"
+	TypeOther   = "other"
+)
+
+// HealthParams are the parameters of MethodHealth: none.
+type HealthParams struct{}
+
+// HealthResult is also the body of an answer on HealthPath.
+type HealthResult struct {
+	// Ready is what ReadyPath would say.
+	Ready         bool   `json:"ready"`
+	Version       string `json:"version"`
+	UptimeSeconds int64  `json:"uptimeSeconds"`
+	// Editor is the state of code-server, one of the Editor constants.
+	Editor string `json:"editor"`
+}
+
+// ReadFileParams are the parameters of MethodReadFile. Paths of every method are relative to the workspace
+// folder (an absolute one inside it is accepted), at most MaxPath bytes without NUL, and are cleaned
+// lexically before symlinks are followed. One that leaves the folder, itself or by a symlink, is
+// ErrOutside; so is an absolute symlink, wherever it points.
+type ReadFileParams struct {
+	Path string `json:"path"`
+	// Offset is the first byte. Past the end, the content is empty.
+	Offset int64 `json:"offset,omitempty"`
+	// Limit is the most bytes to return: 0 means MaxContent, which is also the most it can be.
+	Limit int64 `json:"limit,omitempty"`
+}
+
+// ReadFileResult is the answer to MethodReadFile. Only regular files can be read.
+type ReadFileResult struct {
+	// Content is text as it is, or base64 if Encoding says so: for bytes that are not UTF-8, and for
+	// text that JSON would make longer than base64. Text is cut between characters, so it may be up
+	// to three bytes shorter than Limit. Bytes returns it decoded.
+	Content  string `json:"content"`
+	Encoding string `json:"encoding"`
+	// Size is the whole file's, in bytes.
+	Size int64 `json:"size"`
+	// Truncated: the file goes on after Content.
+	Truncated bool `json:"truncated"`
+}
+
+// Bytes returns the content, decoded.
+func (r *ReadFileResult) Bytes() ([]byte, error) { return DecodeContent(r.Content, r.Encoding) }
+
+// WriteFileParams are the parameters of MethodWriteFile. The file is replaced at once or not at all; one
+// that exists keeps its permissions (a hard link to it keeps the old content), a new one gets 0644, a read-only
+// one is ErrDenied. The target of a symlink is written, not the link.
+type WriteFileParams struct {
+	Path string `json:"path"`
+	// Content is at most MaxContent bytes, decoded.
+	Content string `json:"content"`
+	// Encoding of Content; empty means EncodingUTF8. Client.WriteFile changes it to EncodingBase64
+	// where that is shorter.
+	Encoding string `json:"encoding,omitempty"`
+	// CreateDirs makes missing folders on the way (0755).
+	CreateDirs bool `json:"createDirs,omitempty"`
+}
+
+// WriteFileResult is the answer to MethodWriteFile.
+type WriteFileResult struct {
+	// Size of the file, in bytes.
+	Size int64 `json:"size"`
+}
+
+// ListFilesParams are the parameters of MethodListFiles.
+type ListFilesParams struct {
+	// Path of a folder; empty means the workspace folder.
+	Path string `json:"path"`
+	// Recursive goes into folders, nearest first; not into symlinks, .git and node_modules, which
+	// are listed themselves.
+	Recursive bool `json:"recursive,omitempty"`
+	// Limit is the most entries: 0 means DefaultEntries; at most MaxEntries.
+	Limit int `json:"limit,omitempty"`
+}
+
+// ListFilesResult is the answer to MethodListFiles.
+type ListFilesResult struct {
+	// Entries are sorted by name within each folder.
+	Entries []FileEntry `json:"entries"`
+	// Truncated: there is more than the limit, or than fits into a frame.
+	Truncated bool `json:"truncated"`
+}
+
+// FileEntry is a file, folder or symlink.
+type FileEntry struct {
+	// Path is relative to the workspace folder, with slashes. Client replaces control characters in
+	// it by U+FFFD.
+	Path string `json:"path"`
+	// Type is one of the Type constants.
+	Type string `json:"type"`
+	// Size in bytes, of a file; else 0.
+	Size int64 `json:"size"`
+	// ModTime in milliseconds since 1970, UTC.
+	ModTime int64 `json:"mtime"`
+}
+
+// RunCommandParams are the parameters of MethodRunCommand. Exactly one of Argv and Command is set. The
+// command runs in a process group of its own, which is killed as a whole on timeout, on cancel, and when
+// the connection ends. What a command that ended left in the background goes on.
+type RunCommandParams struct {
+	// Argv is a program and its arguments, run without a shell.
+	Argv []string `json:"argv,omitempty"`
+	// Command is run by bash -lc.
+	Command string `json:"command,omitempty"`
+	// Cwd is a folder; empty means the workspace folder.
+	Cwd string `json:"cwd,omitempty"`
+	// TimeoutSeconds: 0 means DefaultTimeoutSeconds; at most MaxTimeoutSeconds.
+	TimeoutSeconds int `json:"timeoutSeconds,omitempty"`
+	// Stdin is at most MaxContent bytes; empty means end of file at once.
+	Stdin string `json:"stdin,omitempty"`
+}
+
+// RunCommandResult is the answer to MethodRunCommand.
+type RunCommandResult struct {
+	// ExitCode is 128 + n if signal n ended it, as shells have it.
+	ExitCode int `json:"exitCode"`
+	// Stdout and Stderr are the raw output, escape sequences included: clean it before a person sees
+	// it. Bytes that are not UTF-8 are U+FFFD. Of long output, head and tail are kept around a line
+	// that says how much is missing.
+	Stdout string `json:"stdout"`
+	Stderr string `json:"stderr"`
+	// Truncated: something is missing in one of them.
+	Truncated  bool  `json:"truncated"`
+	DurationMs int64 `json:"durationMs"`
+	TimedOut   bool  `json:"timedOut"`
+}
+
+// SearchCodeParams are the parameters of MethodSearchCode, which runs ripgrep: ignored files and .git are
+// left out, hidden ones are not.
+type SearchCodeParams struct {
+	// Query is at most MaxString bytes on one line.
+	Query string `json:"query"`
+	// Path of a file or folder; empty means the workspace folder.
+	Path string `json:"path,omitempty"`
+	// Glob narrows the files, as ripgrep's --glob: "*.go", "!vendor/".
+	Glob string `json:"glob,omitempty"`
+	// Regex makes Query a regular expression of ripgrep's default engine.
+	Regex         bool `json:"regex,omitempty"`
+	CaseSensitive bool `json:"caseSensitive,omitempty"`
+	// Limit is the most matching lines: 0 means DefaultMatches; at most MaxMatches.
+	Limit int `json:"limit,omitempty"`
+}
+
+// SearchCodeResult is the answer to MethodSearchCode.
+type SearchCodeResult struct {
+	// Matches are sorted by path and line.
+	Matches []SearchMatch `json:"matches"`
+	// Truncated: there may be more; the limit or half a minute was reached.
+	Truncated bool `json:"truncated"`
+}
+
+// SearchMatch is one line that matches.
+type SearchMatch struct {
+	Path string `json:"path"`
+	// Line counts from 1.
+	Line int `json:"line"`
+	// Column of the first match on the line, in characters, from 1.
+	Column int `json:"column"`
+	// Text is the line without its end, or if that is longer than MaxMatchText, a part of it that
+	// begins shortly before the match. Client replaces control characters but tabs by U+FFFD.
+	Text string `json:"text"`
+}
+
+// CancelParams are the parameters of NotifyCancel.
+type CancelParams struct {
+	// ID of the request, a number or a string, as it was sent.
+	ID any `json:"id"`
+}

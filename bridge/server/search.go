@@ -1,0 +1,254 @@
+package server
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/kalpana-dev/kalpana/bridge"
+)
+
+const (
+	// searchLimit ends a search with what it has found.
+	searchLimit = 25 * time.Second
+	// maxEvent bounds one line of ripgrep's JSON; a match on a longer one is left out.
+	maxEvent = 4 << 20
+	// beforeMatch is how much of a long line is kept before the match, in characters.
+	beforeMatch = 60
+	// searchBytes bounds the matches of one answer as JSON.
+	searchBytes = bridge.MaxFrame - 64<<10
+)
+
+func (c commands) searchCode(ctx context.Context, p bridge.SearchCodeParams) (*bridge.SearchCodeResult, error) {
+	limit, err := limitOf(p.Limit, bridge.DefaultMatches, bridge.MaxMatches)
+	switch {
+	case err != nil:
+		return nil, err
+	case p.Query == "":
+		return nil, bridge.ErrInvalid.With("no query")
+	case len(p.Query) > bridge.MaxString, len(p.Glob) > bridge.MaxString:
+		return nil, bridge.ErrTooLarge.With("query and glob are at most %d bytes", bridge.MaxString)
+	case strings.ContainsAny(p.Query, "\x00\n"), strings.ContainsAny(p.Glob, "\x00\n"):
+		return nil, bridge.ErrInvalid.With("query and glob are one line without NUL")
+	}
+	root, rel, err := c.folder.locate(p.Path)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	place, info, err := openAny(root, rel)
+	if err != nil {
+		return nil, err
+	}
+	defer place.Close()
+
+	ctx, cancel := context.WithTimeoutCause(ctx, searchLimit, errTimeLimit)
+	defer cancel()
+	var cmd *exec.Cmd
+	where := func(found string) string { return path.Join(rel, found) }
+	if info.IsDir() {
+		cmd = c.inside(ctx, place, rel, searchArgv(p, "."))
+	} else if err := regular(info); err != nil {
+		return nil, err
+	} else {
+		// A file is handed over opened, since its path might lead elsewhere by now.
+		dir, dirRel, err := c.folder.openDir("")
+		if err != nil {
+			return nil, err
+		}
+		defer dir.Close()
+		cmd = c.inside(ctx, dir, dirRel, searchArgv(p, "/proc/self/fd/3"))
+		cmd.ExtraFiles = []*os.File{place}
+		where = func(string) string { return rel }
+	}
+	return search(ctx, cancel, cmd, limit, where)
+}
+
+func searchArgv(p bridge.SearchCodeParams, place string) []string {
+	argv := []string{"rg", "--json", "--no-config", "--no-messages", "--hidden", "--no-require-git", "--threads=2"}
+	if !p.Regex {
+		argv = append(argv, "--fixed-strings")
+	}
+	if p.CaseSensitive {
+		argv = append(argv, "--case-sensitive")
+	} else {
+		argv = append(argv, "--ignore-case")
+	}
+	if p.Glob != "" {
+		argv = append(argv, "--glob="+p.Glob)
+	}
+	return append(argv, "--glob=!.git", "--", p.Query, place)
+}
+
+// search runs ripgrep until it ends, limit is reached or ctx is done.
+func search(ctx context.Context, stop func(), cmd *exec.Cmd, limit int, where func(string) string) (*bridge.SearchCodeResult, error) {
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, bridge.ErrInternal.With("%v", err)
+	}
+	var stderr output
+	cmd.Stderr = &stderr
+	cmd.WaitDelay = time.Second
+	if err := cmd.Start(); err != nil {
+		return nil, startFailed("rg", err)
+	}
+	found := &findings{limit: limit, where: where}
+	full := found.read(stdout)
+	if full {
+		stop()
+	}
+	err = cmd.Wait()
+	switch {
+	case full:
+	case ctx.Err() != nil && !errors.Is(context.Cause(ctx), errTimeLimit):
+		return nil, bridge.ErrCancelled
+	case ctx.Err() != nil:
+		found.truncated = true
+	case cmd.ProcessState.ExitCode() == 2 && len(found.matches) == 0:
+		reason, _ := stderr.text()
+		if reason = strings.TrimSpace(reason); reason != "" {
+			return nil, bridge.ErrInvalid.With("%s", bridge.Printable(lastLine(reason), 400))
+		}
+	case cmd.ProcessState.ExitCode() > 2 || cmd.ProcessState.ExitCode() < 0:
+		return nil, bridge.ErrInternal.With("rg: %v", err)
+	}
+	slices.SortStableFunc(found.matches, func(a, b bridge.SearchMatch) int {
+		if c := strings.Compare(a.Path, b.Path); c != 0 {
+			return c
+		}
+		return a.Line - b.Line
+	})
+	return &bridge.SearchCodeResult{Matches: found.matches, Truncated: found.truncated}, nil
+}
+
+// lastLine is where ripgrep says what is wrong with an expression.
+func lastLine(s string) string { return s[strings.LastIndexByte(s, '\n')+1:] }
+
+// findings collects matches.
+type findings struct {
+	limit     int
+	where     func(string) string
+	matches   []bridge.SearchMatch
+	size      int
+	truncated bool
+}
+
+// read takes ripgrep's events until there are no more, or until enough was found, which it reports.
+func (f *findings) read(r io.Reader) (full bool) {
+	f.matches = []bridge.SearchMatch{}
+	lines := bufio.NewReaderSize(r, 64<<10)
+	for {
+		event, err := readEvent(lines)
+		if errors.Is(err, errLongEvent) {
+			f.truncated = true
+			continue
+		}
+		if err != nil {
+			return false
+		}
+		match, ok := matchOf(event)
+		if !ok {
+			continue
+		}
+		match.Path = f.where(match.Path)
+		f.size += bridge.JSONSize(match.Path) + bridge.JSONSize(match.Text) + entryBytes
+		if len(f.matches) == f.limit || f.size > searchBytes {
+			f.truncated = true
+			return true
+		}
+		f.matches = append(f.matches, match)
+	}
+}
+
+var errLongEvent = errors.New("an event above the limit")
+
+// readEvent returns one line, or errLongEvent after having read past a line that is too long.
+func readEvent(r *bufio.Reader) ([]byte, error) {
+	var line []byte
+	long := false
+	for {
+		part, err := r.ReadSlice('\n')
+		if !long {
+			line = append(line, part...)
+			if len(line) > maxEvent {
+				line, long = nil, true
+			}
+		}
+		switch {
+		case errors.Is(err, bufio.ErrBufferFull):
+			continue
+		case err != nil:
+			return nil, err
+		case long:
+			return nil, errLongEvent
+		}
+		return line, nil
+	}
+}
+
+// rgText is a string of ripgrep's JSON: text, or base64 where it is not UTF-8.
+type rgText struct {
+	Text  *string `json:"text"`
+	Bytes []byte  `json:"bytes"`
+}
+
+func (t rgText) bytes() []byte {
+	if t.Text != nil {
+		return []byte(*t.Text)
+	}
+	return t.Bytes
+}
+
+// matchOf reads an event of ripgrep, and returns false if it is not a match
+// (https://docs.rs/grep-printer/latest/grep_printer/struct.JSON.html).
+func matchOf(event []byte) (bridge.SearchMatch, bool) {
+	var e struct {
+		Type string `json:"type"`
+		Data struct {
+			Path       rgText `json:"path"`
+			Lines      rgText `json:"lines"`
+			LineNumber int    `json:"line_number"`
+			Submatches []struct {
+				Start int `json:"start"`
+			} `json:"submatches"`
+		} `json:"data"`
+	}
+	if !bytes.HasPrefix(event, []byte(`{"type":"match"`)) || json.Unmarshal(event, &e) != nil {
+		return bridge.SearchMatch{}, false
+	}
+	line := bytes.TrimRight(e.Data.Lines.bytes(), "\r\n")
+	start := 0
+	if len(e.Data.Submatches) > 0 {
+		start = max(0, min(e.Data.Submatches[0].Start, len(line)))
+	}
+	return bridge.SearchMatch{
+		Path:   valid(string(e.Data.Path.bytes())),
+		Line:   e.Data.LineNumber,
+		Column: utf8.RuneCount(line[:start]) + 1,
+		Text:   excerpt(line, start),
+	}, true
+}
+
+// excerpt returns line, or at most bridge.MaxMatchText bytes of it that begin shortly before start.
+func excerpt(line []byte, start int) string {
+	if text := valid(string(line)); len(text) <= bridge.MaxMatchText {
+		return text
+	}
+	from := start
+	for i := 0; i < beforeMatch && from > 0; i++ {
+		_, size := utf8.DecodeLastRune(line[:from])
+		from -= size
+	}
+	window := line[from:min(len(line), from+2*bridge.MaxMatchText)]
+	return prefix(valid(string(window)), bridge.MaxMatchText)
+}
