@@ -1,0 +1,53 @@
+// Gives VS Code's page our settings as defaults. The workbench takes them from whoever embeds it
+// (configurationDefaults), code-server passes none, and a settings.json in the person's home would be
+// theirs to carry along for ever. Here they stay defaults: anyone can override them, "Reset Setting"
+// comes back to them, and a new image brings new ones.
+import { readFileSync, writeFileSync } from "node:fs";
+
+const vscode = "/usr/local/lib/code-server/lib/vscode";
+const page = `${vscode}/out/vs/code/browser/workbench/workbench.html`;
+const anchor = '<meta id="vscode-workbench-web-configuration" data-settings="{{WORKBENCH_WEB_CONFIGURATION}}">';
+
+const readJSON = (file) => JSON.parse(readFileSync(file, "utf8"));
+const settings = readJSON(new URL("settings.json", import.meta.url));
+
+// Until the extension with the theme has been read, which takes seconds on a cold start, the page would be
+// as light as the browser's own scheme.
+const themes = `${vscode}/extensions/theme-defaults`;
+const wanted = settings["workbench.colorTheme"];
+const theme = readJSON(`${themes}/package.json`).contributes.themes.find(({ id }) => id === wanted);
+if (theme?.uiTheme !== "vs-dark") {
+  throw new Error(`${wanted} is not one of VS Code's own dark themes: look for its name in ${themes}/package.json`);
+}
+const { colors } = readJSON(`${themes}/${theme.path}`);
+
+const ours = { configurationDefaults: settings, initialColorTheme: { themeType: "dark", colors } };
+// "{{" would be a placeholder of the page, and "<" could end the script.
+const literal = JSON.stringify(ours).replaceAll("<", "\\u003c").replaceAll("{{", "{ {");
+const script = `<script nonce="{{WORKBENCH_SCRIPT_NONCE}}">
+			(meta => {
+				const given = JSON.parse(meta.dataset.settings);
+				meta.dataset.settings = JSON.stringify({ ...given, ...${literal} });
+			})(document.getElementById("vscode-workbench-web-configuration"));
+		</script>
+		<style>html { background: ${colors["editor.background"]}; }</style>`;
+
+const html = readFileSync(page, "utf8");
+if (html.split(anchor).length !== 2) {
+  throw new Error(`${page} is not the page this was written for: look for the workbench's configuration in it`);
+}
+writeFileSync(page, html.replace(anchor, () => `${anchor}\n\t\t${script}`));
+
+// --disable-telemetry is for the server; the page still gets these.
+const productFile = `${vscode}/product.json`;
+const product = readJSON(productFile);
+product.enableTelemetry = false;
+delete product.telemetryEndpoint;
+delete product.voiceWsUrl;
+writeFileSync(productFile, JSON.stringify(product, null, 2));
+
+// The processes it forks (extensions, terminals, file watching) read the compile cache too. Not by
+// NODE_COMPILE_CACHE, which every program in a terminal would inherit.
+const fork = `${vscode}/out/bootstrap-fork.js`;
+const enable = 'import{enableCompileCache as __cc}from"node:module";__cc("/usr/local/lib/code-server/compile-cache");';
+writeFileSync(fork, `${enable}${readFileSync(fork, "utf8")}`);
