@@ -1,0 +1,272 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/kalpana-dev/kalpana/identity"
+	"github.com/kalpana-dev/kalpana/orchestrator"
+	"github.com/kalpana-dev/kalpana/workspace"
+)
+
+// HoldTime is how long a request waits by default for a wake before it is answered with 503.
+const HoldTime = 50 * time.Second
+
+// retryAfter is what we tell clients to wait, in seconds.
+const retryAfter = "2"
+
+// Config is what a Handler is made of; Hosts, Identity, Orchestrator and Transport are needed.
+type Config struct {
+	Hosts        *workspace.Hosts
+	Identity     *identity.Service
+	Orchestrator *orchestrator.Orchestrator
+	Transport    http.RoundTripper
+	Metrics      *Metrics
+	Log          *slog.Logger
+	// HoldTime is how long a request waits for a wake; 0 means [HoldTime].
+	HoldTime time.Duration
+	// Stopping ends when the server reloads or shuts down: streams of our own end then, so that
+	// they do not hold it up. Proxied streams are not ended.
+	Stopping <-chan struct{}
+}
+
+// Handler serves workspace hosts.
+type Handler struct {
+	cfg   Config
+	proxy *proxy
+}
+
+// New returns a Handler.
+func New(cfg Config) *Handler {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Metrics == nil {
+		cfg.Metrics = NewMetrics()
+	}
+	if cfg.HoldTime == 0 {
+		cfg.HoldTime = HoldTime
+	}
+	return &Handler{cfg: cfg, proxy: newProxy(cfg)}
+}
+
+// visit is one request on its way through the gateway.
+type visit struct {
+	w     recorder
+	r     *http.Request
+	host  workspace.Host
+	grant identity.Grant
+
+	// Of an attempt to proxy it.
+	route   *orchestrator.Route
+	outcome outcome
+}
+
+func (v *visit) kind() requestKind { return kindOf(v.r) }
+
+// ServeHTTP answers a request on a workspace host. Every other host is 404.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	host, err := h.cfg.Hosts.Parse(r.Host)
+	if err != nil || host.Kind == workspace.HostConsole {
+		h.cfg.Metrics.count(0, http.StatusNotFound)
+		http.Error(w, "no such workspace address", http.StatusNotFound)
+		return
+	}
+	v := &visit{w: recorder{ResponseWriter: w, status: http.StatusOK}, r: r, host: host}
+	defer func() { h.cfg.Metrics.count(host.Kind, v.w.status) }()
+	h.serve(v)
+}
+
+func (h *Handler) serve(v *visit) {
+	if v.r.URL.Path == identity.CallbackPath {
+		h.completeHandoff(v)
+		return
+	}
+	grant, err := h.cfg.Identity.CheckGrant(v.r, v.host)
+	if err != nil {
+		h.refuse(v, err)
+		return
+	}
+	v.grant = grant
+	if v.r.URL.Path == wakePath && v.r.Method == http.MethodPost {
+		h.serveWake(v) // has an origin rule of its own
+		return
+	}
+	if needsOrigin(v.r) && !sameOrigin(v.r, h.cfg.Hosts.Origin(v.host)) {
+		h.problem(v, http.StatusForbidden, "This request did not come from the workspace's own page, so it is refused.")
+		return
+	}
+	if strings.HasPrefix(v.r.URL.Path, "/.kalpana/") {
+		h.serveOwn(v)
+		return
+	}
+	ctx, release := h.cfg.Identity.Hold(v.r.Context(), grant)
+	defer release()
+	v.r = v.r.WithContext(context.WithValue(ctx, visitKey{}, v))
+	h.forward(v)
+}
+
+// forward proxies the request; when nothing can be reached any more at a route that seemed good, it
+// wakes the workspace and serves the same request: no byte of its body was read for a connection
+// that did not come about.
+func (h *Handler) forward(v *visit) {
+	for attempt := 0; ; attempt++ {
+		if v.route = h.cfg.Orchestrator.Route(v.host.ID); v.route == nil {
+			if v.route = h.awaken(v); v.route == nil {
+				return
+			}
+		}
+		switch h.proxy.serve(v) {
+		case answered:
+			return
+		case unreachable:
+			h.cfg.Orchestrator.Lost(v.route)
+			if attempt > 0 {
+				h.unavailable(v, "The workspace does not answer.")
+				return
+			}
+		case broken:
+			h.problem(v, http.StatusBadGateway, "The workspace broke off its answer. Try again; reload the page if it stays so.")
+			return
+		case over:
+			h.problem(v, http.StatusServiceUnavailable, "The request was ended: you signed out, or lost access to this workspace.")
+			return
+		}
+	}
+}
+
+// awaken returns the route once the workspace runs, or answers the request itself and returns nil.
+func (h *Handler) awaken(v *visit) *orchestrator.Route {
+	op := h.cfg.Orchestrator.Waking(v.host.ID)
+	kind := v.kind()
+	switch {
+	case kind == navigation:
+		if op == nil {
+			op = h.cfg.Orchestrator.Wake(v.host.ID)
+		}
+		// What is decided at once needs no page of progress.
+		if err, ended := settled(op); ended && err != nil {
+			h.fault(v, err)
+			return nil
+		} else if !ended {
+			h.progressPage(v)
+			return nil
+		}
+	case kind == program && op == nil:
+		op = h.cfg.Orchestrator.Wake(v.host.ID)
+	case op == nil:
+		h.unavailable(v, "The workspace sleeps. Open or reload its page to wake it.")
+		return nil
+	}
+	rc := http.NewResponseController(&v.w)
+	_ = rc.SetReadDeadline(time.Time{}) // the server's limits do not fit a wait
+	_ = rc.SetWriteDeadline(time.Time{})
+	ctx, cancel := context.WithTimeout(v.r.Context(), h.cfg.HoldTime)
+	defer cancel()
+	err := op.Wait(ctx)
+	switch {
+	case err == nil:
+		if route := h.cfg.Orchestrator.Route(v.host.ID); route != nil {
+			return route
+		}
+		h.unavailable(v, "The workspace was stopped again at once.")
+	case v.r.Context().Err() != nil:
+		h.problem(v, http.StatusServiceUnavailable, "The request ended before the workspace was awake.")
+	case errors.Is(err, context.DeadlineExceeded):
+		h.unavailable(v, "The workspace is still starting.")
+	default:
+		h.fault(v, err)
+	}
+	return nil
+}
+
+// settled waits until the operation has ended, or has begun to bring a container up. What needs no
+// container is so answered at once: a refusal, or a workspace that was found running.
+func settled(op *orchestrator.Operation) (error, bool) {
+	timer := time.NewTimer(time.Second)
+	defer timer.Stop()
+	for {
+		stage, changed := op.Stage()
+		switch stage {
+		case orchestrator.StageQueued:
+		case orchestrator.StageReady, orchestrator.StageFailed:
+			<-op.Done()
+			return op.Err(), true
+		default:
+			return nil, false
+		}
+		select {
+		case <-changed:
+		case <-timer.C:
+			return nil, false
+		}
+	}
+}
+
+// refuse answers a request without a good grant. Whether the workspace exists makes no difference.
+func (h *Handler) refuse(v *visit, err error) {
+	if errors.Is(err, workspace.ErrStoreDown) {
+		h.unavailable(v, "Access cannot be checked right now, since the store does not answer.")
+		return
+	}
+	if v.kind() != navigation || !isRead(v.r.Method) {
+		h.problem(v, http.StatusUnauthorized, "This browser has no access to this workspace. Open its page first, or sign in at "+h.cfg.Hosts.Console()+".")
+		return
+	}
+	cookie, target := h.cfg.Identity.BeginHandoff(v.host, v.r.URL.RequestURI())
+	http.SetCookie(&v.w, cookie)
+	redirect(&v.w, target)
+}
+
+// completeHandoff is where the console sends a browser back to.
+func (h *Handler) completeHandoff(v *visit) {
+	if v.r.Method != http.MethodGet || v.kind() != navigation {
+		h.problem(v, http.StatusBadRequest, "This address is a step of signing in and opens in a browser only.")
+		return
+	}
+	grant, clearNonce, path, err := h.cfg.Identity.CompleteHandoff(v.r, v.host)
+	if err != nil {
+		if _, e := h.cfg.Identity.CheckGrant(v.r, v.host); e == nil {
+			redirect(&v.w, "/") // another tab was quicker
+			return
+		}
+		if errors.Is(err, identity.ErrHandoff) {
+			h.page(v, http.StatusBadRequest, pageData{
+				Title: "That link is used up", Message: "This step of signing in was used already, is too old, or began in another browser.",
+				Action: "Open the workspace", Href: "/",
+			})
+			return
+		}
+		h.fault(v, err)
+		return
+	}
+	http.SetCookie(&v.w, grant)
+	http.SetCookie(&v.w, clearNonce)
+	redirect(&v.w, path)
+}
+
+// redirect answers 303 with an address that is remembered and passed on nowhere.
+func redirect(w http.ResponseWriter, target string) {
+	header := w.Header()
+	header.Set("Location", target)
+	header.Set("Cache-Control", "no-store")
+	header.Set("Referrer-Policy", "no-referrer")
+	header.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(http.StatusSeeOther)
+}
+
+// StatusOf maps the faults that a wake can have to HTTP.
+func StatusOf(err error) int {
+	switch {
+	case errors.Is(err, workspace.ErrNotFound):
+		return http.StatusNotFound
+	case errors.Is(err, workspace.ErrStorageFull):
+		return http.StatusInsufficientStorage
+	default:
+		return http.StatusServiceUnavailable
+	}
+}

@@ -1,0 +1,145 @@
+package gateway
+
+import (
+	"context"
+	"crypto/sha256"
+	"embed"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"html/template"
+	"net/http"
+	"strings"
+
+	"github.com/kalpana-dev/kalpana/orchestrator"
+	"github.com/kalpana-dev/kalpana/workspace"
+)
+
+//go:embed page.html page.css wake.js
+var assets embed.FS
+
+var (
+	pageTemplate = template.Must(template.ParseFS(assets, "page.html"))
+	pageStyle    = mustRead("page.css")
+	wakeScript   = mustRead("wake.js")
+	// The page's own style and script are named by hash, so that nothing else runs on it.
+	pagePolicy = "default-src 'none'; connect-src 'self'; base-uri 'none'; form-action 'none'; style-src '" +
+		sourceHash(pageStyle) + "'; script-src '" + sourceHash(wakeScript) + "'; frame-ancestors "
+)
+
+func mustRead(name string) string {
+	b, err := assets.ReadFile(name)
+	if err != nil {
+		panic(err)
+	}
+	return string(b)
+}
+
+func sourceHash(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
+}
+
+type pageData struct {
+	Title   string
+	Message string
+	Detail  string // preformatted
+	Action  string // label of the one thing to do
+	Href    string // where it leads
+	Live    bool   // follows the wake
+	Console string
+	Style   template.CSS
+	Script  template.JS
+}
+
+// page writes one of the gateway's own pages.
+func (h *Handler) page(v *visit, status int, d pageData) {
+	d.Console = h.cfg.Hosts.Console()
+	d.Style = template.CSS(pageStyle)  //nolint:gosec // our own file
+	d.Script = template.JS(wakeScript) //nolint:gosec // our own file
+	header := v.w.Header()
+	header.Set("Content-Type", "text/html; charset=utf-8")
+	header.Set("Content-Security-Policy", pagePolicy+"'self' "+h.cfg.Hosts.Console())
+	setOwnHeaders(header)
+	if status == http.StatusServiceUnavailable {
+		header.Set("Retry-After", retryAfter)
+	}
+	v.w.WriteHeader(status)
+	if v.r.Method == http.MethodHead {
+		return
+	}
+	if err := pageTemplate.Execute(&v.w, d); err != nil {
+		h.cfg.Log.Debug("a page could not be written", "error", err)
+	}
+}
+
+func setOwnHeaders(h http.Header) {
+	h.Set("Cache-Control", "no-store")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("X-Content-Type-Options", "nosniff")
+}
+
+func (h *Handler) progressPage(v *visit) {
+	h.page(v, http.StatusServiceUnavailable, pageData{
+		Title: "Waking your workspace", Message: "It opens by itself in a moment.", Live: true,
+	})
+}
+
+// explain returns what a person should read about a fault of a wake.
+func explain(err error) string {
+	switch {
+	case errors.Is(err, workspace.ErrNotFound):
+		return "This workspace does not exist, or no longer."
+	case errors.Is(err, context.Canceled):
+		err = workspace.ErrBusy
+	}
+	return orchestrator.Explain(err)
+}
+
+// fault answers with what went wrong and what to do next, as a page to people and as a problem
+// (RFC 9457) to programs.
+func (h *Handler) fault(v *visit, err error) {
+	status := StatusOf(err)
+	text := explain(err)
+	if v.kind() != navigation {
+		h.problem(v, status, text)
+		return
+	}
+	message, detail, _ := strings.Cut(text, "\n")
+	d := pageData{Title: "The workspace did not start", Message: message, Detail: detail, Action: "Try again", Href: "/"}
+	if status == http.StatusNotFound {
+		d.Title, d.Action, d.Href = "No such workspace", "Go to your workspaces", h.cfg.Hosts.Console()
+	}
+	h.page(v, status, d)
+}
+
+func (h *Handler) unavailable(v *visit, text string) {
+	if v.kind() == navigation {
+		h.page(v, http.StatusServiceUnavailable, pageData{Title: "Not available right now", Message: text, Action: "Try again", Href: ""}) // this very address
+		return
+	}
+	h.problem(v, http.StatusServiceUnavailable, text)
+}
+
+func (h *Handler) problem(v *visit, status int, text string) {
+	if v.kind() == navigation && status != http.StatusUnauthorized {
+		h.page(v, status, pageData{Title: http.StatusText(status), Message: text, Action: "Go to your workspaces", Href: h.cfg.Hosts.Console()})
+		return
+	}
+	writeProblem(&v.w, status, text)
+}
+
+func writeProblem(w http.ResponseWriter, status int, text string) {
+	header := w.Header()
+	header.Set("Content-Type", "application/problem+json")
+	setOwnHeaders(header)
+	if status == http.StatusServiceUnavailable {
+		header.Set("Retry-After", retryAfter)
+	}
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(struct {
+		Title  string `json:"title"`
+		Status int    `json:"status"`
+		Detail string `json:"detail"`
+	}{http.StatusText(status), status, text})
+}

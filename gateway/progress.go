@@ -1,0 +1,150 @@
+package gateway
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/kalpana-dev/kalpana/orchestrator"
+	"github.com/kalpana-dev/kalpana/workspace"
+)
+
+// The gateway's own paths on a workspace host, beside the hand-off's.
+const (
+	wakePath     = "/.kalpana/wake"     // POST: start a wake
+	progressPath = "/.kalpana/progress" // GET: follow it, as server-sent events
+)
+
+func (h *Handler) serveOwn(v *visit) {
+	if v.r.URL.Path == progressPath && v.r.Method == http.MethodGet {
+		h.serveProgress(v)
+		return
+	}
+	h.problem(v, http.StatusNotFound, "There is nothing at this address.")
+}
+
+// serveWake starts a wake for the page's button, or for the console, whose Origin may do this and
+// nothing else here.
+func (h *Handler) serveWake(v *visit) {
+	origin := v.r.Header["Origin"]
+	console := len(origin) == 1 && origin[0] == h.cfg.Hosts.Console() && !isUpgrade(v.r.Header)
+	if !console && !sameOrigin(v.r, h.cfg.Hosts.Origin(v.host)) {
+		h.problem(v, http.StatusForbidden, "Only the workspace's own page and the console may wake it.")
+		return
+	}
+	if h.cfg.Orchestrator.Route(v.host.ID) == nil {
+		if err, ended := settled(h.cfg.Orchestrator.Wake(v.host.ID)); ended && err != nil {
+			h.fault(v, err)
+			return
+		}
+	}
+	setOwnHeaders(v.w.Header())
+	v.w.WriteHeader(http.StatusAccepted)
+}
+
+const (
+	// logInterval is how often the start log is read while somebody watches.
+	logInterval = 400 * time.Millisecond
+	// sendTime is how long one event may take to go out: a reader that stalls is left.
+	sendTime = 10 * time.Second
+)
+
+// serveProgress follows the wake that is under way. Events, each with a JSON object:
+//
+//	stage   {stage}            a stage began
+//	log     {text}             the end of the container's log so far
+//	ready   {}                 reload now
+//	failed  {message, detail}  it did not start
+func (h *Handler) serveProgress(v *visit) {
+	rc := http.NewResponseController(&v.w)
+	setOwnHeaders(v.w.Header())
+	v.w.Header().Set("Content-Type", "text/event-stream")
+	v.w.WriteHeader(http.StatusOK)
+	send := func(event string, data any) bool {
+		body, err := json.Marshal(data)
+		if err != nil {
+			return false
+		}
+		_ = rc.SetWriteDeadline(time.Now().Add(sendTime))
+		_, err = fmt.Fprintf(&v.w, "event: %s\ndata: %s\n\n", event, body)
+		err = errors.Join(err, rc.Flush())
+		_ = rc.SetWriteDeadline(time.Time{}) // HTTP/2 would end a stream that is silent
+		return err == nil
+	}
+	ctx, release := h.cfg.Identity.Hold(v.r.Context(), v.grant)
+	defer release()
+
+	op := h.cfg.Orchestrator.Waking(v.host.ID)
+	if op == nil {
+		if h.cfg.Orchestrator.Route(v.host.ID) != nil {
+			send("ready", struct{}{})
+			return
+		}
+		send("failed", h.lastFailure(v))
+		return
+	}
+	tick := time.NewTicker(logInterval)
+	defer tick.Stop()
+	var last string
+	for {
+		stage, changed := op.Stage()
+		if stage != orchestrator.StageReady && stage != orchestrator.StageFailed && !send("stage", map[string]string{"stage": string(stage)}) {
+			return
+		}
+	wait:
+		for {
+			select {
+			case <-op.Done():
+				if err := op.Err(); err != nil {
+					send("failed", failure(explain(err)))
+				} else {
+					send("ready", struct{}{})
+				}
+				return
+			case <-changed:
+				break wait
+			case <-tick.C:
+				text := h.cfg.Orchestrator.StartLog(ctx, op)
+				if text != last {
+					last = text
+					if !send("log", map[string]string{"text": text}) {
+						return
+					}
+				}
+			case <-ctx.Done():
+				return
+			case <-h.cfg.Stopping:
+				return // the page reconnects, to the new configuration
+			}
+		}
+		if stage, _ := op.Stage(); stage == orchestrator.StageReady || stage == orchestrator.StageFailed {
+			<-op.Done()
+		}
+	}
+}
+
+type failureEvent struct {
+	Message string `json:"message"`
+	Detail  string `json:"detail"`
+}
+
+func failure(text string) failureEvent {
+	message, detail, _ := strings.Cut(text, "\n")
+	return failureEvent{message, detail}
+}
+
+// lastFailure tells why a workspace that nobody is waking does not run.
+func (h *Handler) lastFailure(v *visit) failureEvent {
+	w, err := h.cfg.Orchestrator.Get(v.r.Context(), v.grant.Person, v.host.ID)
+	switch {
+	case err != nil:
+		return failure(explain(err))
+	case w.State == workspace.StateError && w.Reason != "":
+		return failure(w.Reason)
+	default:
+		return failureEvent{Message: "It is stopped."}
+	}
+}

@@ -1,0 +1,224 @@
+package gateway
+
+import (
+	"errors"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/kalpana-dev/kalpana/bridge"
+	"github.com/kalpana-dev/kalpana/identity"
+	"github.com/kalpana-dev/kalpana/workspace"
+)
+
+// NewTransport returns the one transport of the process, for all workspaces: plain HTTP/1.1 to
+// published ports, with connections kept for reuse.
+func NewTransport() *http.Transport {
+	return &http.Transport{
+		DialContext:           (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		MaxIdleConns:          4096,
+		MaxIdleConnsPerHost:   256,
+		IdleConnTimeout:       90 * time.Second,
+		DisableCompression:    true, // bodies pass as they are
+		WriteBufferSize:       16 << 10,
+		ReadBufferSize:        16 << 10,
+		ExpectContinueTimeout: time.Second,
+		// A container chooses what it answers; ten megabytes of headers are not among it.
+		MaxResponseHeaderBytes: 256 << 10,
+	}
+}
+
+// proxy carries requests to published ports. It is httputil.ReverseProxy rather than Caddy's,
+// which closes proxied WebSockets when its configuration is reloaded (caddy#7222, #6420).
+type proxy struct {
+	ide      *httputil.ReverseProxy
+	previews *httputil.ReverseProxy
+	scheme   string
+	ancestry string // the frame-ancestors of VS Code
+	renew    func(identity.Grant) *http.Cookie
+}
+
+type visitKey struct{}
+
+// outcome is how an attempt to proxy a request ended.
+type outcome int
+
+const (
+	answered    outcome = iota
+	unreachable         // no connection came about; nothing was answered
+	broken              // it ended before an answer; nothing was answered
+	over                // the client left or the grant ended; nothing was answered
+)
+
+func newProxy(cfg Config) *proxy {
+	p := &proxy{
+		scheme: "http", renew: cfg.Identity.RenewGrant,
+		ancestry: "frame-ancestors 'self' " + cfg.Hosts.Console(),
+	}
+	if cfg.Hosts.Secure() {
+		p.scheme = "https"
+	}
+	buffers := new(bufferPool)
+	reverse := func(flush time.Duration) *httputil.ReverseProxy {
+		return &httputil.ReverseProxy{
+			Rewrite:        p.rewrite,
+			ModifyResponse: p.modifyResponse,
+			ErrorHandler:   errorHandler,
+			Transport:      cfg.Transport,
+			FlushInterval:  flush,
+			BufferPool:     buffers,
+			ErrorLog:       log.New(io.Discard, "", 0), // broken streams are everyday; the handler sees the rest
+		}
+	}
+	// Streams without a length are flushed at once in any case. Apps under development stream with
+	// one, too; VS Code does not, and a flush costs a second write for each answer.
+	p.ide, p.previews = reverse(0), reverse(-1)
+	return p
+}
+
+// serve proxies one request to v.route.
+func (p *proxy) serve(v *visit) outcome {
+	reverse := p.ide
+	if v.host.Kind == workspace.HostPreview {
+		reverse = p.previews
+	}
+	v.outcome = answered
+	reverse.ServeHTTP(&v.w, v.r)
+	return v.outcome
+}
+
+func (p *proxy) rewrite(pr *httputil.ProxyRequest) {
+	v := pr.In.Context().Value(visitKey{}).(*visit)
+	out := pr.Out
+	out.URL.Scheme = "http"
+	out.URL.Host = v.route.IDE
+	out.URL.RawQuery = pr.In.URL.RawQuery // as it came: we read nothing in it
+	out.Host = pr.In.Host
+	identity.StripCookies(out.Header)
+	stripIdentityHeaders(out.Header)
+
+	values := [...]string{v.route.Token, pr.In.Host, p.scheme, "", ""}
+	out.Header[bridge.TokenHeader] = values[0:1:1]
+	out.Header["X-Forwarded-Host"] = values[1:2:2]
+	out.Header["X-Forwarded-Proto"] = values[2:3:3]
+	if ip, _, err := net.SplitHostPort(pr.In.RemoteAddr); err == nil {
+		values[3] = ip
+		out.Header["X-Forwarded-For"] = values[3:4:4]
+	}
+	if v.host.Kind == workspace.HostPreview {
+		out.URL.Host = v.route.Bridge
+		values[4] = strconv.Itoa(v.host.Port)
+		out.Header[bridge.PortHeader] = values[4:5:5]
+	}
+}
+
+// stripIdentityHeaders removes what only we may say, in any spelling that a server on the way
+// might fold to ours (CVE-2025-64484, GHSA-f59h-q822-g45g): X-Kalpana-*, X-Forwarded-*, Forwarded,
+// X-Real-Ip.
+func stripIdentityHeaders(h http.Header) {
+	for name := range h {
+		if foldedPrefix(name, "x-kalpana") || foldedPrefix(name, "x-forwarded") ||
+			len(name) == len("forwarded") && foldedPrefix(name, "forwarded") ||
+			len(name) == len("x-real-ip") && foldedPrefix(name, "x-real-ip") {
+			delete(h, name)
+		}
+	}
+}
+
+// foldedPrefix reports whether name begins with prefix, which is in lower case, when letters are
+// folded and everything that is neither letter nor digit counts as a hyphen.
+func foldedPrefix(name, prefix string) bool {
+	if len(name) < len(prefix) {
+		return false
+	}
+	for i := range len(prefix) {
+		c := name[i]
+		switch {
+		case c >= 'A' && c <= 'Z':
+			c |= 0x20
+		case c >= 'a' && c <= 'z', c >= '0' && c <= '9':
+		default:
+			c = '-'
+		}
+		if c != prefix[i] {
+			return false
+		}
+	}
+	return true
+}
+
+func (p *proxy) modifyResponse(r *http.Response) error {
+	v := r.Request.Context().Value(visitKey{}).(*visit)
+	stripSetCookies(r.Header)
+	if v.host.Kind == workspace.HostIDE {
+		r.Header["Content-Security-Policy"] = append(r.Header["Content-Security-Policy"], p.ancestry)
+		delete(r.Header, "X-Frame-Options")
+	}
+	if c := p.renew(v.grant); c != nil {
+		r.Header.Add("Set-Cookie", c.String())
+	}
+	return nil
+}
+
+// stripSetCookies keeps a workspace from setting cookies of our names. A cookie without a name
+// comes back as its value alone, so it may look like one of ours (CVE-2022-2860).
+func stripSetCookies(h http.Header) {
+	cookies := h["Set-Cookie"]
+	kept := cookies[:0]
+	for _, c := range cookies {
+		if !strings.HasPrefix(strings.TrimLeft(c, " \t\r\n\v\f="), "__Host-kalpana_") {
+			kept = append(kept, c)
+		}
+	}
+	if len(kept) < len(cookies) {
+		h["Set-Cookie"] = kept
+	}
+}
+
+// errorHandler leaves it to the gateway to answer.
+func errorHandler(_ http.ResponseWriter, r *http.Request, err error) {
+	v := r.Context().Value(visitKey{}).(*visit)
+	switch {
+	case v.w.wrote: // it became a WebSocket, which has broken
+	case r.Context().Err() != nil:
+		v.outcome = over
+	case isUnreachable(err):
+		v.outcome = unreachable
+	default:
+		v.outcome = broken
+	}
+}
+
+// isUnreachable reports whether nothing is there any more to connect to. A fault of our own, such as
+// too many open files, says nothing about a workspace.
+func isUnreachable(err error) bool {
+	var op *net.OpError
+	if !errors.As(err, &op) || op.Op != "dial" {
+		return false
+	}
+	return op.Timeout() || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET) ||
+		errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.ENETUNREACH)
+}
+
+// bufferPool lends the proxy its copy buffers. Pointers to arrays cost no allocation.
+type bufferPool struct{ pool sync.Pool }
+
+const copyBuffer = 32 << 10
+
+// Get implements httputil.BufferPool.
+func (b *bufferPool) Get() []byte {
+	if p, ok := b.pool.Get().(*[copyBuffer]byte); ok {
+		return p[:]
+	}
+	return make([]byte, copyBuffer)
+}
+
+// Put implements httputil.BufferPool.
+func (b *bufferPool) Put(p []byte) { b.pool.Put((*[copyBuffer]byte)(p)) }

@@ -1,0 +1,116 @@
+package gateway_test
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/kalpana-dev/kalpana/identity"
+	"github.com/kalpana-dev/kalpana/orchestrator"
+	"github.com/kalpana-dev/kalpana/store/sqlite"
+	"github.com/kalpana-dev/kalpana/workspace"
+)
+
+// countingStore counts every call of the store.
+type countingStore struct {
+	*sqlite.Store
+	calls atomic.Int64
+}
+
+var (
+	_ orchestrator.Store = (*countingStore)(nil)
+	_ identity.Store     = (*countingStore)(nil)
+)
+
+func (s *countingStore) counted() *sqlite.Store {
+	s.calls.Add(1)
+	return s.Store
+}
+
+func (s *countingStore) CreateWorkspace(ctx context.Context, w *workspace.Workspace, limit int) error {
+	return s.counted().CreateWorkspace(ctx, w, limit)
+}
+
+func (s *countingStore) Workspace(ctx context.Context, id workspace.ID) (*workspace.Workspace, error) {
+	return s.counted().Workspace(ctx, id)
+}
+
+func (s *countingStore) Workspaces(ctx context.Context, owner string) ([]*workspace.Workspace, error) {
+	return s.counted().Workspaces(ctx, owner)
+}
+
+func (s *countingStore) UpdateWorkspace(ctx context.Context, w *workspace.Workspace) error {
+	return s.counted().UpdateWorkspace(ctx, w)
+}
+
+func (s *countingStore) DeleteWorkspace(ctx context.Context, id workspace.ID, revision int64) error {
+	return s.counted().DeleteWorkspace(ctx, id, revision)
+}
+
+func (s *countingStore) ClaimPort(ctx context.Context, port int, id workspace.ID) (bool, error) {
+	return s.counted().ClaimPort(ctx, port, id)
+}
+
+func (s *countingStore) ReleasePorts(ctx context.Context, id workspace.ID, ports ...int) error {
+	return s.counted().ReleasePorts(ctx, id, ports...)
+}
+
+func (s *countingStore) Ports(ctx context.Context) (map[int]workspace.ID, error) {
+	return s.counted().Ports(ctx)
+}
+
+func (s *countingStore) AcquireLease(ctx context.Context, name, holder string, now, until time.Time) (bool, error) {
+	return s.counted().AcquireLease(ctx, name, holder, now, until)
+}
+
+func (s *countingStore) ReleaseLease(ctx context.Context, name, holder string) error {
+	return s.counted().ReleaseLease(ctx, name, holder)
+}
+
+func (s *countingStore) CreatePerson(ctx context.Context, p identity.Person) error {
+	return s.counted().CreatePerson(ctx, p)
+}
+
+func (s *countingStore) Person(ctx context.Context, id string) (identity.Person, error) {
+	return s.counted().Person(ctx, id)
+}
+
+func (s *countingStore) People(ctx context.Context) ([]identity.Person, error) {
+	return s.counted().People(ctx)
+}
+
+func (s *countingStore) CreateSession(ctx context.Context, session identity.Session) error {
+	return s.counted().CreateSession(ctx, session)
+}
+
+func (s *countingStore) Session(ctx context.Context, hash string) (identity.Session, error) {
+	return s.counted().Session(ctx, hash)
+}
+
+func (s *countingStore) TouchSession(ctx context.Context, hash string, seen, expires time.Time) error {
+	return s.counted().TouchSession(ctx, hash, seen, expires)
+}
+
+func (s *countingStore) DeleteSession(ctx context.Context, hash string) error {
+	return s.counted().DeleteSession(ctx, hash)
+}
+
+func (s *countingStore) CreateTicket(ctx context.Context, t identity.Ticket) error {
+	return s.counted().CreateTicket(ctx, t)
+}
+
+func (s *countingStore) TakeTicket(ctx context.Context, kind, hash string, now time.Time) (identity.Ticket, error) {
+	return s.counted().TakeTicket(ctx, kind, hash, now)
+}
+
+func (s *countingStore) AppendRevocation(ctx context.Context, r identity.Revocation) error {
+	return s.counted().AppendRevocation(ctx, r)
+}
+
+func (s *countingStore) Revocations(ctx context.Context, since time.Time) ([]identity.Revocation, error) {
+	return s.counted().Revocations(ctx, since)
+}
+
+func (s *countingStore) Purge(ctx context.Context, now time.Time, keep time.Duration) error {
+	return s.counted().Purge(ctx, now, keep)
+}
