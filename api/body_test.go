@@ -1,0 +1,164 @@
+package api_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/kalpana-dev/kalpana/api"
+)
+
+func TestBody_WhatIsNoJSONIsRefused(t *testing.T) {
+	asha := newSite(t).signIn("Asha")
+	for name, body := range map[string]string{
+		"cut off": `{"name":"x","template":`, "a bare brace": "{", "text": "hello", "XML": "<name>x</name>", "two documents": `{"name":"x","template":"blank"}{}`,
+		"a trailing comma": `{"name":"x","template":"blank",}`, "single quotes": `{'name':'x'}`, "NaN": `{"name":NaN}`, "a form": "name=x&template=blank",
+		"NUL": "\x00", "binary": "\xff\xfe\x00", "deep": strings.Repeat("[", 20_000), "empty": "", "space": "   ",
+	} {
+		p := problemOf(t, asha.must(400, "POST", "/api/workspaces", body))
+		if p.Status != 400 {
+			t.Errorf("%s: %+v", name, p)
+		}
+	}
+	for name, body := range map[string]string{
+		"null": "null", "a list": "[]", "a string": `"x"`, "a number": "7", "deep": strings.Repeat("[", 5000) + strings.Repeat("]", 5000),
+	} {
+		p := problemOf(t, asha.must(422, "POST", "/api/workspaces", body))
+		if len(p.Errors) == 0 {
+			t.Errorf("%s: %+v", name, p)
+		}
+	}
+	if list := decode[api.Workspaces](t, asha.must(200, "GET", "/api/workspaces", nil)); len(list.Workspaces) != 0 {
+		t.Errorf("made: %+v", list)
+	}
+}
+
+// What a plain HTML form can send without asking first is no content type of ours.
+func TestBody_OtherContentTypesAreRefused(t *testing.T) {
+	asha := newSite(t).signIn("Asha")
+	const body = `{"name":"x","template":"blank"}`
+	for _, kind := range []string{
+		"text/plain", "text/plain;charset=UTF-8", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/xml", "application/cbor",
+		"application/yaml", "text/json", "application/jsonp", "*/*", "x",
+	} {
+		r := asha.request("POST", "/api/workspaces", body)
+		r.Header["Content-Type"] = []string{kind}
+		w := serve(asha, r)
+		if w.Code != http.StatusUnsupportedMediaType && w.Code != http.StatusBadRequest {
+			t.Errorf("%q: %d %s", kind, w.Code, w.Body)
+			continue
+		}
+		problemOf(t, w)
+	}
+	for _, kind := range []string{"application/json", "application/json; charset=utf-8", "application/problem+json"} {
+		r := asha.request("POST", "/api/workspaces", body)
+		r.Header["Content-Type"] = []string{kind}
+		if w := serve(asha, r); w.Code != 201 {
+			t.Errorf("%q: %d %s", kind, w.Code, w.Body)
+		}
+	}
+}
+
+func TestBody_OverTheLimitIsRefused(t *testing.T) {
+	asha := newSite(t).signIn("Asha")
+	for _, size := range []int{64 << 10, 1 << 20} {
+		asha.must(413, "POST", "/api/workspaces", `{"name":"`+strings.Repeat("x", size)+`"}`)
+		asha.must(413, "POST", "/api/workspaces", strings.Repeat(" ", size))
+	}
+	asha.must(422, "POST", "/api/workspaces", `{"name":"`+strings.Repeat("x", 60<<10)+`"}`)
+}
+
+// endless is a body that goes on for as long as it is read.
+type endless struct{ pause time.Duration }
+
+func (e endless) Read(p []byte) (int, error) {
+	time.Sleep(e.pause)
+	n := min(len(p), 16)
+	copy(p, strings.Repeat(" ", n))
+	return n, nil
+}
+
+func TestBody_ThatNeverEndsIsGivenUpWithinSeconds(t *testing.T) {
+	for name, test := range map[string]struct {
+		body   func() io.Reader
+		status int
+	}{
+		"quick":  {func() io.Reader { return endless{} }, http.StatusRequestEntityTooLarge},
+		"slow":   {func() io.Reader { return endless{time.Second} }, http.StatusRequestTimeout},
+		"silent": {func() io.Reader { return endless{time.Hour} }, http.StatusRequestTimeout},
+	} {
+		for _, length := range []int64{-1, 60_000} { // chunked, or announced
+			t.Run(fmt.Sprintf("%s, length %d", name, length), func(t *testing.T) {
+				inBubble(t, func(t *testing.T, s *online) {
+					asha := s.signIn("Asha")
+					conn, err := s.network.Dial(t.Context(), "", "")
+					if err != nil {
+						t.Fatal(err)
+					}
+					defer conn.Close()
+					encoding := "Transfer-Encoding: chunked"
+					if length >= 0 {
+						encoding = fmt.Sprint("Content-Length: ", length)
+					}
+					_, _ = fmt.Fprintf(conn, "POST /api/workspaces HTTP/1.1\r\nHost: kalpana.localhost:8080\r\nCookie: %s\r\nContent-Type: application/json\r\n%s\r\n\r\n", asha.cookie, encoding)
+					sent := make(chan struct{})
+					go func() {
+						defer close(sent)
+						body, p := test.body(), make([]byte, 16)
+						for {
+							n, _ := body.Read(p)
+							chunk := string(p[:n])
+							if length < 0 {
+								chunk = fmt.Sprintf("%x\r\n%s\r\n", n, p[:n])
+							}
+							if _, err := io.WriteString(conn, chunk); err != nil {
+								return
+							}
+						}
+					}()
+					start := time.Now()
+					resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+					if err != nil {
+						t.Fatal(err)
+					}
+					var p problem
+					err = json.NewDecoder(resp.Body).Decode(&p)
+					_ = resp.Body.Close()
+					want := test.status
+					if name == "quick" && length >= 0 {
+						want = http.StatusBadRequest // it does end
+					}
+					if err != nil || resp.StatusCode != want || p.Status != want {
+						t.Errorf("%d, %+v, %v; want %d", resp.StatusCode, p, err, want)
+					}
+					if took := time.Since(start); took > 11*time.Second {
+						t.Errorf("given up after %v", took)
+					}
+					_ = conn.Close()
+					<-sent
+				})
+			})
+		}
+	}
+}
+
+func TestBody_OfAStrangerIsNotEvenRead(t *testing.T) {
+	s := newSite(t)
+	r := s.stranger().request("POST", "/api/workspaces", "")
+	r.Body = io.NopCloser(unreadable{t})
+	if w := serve(s.stranger(), r); w.Code != http.StatusUnauthorized {
+		t.Errorf("%d", w.Code)
+	}
+}
+
+type unreadable struct{ t *testing.T }
+
+func (u unreadable) Read([]byte) (int, error) {
+	u.t.Error("read")
+	return 0, io.EOF
+}

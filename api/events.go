@@ -1,0 +1,128 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"reflect"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+const (
+	keepAlive   = 20 * time.Second       // how often a silent event stream says that it lives
+	writeLimit  = 10 * time.Second       // how long one event may take to be written
+	fellBehind  = 100 * time.Millisecond // pause before a reader that was too slow starts anew
+	eventsText  = "A snapshot of your workspaces, then every change of them, as server-sent events."
+	eventsNames = `Events, each with a JSON object:
+
+- snapshot {workspaces: [Workspace]}: first, and whenever the reader fell behind
+- workspace Workspace: one that changed or is new
+- deleted {id}
+- stopping {}: the server reloads or stops, so reconnect in a second`
+)
+
+// eventRoutes adds the event stream, which huma's own handlers do not fit.
+func (h *Handler) eventRoutes() {
+	h.mux.HandleFunc("GET /api/events", h.events)
+	fault := h.huma.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[huma.ErrorModel](), true, "ErrorModel")
+	h.huma.OpenAPI().AddOperation(&huma.Operation{
+		Method: http.MethodGet, Path: "/api/events", OperationID: "events", Tags: []string{"workspaces"},
+		Summary: "Follow your workspaces", Description: eventsText + "\n\n" + eventsNames,
+		Responses: map[string]*huma.Response{
+			"200": {
+				Description: eventsText,
+				Content:     map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{Type: huma.TypeString}}},
+			},
+			"default": {
+				Description: "Error",
+				Content:     map[string]*huma.MediaType{"application/problem+json": {Schema: fault}},
+			},
+		},
+	})
+}
+
+// events streams the states of the caller's workspaces; see eventsNames.
+func (h *Handler) events(w http.ResponseWriter, r *http.Request) {
+	caller, err := h.cfg.Identity.Authenticate(r)
+	if err != nil {
+		h.refuse(w, err)
+		return
+	}
+	ctx, release := h.cfg.Identity.HoldSession(r.Context(), caller.Session)
+	defer release()
+	out := eventWriter{w, http.NewResponseController(w)}
+	_ = out.rc.SetReadDeadline(time.Time{}) // the server's idle limits do not fit a stream
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("X-Accel-Buffering", "no")
+	w.WriteHeader(http.StatusOK)
+	if r.Method == http.MethodHead {
+		return
+	}
+	alive := time.NewTicker(keepAlive)
+	defer alive.Stop()
+	for h.follow(ctx, caller.Person.ID, out, alive.C) {
+	}
+}
+
+// follow writes a snapshot and the changes after it. It reports whether to begin again, since the
+// reader fell behind.
+func (h *Handler) follow(ctx context.Context, person string, out eventWriter, alive <-chan time.Time) bool {
+	changes, unsubscribe := h.cfg.Orchestrator.Subscribe(person)
+	defer unsubscribe()
+	list, err := h.cfg.Orchestrator.List(ctx, person)
+	if err != nil || !out.event("snapshot", Workspaces{h.views(list)}) {
+		return false
+	}
+	var again <-chan time.Time
+	for {
+		wrote := true
+		select {
+		case e, ok := <-changes:
+			switch {
+			case !ok:
+				changes, again = nil, time.After(fellBehind)
+			case e.Deleted:
+				wrote = out.event("deleted", map[string]string{"id": string(e.Workspace.ID)})
+			default:
+				wrote = out.event("workspace", h.view(e.Workspace))
+			}
+		case <-again:
+			return true
+		case <-alive:
+			wrote = out.write(": alive\n\n")
+		case <-ctx.Done():
+			return false
+		case <-h.cfg.Stopping:
+			out.event("stopping", struct{}{})
+			return false
+		}
+		if !wrote {
+			return false
+		}
+	}
+}
+
+// eventWriter writes server-sent events. Its methods report whether the reader is still there.
+type eventWriter struct {
+	w  http.ResponseWriter
+	rc *http.ResponseController
+}
+
+func (e eventWriter) event(name string, data any) bool {
+	body, err := json.Marshal(data)
+	return err == nil && e.write("event: "+name+"\ndata: "+string(body)+"\n\n")
+}
+
+// write bounds the time of this one write: a deadline that stayed would end the stream at the next
+// one, and with HTTP/2 at once when it passes.
+func (e eventWriter) write(text string) bool {
+	_ = e.rc.SetWriteDeadline(time.Now().Add(writeLimit))
+	_, err := e.w.Write([]byte(text))
+	if err == nil {
+		err = e.rc.Flush()
+	}
+	_ = e.rc.SetWriteDeadline(time.Time{})
+	return err == nil
+}

@@ -1,0 +1,72 @@
+package api
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+
+	"github.com/kalpana-dev/kalpana/identity"
+	"github.com/kalpana-dev/kalpana/workspace"
+)
+
+// Handoff serves identity.HandoffPath: it sends a browser that is signed in and may open the
+// workspace back to its host with a code. It is the only GET with an effect, and so only for
+// navigations. notFound serves the console's page with status 404.
+func (h *Handler) Handoff(w http.ResponseWriter, r *http.Request, notFound http.Handler) {
+	header := w.Header()
+	header.Set("Cache-Control", "no-store")
+	header.Set("Referrer-Policy", "no-referrer")
+	dest := r.Header.Get("Sec-Fetch-Dest")
+	if r.Method != http.MethodGet || (dest != "document" && dest != "iframe") {
+		writeProblem(w, http.StatusForbidden, "This address is a step of signing in and opens in a browser only.")
+		return
+	}
+	query := r.URL.Query()
+	challenge := query.Get("challenge")
+	host, err := h.cfg.Hosts.ParseLabel(query.Get("host"))
+	if err != nil {
+		notFound.ServeHTTP(w, r)
+		return
+	}
+	if len(challenge) != identity.ChallengeLength {
+		h.refuse(w, identity.ErrHandoff)
+		return
+	}
+	caller, err := h.cfg.Identity.Authenticate(r)
+	if errors.Is(err, identity.ErrNoSession) {
+		next := identity.HandoffPath + "?" + url.Values{"host": {host.Label()}, "challenge": {challenge}}.Encode()
+		seeOther(w, "/login?next="+url.QueryEscape(next))
+		return
+	}
+	if err == nil {
+		err = h.mayOpen(r, caller, host)
+	}
+	if errors.Is(err, workspace.ErrNotFound) {
+		notFound.ServeHTTP(w, r)
+		return
+	}
+	var target string
+	if err == nil {
+		target, err = h.cfg.Identity.ApproveHandoff(r.Context(), caller, host, challenge)
+	}
+	if err != nil {
+		h.refuse(w, err)
+		return
+	}
+	seeOther(w, target)
+}
+
+// mayOpen returns workspace.ErrNotFound where caller may not open host. A workspace that is being
+// deleted opens no more: its grants are revoked already.
+func (h *Handler) mayOpen(r *http.Request, caller identity.Caller, host workspace.Host) error {
+	w, err := h.cfg.Orchestrator.Get(r.Context(), caller.Person.ID, host.ID)
+	if err == nil && w.State == workspace.StateDeleting {
+		err = workspace.ErrNotFound
+	}
+	return err
+}
+
+func seeOther(w http.ResponseWriter, target string) {
+	w.Header().Set("Location", target)
+	w.WriteHeader(http.StatusSeeOther)
+}

@@ -1,0 +1,80 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/kalpana-dev/kalpana/identity"
+	"github.com/kalpana-dev/kalpana/orchestrator"
+	"github.com/kalpana-dev/kalpana/workspace"
+)
+
+// problem maps a fault to a problem (RFC 9457), or nil to nil. It is the one place that decides on
+// statuses. What only the operator can mend is told in the log: its text may name files of ours,
+// and not everybody who asks is signed in.
+func (h *Handler) problem(err error) error {
+	if err == nil {
+		return nil
+	}
+	return h.fault(err)
+}
+
+func (h *Handler) fault(err error) huma.StatusError {
+	field := func(name string) huma.StatusError {
+		text := orchestrator.Explain(err)
+		return huma.NewError(http.StatusUnprocessableEntity, text, &huma.ErrorDetail{Message: text, Location: "body." + name})
+	}
+	unavailable := func(named error) huma.StatusError {
+		h.cfg.Log.Error("a request of the API failed", "error", err)
+		return huma.NewError(http.StatusServiceUnavailable, orchestrator.Explain(named)+" The server's log tells why; try again in a moment.")
+	}
+	switch {
+	case errors.Is(err, identity.ErrNoSession), errors.Is(err, identity.ErrLink):
+		return huma.NewError(http.StatusUnauthorized, orchestrator.Explain(err))
+	case errors.Is(err, identity.ErrHandoff):
+		return huma.NewError(http.StatusBadRequest, "This step of signing in is malformed. Open the workspace's address again.")
+	case errors.Is(err, workspace.ErrNotFound), errors.Is(err, workspace.ErrInvalidID), errors.Is(err, workspace.ErrForbidden):
+		return huma.NewError(http.StatusNotFound, "This workspace does not exist, or no longer.")
+	case errors.Is(err, workspace.ErrInvalidName):
+		return field("name")
+	case errors.Is(err, workspace.ErrInvalidRepo):
+		return field("repository")
+	case errors.Is(err, workspace.ErrUnknownTemplate):
+		return field("template")
+	case errors.Is(err, workspace.ErrLimit):
+		return huma.NewError(http.StatusForbidden, "You have as many workspaces as you may have. Delete one that you no longer need, or ask the operator for more.")
+	case errors.Is(err, workspace.ErrBusy), errors.Is(err, workspace.ErrConflict):
+		return huma.NewError(http.StatusConflict, orchestrator.Explain(err))
+	case errors.Is(err, workspace.ErrStorageFull):
+		h.cfg.Log.Error("a request of the API failed", "error", err)
+		return huma.NewError(http.StatusInsufficientStorage, orchestrator.Explain(workspace.ErrStorageFull))
+	case errors.Is(err, workspace.ErrStoreDown):
+		return unavailable(workspace.ErrStoreDown)
+	case errors.Is(err, context.Canceled):
+		return huma.NewError(http.StatusServiceUnavailable, "The request was cut short. Try again.")
+	case errors.Is(err, workspace.ErrEngineDown), errors.Is(err, workspace.ErrImageMissing),
+		errors.Is(err, workspace.ErrPortsExhausted), errors.Is(err, workspace.ErrFirewall),
+		errors.Is(err, workspace.ErrStartFailed), errors.Is(err, workspace.ErrStartTimeout),
+		errors.Is(err, workspace.ErrShuttingDown):
+		return huma.NewError(http.StatusServiceUnavailable, orchestrator.Explain(err))
+	default:
+		h.cfg.Log.Error("a request of the API failed", "error", err)
+		return huma.NewError(http.StatusInternalServerError, "Something went wrong here. The server's log tells what; try again in a moment.")
+	}
+}
+
+// refuse answers with the problem that err is, outside of huma.
+func (h *Handler) refuse(w http.ResponseWriter, err error) {
+	fault := h.fault(err)
+	writeProblem(w, fault.GetStatus(), fault.Error())
+}
+
+func writeProblem(w http.ResponseWriter, status int, text string) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(huma.NewError(status, text))
+}

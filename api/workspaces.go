@@ -1,0 +1,205 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/kalpana-dev/kalpana/identity"
+	"github.com/kalpana-dev/kalpana/orchestrator"
+	"github.com/kalpana-dev/kalpana/workspace"
+)
+
+// Workspace is a workspace as the console sees it.
+type Workspace struct {
+	ID           string     `json:"id"`
+	Name         string     `json:"name"`
+	Template     string     `json:"template"`
+	Repository   string     `json:"repository" doc:"Address of a public repository that was cloned on first start, or empty."`
+	State        string     `json:"state" enum:"stopped,starting,running,pausing,paused,stopping,deleting,error"`
+	Reason       string     `json:"reason" doc:"Why it is in this state. The first line is for people; further lines are the end of a log."`
+	URL          string     `json:"url" doc:"Where VS Code is. Opening it wakes the workspace."`
+	CreatedAt    time.Time  `json:"createdAt"`
+	UpdatedAt    time.Time  `json:"updatedAt"`
+	LastActiveAt *time.Time `json:"lastActiveAt,omitempty"`
+	LastActivity string     `json:"lastActivity"`
+}
+
+func (h *Handler) view(w *workspace.Workspace) Workspace {
+	v := Workspace{
+		ID: string(w.ID), Name: w.Name, Template: w.Template, Repository: w.Repository,
+		State: string(w.State), Reason: w.Reason, URL: h.cfg.Hosts.URL(w.ID),
+		CreatedAt: w.CreatedAt, UpdatedAt: w.UpdatedAt, LastActivity: w.LastActivity,
+	}
+	if !w.LastActiveAt.IsZero() {
+		at := w.LastActiveAt
+		v.LastActiveAt = &at
+	}
+	return v
+}
+
+func (h *Handler) views(list []*workspace.Workspace) []Workspace {
+	views := make([]Workspace, 0, len(list))
+	for _, w := range list {
+		views = append(views, h.view(w))
+	}
+	return views
+}
+
+type workspaceOutput struct{ Body Workspace }
+
+// Workspaces is a list of workspaces.
+type Workspaces struct {
+	Workspaces []Workspace `json:"workspaces" nullable:"false"`
+}
+
+// Templates is a list of templates.
+type Templates struct {
+	Templates []Template `json:"templates" nullable:"false"`
+}
+
+// NewWorkspace is a workspace to be made.
+type NewWorkspace struct {
+	Name       string `json:"name" maxLength:"256" doc:"1 to 64 characters."`
+	Template   string `json:"template" maxLength:"64"`
+	Repository string `json:"repository,omitempty" maxLength:"2048" doc:"https:// or http:// address of a public repository to clone on first start."`
+}
+
+// WorkspaceChange is what can be changed of a workspace.
+type WorkspaceChange struct {
+	Name string `json:"name" maxLength:"256" doc:"1 to 64 characters."`
+}
+
+// huma does not see the fields of an embedded struct whose name is not exported, so each input
+// names its id itself.
+
+type idInput struct {
+	ID string `path:"id" maxLength:"64" doc:"Workspace id: the first label of its address."`
+}
+
+type createInput struct{ Body NewWorkspace }
+
+type renameInput struct {
+	ID   string `path:"id" maxLength:"64" doc:"Workspace id: the first label of its address."`
+	Body WorkspaceChange
+}
+
+type callerKey struct{}
+
+// signedIn lets only people with a session on.
+func (h *Handler) signedIn(ctx huma.Context, next func(huma.Context)) {
+	r, _ := humago.Unwrap(ctx)
+	caller, err := h.cfg.Identity.Authenticate(r)
+	if err != nil {
+		fault := h.fault(err)
+		_ = huma.WriteErr(h.huma, ctx, fault.GetStatus(), fault.Error())
+		return
+	}
+	next(huma.WithValue(ctx, callerKey{}, caller))
+}
+
+func callerOf(ctx context.Context) identity.Caller { return ctx.Value(callerKey{}).(identity.Caller) }
+
+func (h *Handler) operation(method, path, id, summary string, status int, tags ...string) huma.Operation {
+	return huma.Operation{
+		Method: method, Path: path, OperationID: id, Summary: summary, DefaultStatus: status, Tags: tags,
+		MaxBodyBytes: bodyLimit, BodyReadTimeout: bodyTimeout,
+		Middlewares: huma.Middlewares{h.signedIn},
+	}
+}
+
+func (h *Handler) routes() {
+	h.sessionRoutes()
+	h.eventRoutes()
+	const tag = "workspaces"
+	huma.Register(h.huma, h.operation("GET", "/api/templates", "listTemplates", "List templates", 200, tag),
+		func(context.Context, *struct{}) (*struct{ Body Templates }, error) {
+			return &struct{ Body Templates }{Templates{append([]Template{}, h.cfg.Templates...)}}, nil
+		})
+	huma.Register(h.huma, h.operation("GET", "/api/workspaces", "listWorkspaces", "List your workspaces, oldest first", 200, tag),
+		func(ctx context.Context, _ *struct{}) (*struct{ Body Workspaces }, error) {
+			list, err := h.cfg.Orchestrator.List(ctx, callerOf(ctx).Person.ID)
+			if err != nil {
+				return nil, h.problem(err)
+			}
+			return &struct{ Body Workspaces }{Workspaces{h.views(list)}}, nil
+		})
+	huma.Register(h.huma, h.operation("POST", "/api/workspaces", "createWorkspace", "Create a workspace", 201, tag),
+		func(ctx context.Context, in *createInput) (*workspaceOutput, error) {
+			w, err := h.cfg.Orchestrator.Create(ctx, orchestrator.NewWorkspace{
+				Owner: callerOf(ctx).Person.ID, Name: in.Body.Name, Template: in.Body.Template, Repository: in.Body.Repository,
+			})
+			return h.output(w, err)
+		})
+	huma.Register(h.huma, h.operation("GET", "/api/workspaces/{id}", "getWorkspace", "Get a workspace", 200, tag),
+		func(ctx context.Context, in *idInput) (*workspaceOutput, error) {
+			w, err := h.workspace(ctx, in.ID)
+			return h.output(w, err)
+		})
+	huma.Register(h.huma, h.operation("PATCH", "/api/workspaces/{id}", "renameWorkspace", "Rename a workspace", 200, tag),
+		func(ctx context.Context, in *renameInput) (*workspaceOutput, error) {
+			w, err := h.workspace(ctx, in.ID)
+			if err != nil {
+				return nil, h.problem(err)
+			}
+			w, err = h.cfg.Orchestrator.Rename(ctx, w.Owner, w.ID, in.Body.Name)
+			return h.output(w, err)
+		})
+	huma.Register(h.huma, h.operation("DELETE", "/api/workspaces/{id}", "deleteWorkspace", "Delete a workspace, its container and its files", 204, tag),
+		func(ctx context.Context, in *idInput) (*struct{}, error) {
+			w, err := h.workspace(ctx, in.ID)
+			if err != nil {
+				return nil, h.problem(err)
+			}
+			op := h.cfg.Orchestrator.Delete(w.ID)
+			if err := h.cfg.Identity.Revoke(ctx, identity.Revocation{Workspace: w.ID}); err != nil {
+				return nil, h.problem(err)
+			}
+			return nil, h.problem(op.Wait(ctx))
+		})
+	huma.Register(h.huma, h.operation("POST", "/api/workspaces/{id}/start", "startWorkspace", "Start a workspace", 202, tag),
+		func(ctx context.Context, in *idInput) (*workspaceOutput, error) {
+			w, err := h.workspace(ctx, in.ID)
+			if err != nil {
+				return nil, h.problem(err)
+			}
+			return h.begun(ctx, w, h.cfg.Orchestrator.Wake(w.ID))
+		})
+	huma.Register(h.huma, h.operation("POST", "/api/workspaces/{id}/stop", "stopWorkspace", "Stop a workspace", 202, tag),
+		func(ctx context.Context, in *idInput) (*workspaceOutput, error) {
+			w, err := h.workspace(ctx, in.ID)
+			if err != nil {
+				return nil, h.problem(err)
+			}
+			return h.begun(ctx, w, h.cfg.Orchestrator.Stop(w.ID, "stopped by "+callerOf(ctx).Person.Name))
+		})
+}
+
+func (h *Handler) output(w *workspace.Workspace, err error) (*workspaceOutput, error) {
+	if err != nil {
+		return nil, h.problem(err)
+	}
+	return &workspaceOutput{h.view(w)}, nil
+}
+
+// workspace returns the caller's workspace of that id.
+func (h *Handler) workspace(ctx context.Context, raw string) (*workspace.Workspace, error) {
+	id, err := workspace.ParseID(raw)
+	if err != nil {
+		return nil, workspace.ErrNotFound
+	}
+	return h.cfg.Orchestrator.Get(ctx, callerOf(ctx).Person.ID, id)
+}
+
+// begun answers with the record once the operation has shown its first effect, or its failure.
+func (h *Handler) begun(ctx context.Context, w *workspace.Workspace, op *orchestrator.Operation) (*workspaceOutput, error) {
+	first, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
+	defer cancel()
+	if err := op.Wait(first); err != nil && first.Err() == nil {
+		return nil, h.problem(err)
+	}
+	w, err := h.cfg.Orchestrator.Get(ctx, w.Owner, w.ID)
+	return h.output(w, err)
+}
