@@ -1,0 +1,121 @@
+import {
+  MutationCache,
+  QueryCache,
+  QueryClient,
+  queryOptions,
+  useMutation,
+  useQuery,
+  useQueryClient,
+} from '@tanstack/react-query'
+import { api, data, isSignedOut } from './client'
+import { useConnection } from './connection'
+import { type FeedEvent, reduce } from './feed'
+import { Problem } from './problem'
+import type { Workspace } from './types'
+
+export const meQuery = queryOptions({
+  queryKey: ['me'],
+  /** null when nobody is signed in. */
+  queryFn: async () => {
+    try {
+      return await data(api.GET('/api/me'))
+    } catch (error) {
+      if (isSignedOut(error)) return null
+      throw error
+    }
+  },
+  staleTime: 60_000,
+})
+
+export const templatesQuery = queryOptions({
+  queryKey: ['templates'],
+  queryFn: async () => (await data(api.GET('/api/templates'))).templates ?? [],
+  staleTime: 5 * 60_000,
+})
+
+export const workspacesQuery = queryOptions({
+  queryKey: ['workspaces'],
+  queryFn: async () => {
+    const { workspaces } = await data(api.GET('/api/workspaces'))
+    return reduce([], { type: 'snapshot', workspaces: workspaces ?? [] })
+  },
+  // The event stream keeps it fresh.
+  staleTime: Number.POSITIVE_INFINITY,
+})
+
+export function useWorkspaces() {
+  const { connection } = useConnection()
+  return useQuery({ ...workspacesQuery, refetchInterval: connection === 'lost' ? 10_000 : false })
+}
+
+export function makeQueryClient(): QueryClient {
+  const onError = (error: unknown) => {
+    if (isSignedOut(error)) client.setQueryData(meQuery.queryKey, null)
+  }
+  const client = new QueryClient({
+    queryCache: new QueryCache({ onError }),
+    mutationCache: new MutationCache({
+      onError: (error, _variables, _result, mutation) => {
+        if (!mutation.meta?.anonymous) onError(error)
+      },
+    }),
+    defaultOptions: {
+      queries: {
+        networkMode: 'always',
+        retry: (count, error) => count < 2 && !(error instanceof Problem && error.status < 500),
+      },
+      mutations: { networkMode: 'always' },
+    },
+  })
+  return client
+}
+
+export function applyEvent(client: QueryClient, event: FeedEvent): void {
+  // A list that is still on its way was read before this event.
+  if (event.type === 'snapshot') void client.cancelQueries({ queryKey: workspacesQuery.queryKey })
+  client.setQueryData(workspacesQuery.queryKey, (list) => {
+    if (!list && event.type !== 'snapshot') return undefined
+    return reduce(list ?? [], event)
+  })
+}
+
+type WorkspaceId = { params: { path: { id: string } } }
+const at = (id: string): WorkspaceId => ({ params: { path: { id } } })
+
+function useChange<V>(mutationFn: (variables: V) => Promise<Workspace>) {
+  const client = useQueryClient()
+  return useMutation({
+    mutationFn,
+    onSuccess: (workspace) => applyEvent(client, { type: 'workspace', workspace }),
+  })
+}
+
+export type NewWorkspace = { name: string; template: string; repository?: string }
+
+export const useCreate = () => useChange((body: NewWorkspace) => data(api.POST('/api/workspaces', { body })))
+
+export const useStart = () => useChange((id: string) => data(api.POST('/api/workspaces/{id}/start', at(id))))
+
+export const useStop = () => useChange((id: string) => data(api.POST('/api/workspaces/{id}/stop', at(id))))
+
+export const useRename = (id: string) =>
+  useChange((name: string) => data(api.PATCH('/api/workspaces/{id}', { ...at(id), body: { name } })))
+
+export function useDelete() {
+  const client = useQueryClient()
+  return useMutation({
+    mutationFn: (id: string) => data(api.DELETE('/api/workspaces/{id}', at(id))),
+    onSuccess: (_, id) => applyEvent(client, { type: 'deleted', id }),
+  })
+}
+
+export function useSignIn() {
+  return useMutation({
+    mutationFn: (token: string) => data(api.POST('/api/login/link', { body: { token } })),
+    meta: { anonymous: true },
+  })
+}
+
+export function useSignOut() {
+  return useMutation({ mutationFn: () => data(api.POST('/api/logout')), meta: { anonymous: true } })
+}

@@ -1,0 +1,73 @@
+import { type FormEvent, useState } from 'react'
+import { asProblem } from '@/api/problem'
+import { useDelete, useRename } from '@/api/queries'
+import type { Workspace } from '@/api/types'
+import { ProblemNotice } from './problem-notice'
+import { Button } from './ui/button'
+import { Dialog, DialogActions, DialogClose } from './ui/dialog'
+import { Field } from './ui/field'
+
+type Props = { workspace: Workspace; onClose: () => void }
+
+export function RenameDialog({ workspace, onClose }: Props) {
+  const [name, setName] = useState(workspace.name)
+  const rename = useRename(workspace.id)
+  const fieldError = rename.error ? asProblem(rename.error).fields.name : undefined
+
+  const submit = (event: FormEvent) => {
+    event.preventDefault()
+    if (name.trim() === workspace.name) return onClose()
+    rename.mutate(name.trim(), { onSuccess: onClose })
+  }
+
+  return (
+    <Dialog open onOpenChange={onClose} title="Rename workspace" description="Its address stays the same.">
+      <form onSubmit={submit} className="grid gap-5">
+        <Field
+          label="Name"
+          required
+          value={name}
+          error={fieldError}
+          onChange={(event) => setName(event.target.value)}
+          onFocus={(event) => event.target.select()}
+        />
+        {rename.error && !fieldError && <ProblemNotice error={rename.error} />}
+        <DialogActions>
+          <DialogClose asChild>
+            <Button variant="ghost">Cancel</Button>
+          </DialogClose>
+          <Button type="submit" variant="primary" disabled={rename.isPending || !name.trim()}>
+            Rename
+          </Button>
+        </DialogActions>
+      </form>
+    </Dialog>
+  )
+}
+
+export function DeleteDialog({ workspace, onClose }: Props) {
+  const remove = useDelete()
+  return (
+    <Dialog
+      open
+      alert
+      onOpenChange={onClose}
+      title={`Delete ${workspace.name}?`}
+      description="Its container, its files and its record are deleted for good. What you have not pushed elsewhere is lost."
+    >
+      {remove.error && <ProblemNotice error={remove.error} title="It was not deleted" />}
+      <DialogActions>
+        <DialogClose asChild>
+          <Button variant="ghost">Keep it</Button>
+        </DialogClose>
+        <Button
+          variant="destructive"
+          disabled={remove.isPending}
+          onClick={() => remove.mutate(workspace.id, { onSuccess: onClose })}
+        >
+          {remove.isPending ? 'Deleting…' : 'Delete for good'}
+        </Button>
+      </DialogActions>
+    </Dialog>
+  )
+}

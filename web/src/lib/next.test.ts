@@ -1,0 +1,37 @@
+import { describe, expect, test } from 'vitest'
+import { isServerRoute, safeNext } from './next'
+
+describe('safeNext', () => {
+  test.each(['/handoff?host=a234567890.ws.kalpana.localhost&nonce=1', '/workspaces', '/w/a234567890?x=1#y'])(
+    'keeps %s',
+    (path) => expect(safeNext(path)).toBe(path),
+  )
+
+  test.each([
+    undefined,
+    null,
+    7,
+    '',
+    'workspaces',
+    'https://evil.example/',
+    '//evil.example',
+    '///evil.example',
+    '/\\evil.example',
+    '\\\\evil.example',
+    '/\t/evil.example',
+    '/\n/evil.example',
+    ' /workspaces',
+    '/./\\evil.example',
+    '/.//evil.example',
+    'javascript:alert(1)',
+    '/',
+    '/login?next=/login',
+    '/login/link',
+  ])('refuses %j', (path) => expect(safeNext(path)).toBeUndefined())
+})
+
+test('only the hand-off leaves the app', () => {
+  expect(isServerRoute('/handoff?host=x')).toBe(true)
+  expect(isServerRoute('/handoffs')).toBe(false)
+  expect(isServerRoute('/workspaces')).toBe(false)
+})

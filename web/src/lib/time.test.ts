@@ -1,0 +1,22 @@
+import { expect, test } from 'vitest'
+import { ago } from './time'
+
+const now = Date.parse('2025-06-15T12:00:00Z')
+
+test.each([
+  [0, 'just now'],
+  [-600, 'just now'],
+  [44, 'just now'],
+  [46, '1 minute ago'],
+  [180, '3 minutes ago'],
+  [3599, '1 hour ago'],
+  [3 * 3600, '3 hours ago'],
+  [86399, 'yesterday'],
+  [6 * 86400, '6 days ago'],
+  [45 * 86400, '2 months ago'],
+  [400 * 86400, 'last year'],
+])('%d seconds is %s', (seconds, text) => {
+  expect(ago(new Date(now - seconds * 1000).toISOString(), now)).toBe(text)
+})
+
+test('nonsense is said to be so', () => expect(ago('soon', now)).toBe('at an unknown time'))

@@ -1,0 +1,22 @@
+const format = new Intl.RelativeTimeFormat('en', { numeric: 'auto' })
+
+const steps: [limit: number, seconds: number, unit: Intl.RelativeTimeFormatUnit][] = [
+  [60 * 60, 60, 'minute'],
+  [24 * 3600, 3600, 'hour'],
+  [30 * 86400, 86400, 'day'],
+  [365 * 86400, 30 * 86400, 'month'],
+  [Number.POSITIVE_INFINITY, 365 * 86400, 'year'],
+]
+
+/** "3 minutes ago". A time in the future (the clocks differ) is "just now". */
+export function ago(time: string, now: number): string {
+  const then = Date.parse(time)
+  if (Number.isNaN(then)) return 'at an unknown time'
+  const seconds = (now - then) / 1000
+  if (seconds < 45) return 'just now'
+  for (const [limit, size, unit] of steps) {
+    const count = Math.max(1, Math.round(seconds / size))
+    if (seconds < limit && count * size < limit) return format.format(-count, unit)
+  }
+  return 'long ago'
+}

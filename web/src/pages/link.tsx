@@ -1,0 +1,95 @@
+import { useQueryClient } from '@tanstack/react-query'
+import { Link, useRouter } from '@tanstack/react-router'
+import { LogIn } from 'lucide-react'
+import { useEffect, useState } from 'react'
+import { asProblem } from '@/api/problem'
+import { meQuery, useSignIn } from '@/api/queries'
+import { ProblemNotice } from '@/components/problem-notice'
+import { Button } from '@/components/ui/button'
+import { Notice } from '@/components/ui/notice'
+import { useTitle } from '@/lib/hooks'
+import { goTo, takeNext } from '@/lib/next'
+import { CentredPage, Heading } from './frame'
+
+const another = (
+  <>
+    Ask your operator for another, or run{' '}
+    <code className="font-mono whitespace-nowrap text-foreground">kalpana sign-in-link</code> on the server.
+  </>
+)
+
+/**
+ * The target of a sign-in link. Links get fetched ahead by mail scanners and chat previews, so the
+ * token, which is good for one use, is sent on a click only.
+ */
+export function LinkPage({ next }: { next?: string }) {
+  useTitle('Sign in')
+  const router = useRouter()
+  const client = useQueryClient()
+  const signIn = useSignIn()
+  const token = useFragment(signIn.reset)
+
+  const submit = () =>
+    signIn.mutate(token, {
+      onSuccess: async () => {
+        await client.resetQueries({ queryKey: meQuery.queryKey })
+        goTo(takeNext(next), router.history)
+      },
+    })
+
+  if (!token) {
+    return (
+      <CentredPage>
+        <Heading>This sign-in link is incomplete</Heading>
+        <Notice tone="info">The part after # is missing. Open the whole link again. {another}</Notice>
+        <Button asChild className="justify-self-start">
+          <Link to="/">Go to the start</Link>
+        </Button>
+      </CentredPage>
+    )
+  }
+  if (signIn.error && asProblem(signIn.error).status === 401) {
+    return (
+      <CentredPage>
+        <Heading>This sign-in link no longer works</Heading>
+        <Notice title="It was used already, or is too old">
+          A link works once, for ten minutes. {another}
+        </Notice>
+        <Button asChild className="justify-self-start">
+          <Link to="/">Go to the start</Link>
+        </Button>
+      </CentredPage>
+    )
+  }
+  return (
+    <CentredPage>
+      <div className="grid gap-2">
+        <Heading>Welcome to Kalpana</Heading>
+        <p className="text-soft">This link signs you in on this browser. It works once.</p>
+      </div>
+      {signIn.error && <ProblemNotice error={signIn.error} />}
+      <Button variant="primary" size="lg" disabled={signIn.isPending || signIn.isSuccess} onClick={submit}>
+        <LogIn aria-hidden />
+        {signIn.isPending || signIn.isSuccess ? 'Signing in…' : 'Sign in'}
+      </Button>
+    </CentredPage>
+  )
+}
+
+/** Takes the token out of the address bar, also when another link is pasted into this tab. */
+function useFragment(onChange: () => void): string {
+  const [token, setToken] = useState(() => window.location.hash.slice(1))
+  useEffect(() => {
+    const take = () => {
+      const hash = window.location.hash.slice(1)
+      if (!hash) return
+      setToken(hash)
+      onChange()
+      window.history.replaceState(window.history.state, '', window.location.pathname + window.location.search)
+    }
+    take()
+    window.addEventListener('hashchange', take)
+    return () => window.removeEventListener('hashchange', take)
+  }, [onChange])
+  return token
+}

@@ -1,0 +1,100 @@
+import { useQuery } from '@tanstack/react-query'
+import { Link } from '@tanstack/react-router'
+import { Plus } from 'lucide-react'
+import { templatesQuery, useWorkspaces } from '@/api/queries'
+import type { Me } from '@/api/types'
+import { Mark } from '@/components/logo'
+import { ProblemNotice } from '@/components/problem-notice'
+import { Shell } from '@/components/shell'
+import { Button } from '@/components/ui/button'
+import { WorkspaceRow } from '@/components/workspace-row'
+import { useTitle } from '@/lib/hooks'
+
+export function WorkspacesPage({ me }: { me: Me }) {
+  useTitle('Workspaces')
+  const { data: workspaces, error, refetch } = useWorkspaces()
+  const { data: templates } = useQuery(templatesQuery)
+  const titleOf = (name: string) => templates?.find((template) => template.name === name)?.title ?? name
+
+  return (
+    <Shell me={me}>
+      <div className="mb-5 flex flex-wrap items-end justify-between gap-3">
+        <div>
+          <h1 className="text-xl font-semibold tracking-tight">Workspaces</h1>
+          <p className="text-muted" aria-live="polite">
+            {workspaces ? usage(workspaces.length, me.workspaceLimit) : '\u00a0'}
+          </p>
+        </div>
+        {workspaces && workspaces.length > 0 && <NewButton />}
+      </div>
+      {error && !workspaces && (
+        <ProblemNotice
+          error={error}
+          action={
+            <Button size="sm" onClick={() => void refetch()}>
+              Try again
+            </Button>
+          }
+        />
+      )}
+      {!workspaces && !error && <Skeleton />}
+      {workspaces?.length === 0 && <Empty />}
+      {workspaces && workspaces.length > 0 && (
+        <ul className="divide-y overflow-hidden rounded-xl border bg-card">
+          {workspaces.map((workspace) => (
+            <WorkspaceRow
+              key={workspace.id}
+              workspace={workspace}
+              templateTitle={titleOf(workspace.template)}
+            />
+          ))}
+        </ul>
+      )}
+    </Shell>
+  )
+}
+
+function usage(count: number, limit: number): string {
+  if (limit >= 0) return `${count} of ${limit} ${limit === 1 ? 'workspace' : 'workspaces'}`
+  return `${count} ${count === 1 ? 'workspace' : 'workspaces'}`
+}
+
+function NewButton() {
+  return (
+    <Button asChild variant="primary">
+      <Link to="/workspaces/new">
+        <Plus aria-hidden />
+        New workspace
+      </Link>
+    </Button>
+  )
+}
+
+function Empty() {
+  return (
+    <div className="grid justify-items-center gap-5 rounded-xl border border-dashed border-input px-6 py-16 text-center">
+      <Mark className="h-8" />
+      <div className="grid gap-1.5">
+        <h2 className="text-base font-semibold">No workspaces yet</h2>
+        <p className="max-w-[44ch] text-soft">
+          A workspace is a container with VS Code and your files. It sleeps when you leave and wakes when you
+          open it.
+        </p>
+      </div>
+      <NewButton />
+    </div>
+  )
+}
+
+function Skeleton() {
+  return (
+    <div role="status" aria-label="Loading workspaces" className="divide-y rounded-xl border bg-card">
+      {[0, 1, 2].map((row) => (
+        <div key={row} className="grid animate-breathe gap-2.5 p-5">
+          <div className="h-4 w-44 rounded bg-hover" />
+          <div className="h-3 w-72 max-w-full rounded bg-hover" />
+        </div>
+      ))}
+    </div>
+  )
+}
