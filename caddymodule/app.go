@@ -1,0 +1,294 @@
+package caddymodule
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyevents"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/kalpana-dev/kalpana/api"
+	"github.com/kalpana-dev/kalpana/gateway"
+	"github.com/kalpana-dev/kalpana/orchestrator"
+	"github.com/kalpana-dev/kalpana/workspace"
+)
+
+// App is the Caddy app that owns a Kalpana installation: its store, its runtime, and the life of
+// its workspaces. It survives reloads: as long as its configuration stays the same, a reload keeps
+// everything that is under way.
+type App struct {
+	// The address of the console, e.g. https://kalpana.example.com. It must be https, or under
+	// .localhost. Default: http://kalpana.localhost:8080.
+	Console string `json:"console,omitempty"`
+	// The parent domain of the workspaces. Default: ws. + the console's host. A registrable domain
+	// of their own keeps workspaces from setting cookies that the console gets.
+	Workspaces string `json:"workspaces,omitempty"`
+	// Where Kalpana keeps its key, and by default its database. Made with mode 0700 if missing.
+	// Default: $KALPANA_DATA_DIR, or kalpana in Caddy's data directory. One gateway uses it at a
+	// time.
+	DataDir string `json:"data_dir,omitempty"`
+	// The workspace image on the engine. Default: kalpana/workspace:latest.
+	Image string `json:"image,omitempty"`
+	// How many workspaces one person may have; -1 is any number. Default: 5.
+	WorkspaceLimit int `json:"workspace_limit,omitempty"`
+	// The range of ports that containers are published on. Default: 40000 to 50000.
+	FirstPort int `json:"first_port,omitempty"`
+	LastPort  int `json:"last_port,omitempty"`
+	// How long one wake may take. Default: 60s.
+	StartTimeout caddy.Duration `json:"start_timeout,omitempty"`
+	// What one container may use. Default: 4 GiB of memory, 2 CPUs, 2048 processes, 16384 open files,
+	// 10 MiB of log, no limit of its disk layer.
+	Limits *Limits `json:"limits,omitempty"`
+
+	// Where records are kept. Default: sqlite.
+	StoreRaw json.RawMessage `json:"store,omitempty" caddy:"namespace=kalpana.store inline_key=module"`
+	// What runs containers. Default: docker.
+	RuntimeRaw json.RawMessage `json:"runtime,omitempty" caddy:"namespace=kalpana.runtime inline_key=module"`
+	// How people sign in. Default: link.
+	LoginsRaw []json.RawMessage `json:"logins,omitempty" caddy:"namespace=kalpana.login inline_key=method"`
+
+	log      *slog.Logger
+	key      string // in the pool of instances; "" while none is held
+	instance *instance
+	hosts    *workspace.Hosts
+	started  chan struct{}
+	stopping chan struct{}
+
+	gateway *gateway.Handler
+	api     *api.Handler
+}
+
+// Limits bound one container. Zero means the default, -1 no limit.
+type Limits struct {
+	Memory    int64   `json:"memory,omitempty"` // bytes, swap included
+	CPUs      float64 `json:"cpus,omitempty"`
+	PIDs      int64   `json:"pids,omitempty"`
+	OpenFiles int64   `json:"open_files,omitempty"`
+	LogSize   int64   `json:"log_size,omitempty"` // bytes
+	Disk      int64   `json:"disk,omitempty"`     // bytes
+}
+
+// CaddyModule returns the Caddy module information.
+func (*App) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "kalpana", New: func() caddy.Module { return new(App) }}
+}
+
+// Provision checks the configuration and takes hold of the instance. It opens nothing.
+func (a *App) Provision(ctx caddy.Context) error {
+	a.log = ctx.Slogger()
+	a.started, a.stopping = make(chan struct{}), make(chan struct{})
+	if err := a.setDefaults(); err != nil {
+		return err
+	}
+	var err error
+	if a.hosts, err = workspace.NewHosts(a.Console, a.Workspaces); err != nil {
+		return fmt.Errorf("kalpana: %w", err)
+	}
+	key, err := json.Marshal(a)
+	if err != nil {
+		return err
+	}
+	parts, err := a.loadGuests(ctx)
+	if err != nil {
+		return err
+	}
+	value, _, err := instances.LoadOrNew(string(key), func() (caddy.Destructor, error) {
+		return newInstance(*a, parts), nil
+	})
+	if err != nil {
+		return err
+	}
+	a.key, a.instance = string(key), value.(*instance)
+	a.instance.log.swap(a.log.Handler())
+
+	for _, c := range []prometheus.Collector{a.instance.gatewayMetrics, a.instance.orchestratorMetrics} {
+		var registered prometheus.AlreadyRegisteredError
+		if err := ctx.GetMetricsRegistry().Register(c); err != nil && !errors.As(err, &registered) {
+			return err
+		}
+	}
+	events, err := ctx.App("events")
+	if err != nil {
+		return err
+	}
+	return events.(*caddyevents.App).On("stopping", eventFunc(func() { a.endStreams() }))
+}
+
+func (a *App) setDefaults() error {
+	repl := caddy.NewReplacer()
+	set := func(field *string, fallback string) {
+		if *field = repl.ReplaceAll(*field, ""); *field == "" {
+			*field = fallback
+		}
+	}
+	set(&a.Console, "http://kalpana.localhost:8080")
+	set(&a.Workspaces, "")
+	set(&a.DataDir, repl.ReplaceAll("{env.KALPANA_DATA_DIR}", ""))
+	set(&a.Image, "kalpana/workspace:latest")
+	if a.FirstPort == 0 && a.LastPort == 0 {
+		a.FirstPort, a.LastPort = 40000, 50000
+	}
+	if a.FirstPort < 1024 || a.LastPort > 65535 || a.LastPort <= a.FirstPort {
+		return fmt.Errorf("kalpana: ports %d-%d: give a range within 1024 and 65535 with at least two ports", a.FirstPort, a.LastPort)
+	}
+	if a.WorkspaceLimit == 0 {
+		a.WorkspaceLimit = 5
+	}
+	if a.StartTimeout == 0 {
+		a.StartTimeout = caddy.Duration(time.Minute)
+	}
+	if a.StartTimeout < 0 {
+		return errors.New("kalpana: start_timeout cannot be negative")
+	}
+	if a.Limits == nil {
+		a.Limits = new(Limits)
+	}
+	if len(a.StoreRaw) == 0 {
+		a.StoreRaw = json.RawMessage(`{"module":"sqlite"}`)
+	}
+	if len(a.RuntimeRaw) == 0 {
+		a.RuntimeRaw = json.RawMessage(`{"module":"docker"}`)
+	}
+	if len(a.LoginsRaw) == 0 {
+		a.LoginsRaw = []json.RawMessage{json.RawMessage(`{"method":"link"}`)}
+	}
+	return nil
+}
+
+func (l *Limits) resolve() orchestrator.Limits {
+	pick := func(v, fallback int64) int64 {
+		if v == 0 {
+			return fallback
+		}
+		return max(v, 0)
+	}
+	cpus := l.CPUs
+	if cpus == 0 {
+		cpus = 2
+	}
+	return orchestrator.Limits{
+		Memory: pick(l.Memory, 4<<30), CPUs: max(cpus, 0), PIDs: pick(l.PIDs, 2048),
+		OpenFiles: pick(l.OpenFiles, 16384), LogSize: pick(l.LogSize, 10<<20), Disk: pick(l.Disk, 0),
+	}
+}
+
+// guests are the loaded guest modules.
+type guests struct {
+	store   Store
+	runtime Runtime
+	logins  []Login
+}
+
+func (a *App) loadGuests(ctx caddy.Context) (guests, error) {
+	var g guests
+	load := func(field string) (any, error) {
+		v, err := ctx.LoadModule(a, field)
+		if err != nil {
+			return nil, fmt.Errorf("kalpana: %s: %w", strings.ToLower(strings.TrimSuffix(field, "Raw")), err)
+		}
+		return v, nil
+	}
+	v, err := load("StoreRaw")
+	if err != nil {
+		return g, err
+	}
+	g.store = v.(Store)
+	if v, err = load("RuntimeRaw"); err != nil {
+		return g, err
+	}
+	g.runtime = v.(Runtime)
+	if v, err = load("LoginsRaw"); err != nil {
+		return g, err
+	}
+	for _, login := range v.([]any) {
+		g.logins = append(g.logins, login.(Login))
+	}
+	return g, nil
+}
+
+// Start opens the installation, unless it is open already, and lets requests in.
+func (a *App) Start() error {
+	if err := a.instance.open(); err != nil {
+		return fmt.Errorf("kalpana: %w", err)
+	}
+	i := a.instance
+	a.gateway = gateway.New(gateway.Config{
+		Hosts: a.hosts, Identity: i.identity, Orchestrator: i.orchestrator, Transport: i.transport,
+		Metrics: i.gatewayMetrics, Log: i.logger, Stopping: a.stopping,
+	})
+	a.api = api.New(api.Config{
+		Hosts: a.hosts, Identity: i.identity, Orchestrator: i.orchestrator, Templates: templates(),
+		Links: i.links, Log: i.logger, Stopping: a.stopping,
+	})
+	close(a.started)
+	return nil
+}
+
+// Stop ends our own event streams; proxied streams go on.
+func (a *App) Stop() error {
+	a.endStreams()
+	return nil
+}
+
+func (a *App) endStreams() {
+	select {
+	case <-a.stopping:
+	default:
+		close(a.stopping)
+	}
+}
+
+// Cleanup lets go of the instance. It also runs after a Provision that failed half-way.
+func (a *App) Cleanup() error {
+	if a.key == "" {
+		return nil
+	}
+	_, err := instances.Delete(a.key)
+	a.key = ""
+	return err
+}
+
+// ready waits until the app has started: Caddy starts apps in any order, so HTTP may be first.
+func (a *App) ready(r *http.Request) error {
+	select {
+	case <-a.started:
+		return nil
+	default:
+	}
+	timer := time.NewTimer(10 * time.Second)
+	defer timer.Stop()
+	select {
+	case <-a.started:
+		return nil
+	case <-r.Context().Done():
+		return r.Context().Err()
+	case <-timer.C:
+		return errors.New("kalpana has not started")
+	}
+}
+
+func appOf(ctx caddy.Context) (*App, error) {
+	v, err := ctx.App("kalpana")
+	if err != nil {
+		return nil, err
+	}
+	return v.(*App), nil
+}
+
+type eventFunc func()
+
+// Handle implements caddyevents.Handler.
+func (f eventFunc) Handle(context.Context, caddy.Event) error { f(); return nil }
+
+var (
+	_ caddy.App          = (*App)(nil)
+	_ caddy.Provisioner  = (*App)(nil)
+	_ caddy.CleanerUpper = (*App)(nil)
+)

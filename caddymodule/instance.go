@@ -1,0 +1,298 @@
+package caddymodule
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/kalpana-dev/kalpana/api"
+	"github.com/kalpana-dev/kalpana/gateway"
+	"github.com/kalpana-dev/kalpana/identity"
+	"github.com/kalpana-dev/kalpana/image"
+	"github.com/kalpana-dev/kalpana/orchestrator"
+	"github.com/kalpana-dev/kalpana/workspace"
+)
+
+// instances holds what survives reloads, by configuration.
+var instances = caddy.NewUsagePool()
+
+// instance is one open installation. Apps of successive configurations share it.
+type instance struct {
+	app   App // its configuration only
+	parts guests
+
+	log    *swapHandler
+	logger *slog.Logger
+
+	openOnce sync.Once
+	openErr  error
+
+	lock         *dirLock
+	store        OpenStore
+	runtime      orchestrator.Runtime
+	identity     *identity.Service
+	orchestrator *orchestrator.Orchestrator
+	transport    *http.Transport
+	links        bool
+
+	gatewayMetrics      *gateway.Metrics
+	orchestratorMetrics *orchestrator.Metrics
+
+	stop context.CancelFunc
+	work sync.WaitGroup
+}
+
+func newInstance(app App, parts guests) *instance {
+	log := new(swapHandler)
+	return &instance{
+		app: app, parts: parts, log: log, logger: slog.New(log),
+		gatewayMetrics: gateway.NewMetrics(), orchestratorMetrics: orchestrator.NewMetrics(),
+	}
+}
+
+func (i *instance) open() error {
+	i.openOnce.Do(func() { i.openErr = i.doOpen() })
+	return i.openErr
+}
+
+func (i *instance) doOpen() error {
+	a := &i.app
+	if err := makeDataDir(a.DataDir); err != nil {
+		return err
+	}
+	var err error
+	if i.lock, err = lockDir(a.DataDir); err != nil {
+		return err
+	}
+	key, err := identity.LoadKey(filepath.Join(a.DataDir, "key"))
+	if err != nil {
+		return err
+	}
+	hosts, err := workspace.NewHosts(a.Console, a.Workspaces)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	if i.store, err = i.parts.store.Open(ctx, a.DataDir); err != nil {
+		return err
+	}
+	config := identity.Config{Store: i.store, Hosts: hosts, Key: key, Log: i.logger}
+	for _, login := range i.parts.logins {
+		if link, ok := login.(*LinkLogin); ok {
+			i.links = true
+			config.LinkLifetime = time.Duration(link.Lifetime)
+		}
+	}
+	i.identity = identity.New(config)
+	if err := i.identity.Load(ctx); err != nil {
+		return err
+	}
+	i.transport = gateway.NewTransport()
+	name, err := instanceName(a.DataDir)
+	if err != nil {
+		return err
+	}
+	if i.runtime, err = i.parts.runtime.Open(RuntimeOptions{Instance: name, Image: a.Image, Log: i.logger}); err != nil {
+		return err
+	}
+	var names []string
+	for _, t := range image.Templates() {
+		names = append(names, t.Name)
+	}
+	i.orchestrator = orchestrator.New(orchestrator.Config{
+		Store: i.store, Runtime: i.runtime, Hosts: hosts, Token: key.BridgeToken, Image: a.Image, Templates: names,
+		FirstPort: a.FirstPort, LastPort: a.LastPort, Limits: a.Limits.resolve(), WorkspaceLimit: a.WorkspaceLimit,
+		StartTimeout: time.Duration(a.StartTimeout), Transport: i.transport, Log: i.logger, Metrics: i.orchestratorMetrics,
+	})
+	i.orchestrator.Start()
+	running, stop := context.WithCancel(context.Background())
+	i.stop = stop
+	i.work.Add(1)
+	go func() {
+		defer i.work.Done()
+		i.identity.Run(running)
+	}()
+	return nil
+}
+
+// Destruct closes the installation once no configuration uses it. Streams that are still open keep
+// what ends them (revocations) alive, in the background.
+func (i *instance) Destruct() error {
+	if i.orchestrator != nil {
+		i.orchestrator.Close()
+	}
+	if i.identity == nil || i.identity.Open() == 0 || caddy.Exiting() {
+		return i.close()
+	}
+	go func() {
+		for i.identity.Open() > 0 {
+			time.Sleep(time.Second)
+		}
+		if err := i.close(); err != nil {
+			i.logger.Error("closing failed", "error", err)
+		}
+	}()
+	return nil
+}
+
+func (i *instance) close() error {
+	if i.stop != nil {
+		i.stop()
+		i.work.Wait()
+	}
+	if i.transport != nil {
+		i.transport.CloseIdleConnections()
+	}
+	if c, ok := i.runtime.(interface{ Close() error }); ok {
+		if err := c.Close(); err != nil {
+			i.logger.Warn("the runtime could not be closed", "error", err)
+		}
+	}
+	var err error
+	if i.store != nil {
+		err = i.store.Close()
+	}
+	return errors.Join(err, i.lock.release())
+}
+
+// instanceName returns what this installation's containers and volumes are labelled with. It does
+// not depend on the key, so that a lost key loses no workspace.
+func instanceName(dir string) (string, error) {
+	path := filepath.Join(dir, "instance")
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		text = []byte(strings.ToLower(rand.Text()[:12]))
+		err = os.WriteFile(path, text, 0o600)
+	}
+	if err != nil {
+		return "", fmt.Errorf("the name of the installation cannot be read: %w", err)
+	}
+	name := strings.TrimSpace(string(text))
+	if name == "" {
+		return "", fmt.Errorf("%s is empty: write into it the label dev.kalpana.instance of this installation's containers, or remove it where there are none", path)
+	}
+	return name, nil
+}
+
+func templates() []api.Template {
+	var list []api.Template
+	for _, t := range image.Templates() {
+		list = append(list, api.Template{Name: t.Name, Title: t.Title, Description: t.Description, Ports: append([]int{}, t.Ports...)})
+	}
+	return list
+}
+
+// dirLock keeps a second gateway off a data directory. Instances of one process share it.
+type dirLock struct {
+	path string
+	file *os.File
+}
+
+var locks = caddy.NewUsagePool()
+
+func lockDir(dir string) (*dirLock, error) {
+	path := filepath.Join(dir, "lock")
+	v, _, err := locks.LoadOrNew(path, func() (caddy.Destructor, error) {
+		f, err := lockFile(dir)
+		if err != nil {
+			return nil, err
+		}
+		return &dirLock{path: path, file: f}, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return v.(*dirLock), nil
+}
+
+func makeDataDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("the data directory cannot be made: %w; set KALPANA_DATA_DIR to a place that can be written", err)
+	}
+	return nil
+}
+
+// lockFile takes the lock of a data directory until the file is closed or the process ends.
+func lockFile(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("the data directory %s cannot be written: %w; set KALPANA_DATA_DIR to a place that can", dir, err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return nil, errors.Join(fmt.Errorf("the data directory %s is in use by another gateway: stop that one, or set KALPANA_DATA_DIR to another directory", dir), f.Close())
+	}
+	return f, nil
+}
+
+func (l *dirLock) release() error {
+	if l == nil {
+		return nil
+	}
+	_, err := locks.Delete(l.path)
+	return err
+}
+
+// Destruct unlocks the directory.
+func (l *dirLock) Destruct() error { return l.file.Close() }
+
+// swapHandler passes log records on to the logger of the newest configuration: a pooled object
+// must not keep an old one.
+type swapHandler struct{ current atomic.Pointer[slog.Handler] }
+
+func (s *swapHandler) swap(h slog.Handler) { s.current.Store(&h) }
+
+func (s *swapHandler) get() slog.Handler {
+	if h := s.current.Load(); h != nil {
+		return *h
+	}
+	return slog.DiscardHandler
+}
+
+// Enabled implements slog.Handler.
+func (s *swapHandler) Enabled(ctx context.Context, l slog.Level) bool { return s.get().Enabled(ctx, l) }
+
+// Handle implements slog.Handler.
+func (s *swapHandler) Handle(ctx context.Context, r slog.Record) error { return s.get().Handle(ctx, r) }
+
+// WithAttrs implements slog.Handler.
+func (s *swapHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return &derivedHandler{parent: s, attrs: attrs}
+}
+
+// WithGroup implements slog.Handler. Kalpana logs without groups.
+func (s *swapHandler) WithGroup(string) slog.Handler { return s }
+
+type derivedHandler struct {
+	parent slog.Handler
+	attrs  []slog.Attr
+}
+
+func (d *derivedHandler) Enabled(ctx context.Context, l slog.Level) bool {
+	return d.parent.Enabled(ctx, l)
+}
+
+func (d *derivedHandler) Handle(ctx context.Context, r slog.Record) error {
+	r = r.Clone()
+	r.AddAttrs(d.attrs...)
+	return d.parent.Handle(ctx, r)
+}
+
+func (d *derivedHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return &derivedHandler{parent: d, attrs: attrs}
+}
+
+func (d *derivedHandler) WithGroup(string) slog.Handler { return d }
