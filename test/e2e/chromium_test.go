@@ -1,0 +1,189 @@
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+)
+
+// journeySteps are what chromium/journey.mjs must report, so that none is lost in silence.
+var journeySteps = []string{
+	"landing page",
+	"sign in by the link",
+	"empty dashboard",
+	"create from a template",
+	"wake page in the pane",
+	"VS Code in the pane",
+	"VS Code at its own address",
+	"terminal",
+	"no nagging",
+	"both tabs show the new file",
+	"edit and save",
+	"stop from the list, seen live in both tabs",
+	"a forgotten tab does not wake it",
+	"wake page at the address",
+	"awake again, files kept",
+	"console follows the wake live",
+	"sign out closes every tab",
+	"signing in goes on to the workspace",
+	"delete with a confirmation",
+	"its address is gone",
+	"console logs no error",
+	"console is accessible",
+	"console fits a phone",
+}
+
+// journeyLimit is far above what it takes (about a minute on two idle cores).
+const journeyLimit = 4 * time.Minute
+
+// TestChromium goes the whole way of a person in a real browser. Its pictures are in
+// test/artifacts/chromium.
+func TestChromium(t *testing.T) {
+	chromium, err := exec.LookPath("chromium")
+	if err != nil {
+		t.Fatal("Chromium is not installed; scripts/deps.sh installs it")
+	}
+	if _, err := os.Stat(filepath.Join("..", "..", "web", "node_modules", "playwright-core")); err != nil {
+		t.Fatal("Playwright is not installed; run npm ci in web/")
+	}
+	screenshots := filepath.Join(artifacts, "chromium")
+	if err := os.RemoveAll(screenshots); err != nil {
+		t.Fatal(err)
+	}
+	i := install(t)
+
+	ctx, cancel := context.WithTimeout(t.Context(), journeyLimit)
+	defer cancel()
+	command := []string{"node", filepath.Join("chromium", "journey.mjs")}
+	env := []string{"KALPANA_CONSOLE=" + i.console(), "KALPANA_CHROMIUM=" + chromium, "KALPANA_SCREENSHOTS=" + screenshots}
+	if canIsolate() {
+		command = append([]string{"unshare", "--net"}, command...)
+		env = append(env, "KALPANA_SOCKET="+i.socket())
+	}
+	script := exec.CommandContext(ctx, command[0], command[1:]...)
+	script.Env = append(append(os.Environ(), "FORCE_COLOR=0"), env...)
+	script.WaitDelay = 5 * time.Second
+	var stderr bytes.Buffer
+	script.Stderr = &stderr
+	answers, err := script.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines, err := script.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := script.Start(); err != nil {
+		t.Fatal(err)
+	}
+
+	var reached []string
+	for scanner := bufio.NewScanner(lines); scanner.Scan(); {
+		var line struct {
+			Step, Error   string
+			OK            bool
+			MS            int
+			Ask, ID, Path string
+		}
+		if err := json.Unmarshal(scanner.Bytes(), &line); err != nil {
+			t.Errorf("the script printed %q", scanner.Text())
+			continue
+		}
+		if line.Ask != "" {
+			answer, _ := json.Marshal(i.answer(line.Ask, line.ID, line.Path))
+			_, _ = fmt.Fprintf(answers, "%s\n", answer)
+			continue
+		}
+		reached = append(reached, line.Step)
+		t.Run(line.Step, func(t *testing.T) {
+			t.Logf("%d ms", line.MS)
+			if !slices.Contains(journeySteps, line.Step) {
+				t.Error("this step is not in the list of steps")
+			}
+			if !line.OK {
+				t.Error(line.Error)
+			}
+		})
+	}
+	if err := script.Wait(); err != nil && !t.Failed() {
+		t.Errorf("the script ended with %v (%v)", err, ctx.Err())
+	}
+	if t.Failed() {
+		t.Logf("%s\n%s", &stderr, i.log.tail())
+	}
+	missing := slices.DeleteFunc(slices.Clone(journeySteps), func(step string) bool { return slices.Contains(reached, step) })
+	if len(missing) > 0 {
+		t.Errorf("not reached: %q", missing)
+	}
+}
+
+// answer tells the script what it cannot find out in a browser.
+func (i *installation) answer(question, id, path string) string {
+	i.t.Helper()
+	switch question {
+	case "link":
+		return i.signInLink()
+	case "file":
+		out, err := exec.Command("docker", "exec", containerOf(i.t, id), "cat", "/home/dev/workspace/"+path).Output()
+		if err != nil {
+			return "" // not yet there; the script asks again
+		}
+		return string(out)
+	default:
+		i.t.Errorf("the script asks for %q", question)
+		return ""
+	}
+}
+
+// canIsolate reports whether the browser can have a network namespace of its own; network.mjs says
+// what for.
+func canIsolate() bool {
+	return exec.Command("unshare", "--net", "ip", "link").Run() == nil
+}
+
+// socket returns the path of a Unix socket that leads to the gateway.
+func (i *installation) socket() string {
+	i.t.Helper()
+	path := filepath.Join(i.dir, "browser.sock")
+	listener, err := net.Listen("unix", path)
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	i.t.Cleanup(func() { _ = listener.Close() })
+	go func() {
+		for {
+			inside, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go i.relay(inside.(*net.UnixConn))
+		}
+	}()
+	return path
+}
+
+func (i *installation) relay(inside *net.UnixConn) {
+	defer inside.Close()
+	conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", i.port))
+	if err != nil {
+		return
+	}
+	defer conn.Close()
+	outside := conn.(*net.TCPConn)
+	go func() {
+		_, _ = io.Copy(outside, inside)
+		_ = outside.CloseWrite()
+	}()
+	_, _ = io.Copy(inside, outside)
+	_ = inside.CloseWrite()
+}
