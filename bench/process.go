@@ -1,0 +1,231 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// process is one that the benchmark started. It is in a process group of its own, so that Ctrl+C
+// reaches the benchmark alone, which then ends things in their order.
+type process struct {
+	cmd    *exec.Cmd
+	exited chan struct{}
+	log    *tail
+}
+
+func startProcess(cmd *exec.Cmd) (*process, error) {
+	p := &process{cmd: cmd, exited: make(chan struct{}), log: new(tail)}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Stderr = p.log
+	if cmd.Stdout == nil {
+		cmd.Stdout = p.log
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	go func() {
+		_ = cmd.Wait()
+		close(p.exited)
+	}()
+	return p, nil
+}
+
+// stop ends the process in good order, or after 20 s at once.
+func (p *process) stop() {
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-p.exited:
+	case <-time.After(20 * time.Second):
+		_ = p.cmd.Process.Kill()
+		<-p.exited
+	}
+}
+
+// await calls try every 50 ms until it returns nil.
+func (p *process) await(ctx context.Context, try func() error) error {
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		err := try()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-p.exited:
+			return fmt.Errorf("%s ended:\n%s", p.cmd.Path, p.log)
+		default:
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("%s does not answer: %w\n%s", p.cmd.Path, err, p.log)
+		}
+		if err := pause(ctx, 50*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
+// cpuTime is what the process has used so far, in user and kernel mode.
+func (p *process) cpuTime() (time.Duration, error) {
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	// proc_pid_stat(5): the name is in parentheses and may hold anything; utime is field 14 and
+	// stime field 15, in ticks of 10 ms, which is the same on every Linux that Go supports.
+	fields := strings.Fields(string(raw[bytes.LastIndexByte(raw, ')')+1:]))
+	if len(fields) < 13 {
+		return 0, errors.New("cannot read /proc/<pid>/stat")
+	}
+	var ticks int64
+	for _, field := range fields[11:13] {
+		n, err := strconv.ParseInt(field, 10, 64)
+		if err != nil {
+			return 0, err
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * 10 * time.Millisecond, nil
+}
+
+// installation is a Kalpana with a data directory of its own, and one signed-in client.
+type installation struct {
+	*process
+	env    []string
+	port   int
+	client *client
+}
+
+// install starts the gateway with the checkout's Caddyfile. dir is an empty directory.
+func install(ctx context.Context, binary, dir, image string) (*installation, error) {
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	metrics, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	i := &installation{port: port}
+	first := 40000 + (os.Getpid()*7+port)%9000
+	i.env = append(os.Environ(),
+		"KALPANA_DATA_DIR="+dir, "KALPANA_IMAGE="+image, "KALPANA_PORT="+strconv.Itoa(port),
+		"KALPANA_METRICS_PORT="+strconv.Itoa(metrics), fmt.Sprintf("KALPANA_PORTS=%d-%d", first, first+999),
+		// What a developer's shell may have set would be another installation's.
+		"KALPANA_BIND=127.0.0.1", "KALPANA_SCHEME=http", "KALPANA_HOST=kalpana.localhost",
+		"KALPANA_WORKSPACES=ws.kalpana.localhost", "KALPANA_AUTO_HTTPS=disable_redirects", "KALPANA_GLOBAL_OPTIONS=",
+	)
+	cmd := exec.Command(binary, "run", "--config", "Caddyfile", "--adapter", "caddyfile")
+	cmd.Env = i.env
+	if i.process, err = startProcess(cmd); err != nil {
+		return nil, err
+	}
+	var link string
+	err = i.await(ctx, func() error {
+		cmd := exec.CommandContext(ctx, binary, "sign-in-link")
+		cmd.Env = i.env
+		out, err := cmd.Output()
+		link = strings.TrimSpace(string(out))
+		return err
+	})
+	if err == nil {
+		i.client, err = signIn(ctx, fmt.Sprintf("http://kalpana.localhost:%d", port), link)
+	}
+	if err != nil {
+		i.stop()
+		return nil, err
+	}
+	return i, nil
+}
+
+// plainCaddy starts the same build with nothing but Caddy's reverse_proxy to a workspace's published
+// port. It must send the workspace's token, as the gateway does.
+func plainCaddy(ctx context.Context, binary, dir, upstream, token string) (*process, int, error) {
+	port, err := freePort()
+	if err != nil {
+		return nil, 0, err
+	}
+	config := filepath.Join(dir, "Caddyfile")
+	text := fmt.Sprintf(`{
+	admin off
+	auto_https off
+	persist_config off
+	default_bind 127.0.0.1
+}
+
+http://:%d {
+	reverse_proxy %s {
+		header_up X-Kalpana-Token %s
+	}
+}
+`, port, upstream, token)
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		return nil, 0, err
+	}
+	cmd := exec.Command(binary, "run", "--config", config, "--adapter", "caddyfile")
+	cmd.Env = append(os.Environ(), "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
+	p, err := startProcess(cmd)
+	if err != nil {
+		return nil, 0, err
+	}
+	err = p.await(ctx, func() error {
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/", port), nil)
+		if err != nil {
+			return err
+		}
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			return errors.New(resp.Status)
+		}
+		return nil
+	})
+	if err != nil {
+		p.stop()
+		return nil, 0, err
+	}
+	return p, port, nil
+}
+
+func freePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port, nil
+}
+
+// tail keeps the end of what is written to it.
+type tail struct {
+	mu  sync.Mutex
+	buf []byte
+}
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.buf = append(t.buf, p...)
+	if over := len(t.buf) - 8<<10; over > 0 {
+		t.buf = append(t.buf[:0], t.buf[over:]...)
+	}
+	return len(p), nil
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return string(t.buf)
+}
