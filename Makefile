@@ -1,0 +1,70 @@
+# Two commands do everything on a fresh machine: "make run" and "make test".
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kalpana
+TOOLS := $(CACHE)/tools
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+GOFLAGS_BUILD := -trimpath -tags nobadger,nomysql,nopgx -ldflags "-s -w -X github.com/kalpana-dev/kalpana/caddymodule.Version=$(VERSION)"
+
+# Pinned tools, kept outside the checkout.
+GOLANGCI_LINT := $(TOOLS)/golangci-lint-v2.15.0
+GOTESTSUM := $(TOOLS)/gotestsum-v1.13.0
+
+WEB_SOURCES := $(shell find web -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -path 'web/look/*' -not -name '*.go')
+
+.PHONY: help run build web image engine test check lint bench clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+run: ## Install what is missing, build, start, and print a sign-in link
+	@scripts/run.sh
+
+build: web ## Build the gateway: build/kalpana
+	@CGO_ENABLED=0 go build $(GOFLAGS_BUILD) -o build/kalpana ./cmd/kalpana
+
+web: web/dist/index.html ## Build the console
+
+web/dist/index.html: $(WEB_SOURCES) scripts/web.sh
+	@scripts/web.sh
+
+image: engine ## Build the workspace image
+	@image/build.sh
+
+engine: ## Make sure that a container engine answers
+	@scripts/engine.sh
+
+test: ## Install what is missing and run all tests
+	@scripts/test.sh
+
+check: lint ## The quick part: vet, lint, unit tests, console
+	@cd web && npm run --silent check
+	@go test $$(go list ./... | grep -v -e /test/ -e /orchestrator/docker -e /cmd/kalpana-build)
+
+lint: web $(GOLANGCI_LINT)
+	@go vet ./...
+	@$(GOLANGCI_LINT) run ./...
+
+bench: build image ## Compare with Caddy's reverse_proxy and with docker start
+	@go run ./bench
+
+clean: ## Remove what the build made in this checkout
+	@rm -rf build test/artifacts web/dist/assets web/dist/*.html web/dist/*.svg web/node_modules
+
+$(GOLANGCI_LINT):
+	@scripts/tool.sh github.com/golangci/golangci-lint/v2/cmd/golangci-lint v2.15.0 $@
+
+$(GOTESTSUM):
+	@scripts/tool.sh gotest.tools/gotestsum v1.13.0 $@
+
+.PHONY: tools
+tools: $(GOLANGCI_LINT) $(GOTESTSUM)
+
+.PHONY: print-gotestsum
+print-gotestsum:
+	@echo $(GOTESTSUM)
