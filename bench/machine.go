@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // describe tells what the figures were measured on.
@@ -23,13 +24,38 @@ func (b *bench) describe(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%s version: %w", b.binary, err)
 	}
-	load := read("/proc/loadavg")
-	text := fmt.Sprintf("machine  %d × %s, Linux %s, Docker Engine %s\nbuild    %s\nload     %s",
-		runtime.NumCPU(), processor(), read("/proc/sys/kernel/osrelease"), server.Version, strings.TrimSpace(string(version)), load)
-	if minute, err := strconv.ParseFloat(strings.Fields(load + " 0")[0], 64); err == nil && minute > float64(runtime.NumCPU())/2 {
-		text += "\n         The machine is busy: these figures are noise."
+	idle, err := idleShare(ctx, 2*time.Second)
+	if err != nil {
+		return "", err
+	}
+	text := fmt.Sprintf("machine  %d × %s, Linux %s, Docker Engine %s\nbuild    %s\nidle     %.0f %% of the processors before it began",
+		runtime.NumCPU(), processor(), read("/proc/sys/kernel/osrelease"), server.Version, strings.TrimSpace(string(version)), 100*idle)
+	if idle < 0.8 {
+		text += ": the machine is busy with other things, and these figures are noise"
 	}
 	return text, nil
+}
+
+// idleShare watches how much of the processors' time goes unused.
+func idleShare(ctx context.Context, d time.Duration) (float64, error) {
+	look := func() (idle, all float64) {
+		// proc_stat(5): user, nice, system, idle, iowait, irq, softirq, steal; the rest is in user.
+		first, _, _ := strings.Cut(read("/proc/stat"), "\n")
+		fields := strings.Fields(first)
+		for i, field := range fields[1:min(9, len(fields))] {
+			n, _ := strconv.ParseFloat(field, 64)
+			if all += n; i == 3 || i == 4 {
+				idle += n
+			}
+		}
+		return idle, all
+	}
+	idle, all := look()
+	if err := pause(ctx, d); err != nil {
+		return 0, err
+	}
+	idleNow, allNow := look()
+	return (idleNow - idle) / max(allNow-all, 1), nil
 }
 
 // processor is the model's name.

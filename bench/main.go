@@ -28,7 +28,7 @@ type bench struct {
 	binary string
 	image  string
 	runs   int
-	quick  bool
+	short  bool
 
 	engine  *engine
 	cleanup []func()
@@ -49,11 +49,11 @@ func main() {
 	b := new(bench)
 	only := flag.String("run", "", "run only the lines whose name matches this regular expression")
 	flag.IntVar(&b.runs, "n", 5, "alternating runs of each line")
-	flag.BoolVar(&b.quick, "quick", false, "short runs, two unless -n says otherwise: to try the benchmark, not the machine")
+	flag.BoolVar(&b.short, "quick", false, "short runs, two unless -n says otherwise: to try the benchmark, not the machine")
 	save := flag.Bool("json", false, "write the results to bench/results/latest.json too")
 	flag.StringVar(&b.binary, "kalpana", "build/kalpana", "the gateway")
 	flag.Parse()
-	if set := map[string]bool{}; b.quick {
+	if set := map[string]bool{}; b.short {
 		flag.Visit(func(f *flag.Flag) { set[f.Name] = true })
 		if !set["n"] {
 			b.runs = 2
@@ -178,15 +178,21 @@ func (b *bench) workspace(ctx context.Context, image string) (*installation, wor
 	return i, w, box, err
 }
 
-// atEnd has something done when everything was measured, the last first.
+// atEnd has something done when it is no longer needed, the last first.
 func (b *bench) atEnd(f func()) { b.cleanup = append(b.cleanup, f) }
 
-// tidy ends every process and removes everything that the benchmark made.
-func (b *bench) tidy() error {
-	b.say("cleaning up")
+// quiet ends every process that was started so far, so that none disturbs what comes next.
+func (b *bench) quiet() {
 	for _, f := range slices.Backward(b.cleanup) {
 		f()
 	}
+	b.cleanup, b.ends, b.asleep = nil, nil, nil
+}
+
+// tidy leaves nothing of the benchmark behind.
+func (b *bench) tidy() error {
+	b.say("cleaning up")
+	b.quiet()
 	return b.engine.clean()
 }
 

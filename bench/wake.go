@@ -40,6 +40,7 @@ func (b *bench) sleeper(ctx context.Context) (*sleeper, error) {
 	if b.asleep != nil {
 		return b.asleep, nil
 	}
+	b.quiet()
 	i, w, box, err := b.workspace(ctx, b.image)
 	if err != nil {
 		return nil, err
