@@ -43,7 +43,7 @@ var journeySteps = []string{
 	"console fits a phone",
 }
 
-// journeyLimit is far above what it takes (about a minute on two idle cores).
+// journeyLimit is far above what it takes (80 s on two cores).
 const journeyLimit = 4 * time.Minute
 
 // TestChromium goes the whole way of a person in a real browser. Its pictures are in

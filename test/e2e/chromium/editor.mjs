@@ -17,7 +17,7 @@ export const file = (frame, name) => frame.locator(`${explorer}[aria-label^="${n
 
 // What must not greet a person.
 const unwanted = {
-  "a question about trust": ".monaco-dialog-box, .part.banner .monaco-icon-label",
+  "a question about trust": ".monaco-dialog-box, .part.banner .message-container",
   "restricted mode": "footer a[aria-label*='Restricted Mode']",
   "a chat panel": ".part.auxiliarybar, .interactive-session",
   "a chat button": ".part.titlebar a[aria-label*='Chat' i], .part.titlebar a[aria-label*='Copilot' i]",
