@@ -79,7 +79,7 @@ func (s *Service) ApproveHandoff(ctx context.Context, caller Caller, host worksp
 	}
 	payload, err := json.Marshal(handoffPayload{
 		Session: caller.Session.Hash, Person: caller.Person.ID, Label: host.Label(),
-		Challenge: challenge, IssuedAt: s.cfg.Now().UTC(), EndsAt: caller.Session.CreatedAt.Add(SessionMax),
+		Challenge: challenge, IssuedAt: s.cfg.Now().UTC(), EndsAt: caller.Session.EndsAt,
 	})
 	if err != nil {
 		return "", err

@@ -15,6 +15,7 @@ type target struct {
 	session   string
 	person    string
 	workspace workspace.ID
+	label     string
 }
 
 // The fields that a target names, as bits.
@@ -22,6 +23,7 @@ const (
 	bySession = 1 << iota
 	byPerson
 	byWorkspace
+	byLabel
 )
 
 func (t target) fields() (fields int) {
@@ -33,6 +35,9 @@ func (t target) fields() (fields int) {
 	}
 	if t.workspace != "" {
 		fields |= byWorkspace
+	}
+	if t.label != "" {
+		fields |= byLabel
 	}
 	return fields
 }
@@ -48,15 +53,18 @@ func (t target) only(fields int) target {
 	if fields&byWorkspace == 0 {
 		t.workspace = ""
 	}
+	if fields&byLabel == 0 {
+		t.label = ""
+	}
 	return t
 }
 
 // revocations is an immutable view: when each target was last revoked, by the fields it names. As
 // a rule only a few of the maps have entries, so that a check costs a look-up or two.
-type revocations [8]map[target]time.Time
+type revocations [16]map[target]time.Time
 
 func (v *revocations) ends(g Grant) bool {
-	whole := target{session: g.Session, person: g.Person, workspace: g.Workspace()}
+	whole := target{session: g.Session, person: g.Person, workspace: g.Workspace(), label: g.Label}
 	for fields, m := range v {
 		if len(m) == 0 {
 			continue
@@ -75,7 +83,7 @@ func (v *revocations) ends(g Grant) bool {
 func (v *revocations) with(list []Revocation, oldest time.Time) *revocations {
 	next := v
 	for _, r := range list {
-		t := target{session: r.Session, person: r.Person, workspace: r.Workspace}
+		t := target{session: r.Session, person: r.Person, workspace: r.Workspace, label: r.Label}
 		fields := t.fields()
 		if fields == 0 || !r.At.After(next[fields][t]) {
 			continue

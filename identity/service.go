@@ -92,7 +92,7 @@ func (s *Service) FirstAdmin(ctx context.Context) (Person, error) {
 		}
 	}
 	// A fixed id lets two gateways that start at once agree on one admin.
-	p := Person{ID: "admin", Name: "admin", Role: RoleAdmin, CreatedAt: s.cfg.Now().UTC()}
+	p := Person{ID: "admin", Name: "admin", Role: RoleAdmin, Revision: 1, CreatedAt: s.cfg.Now().UTC()}
 	if err := s.cfg.Store.CreatePerson(ctx, p); err != nil {
 		if errors.Is(err, ErrExists) {
 			return s.cfg.Store.Person(ctx, p.ID)
@@ -108,6 +108,6 @@ func (s *Service) AddPerson(ctx context.Context, name string, role Role) (Person
 	if err != nil {
 		return Person{}, err
 	}
-	p := Person{ID: newPersonID(), Name: name, Role: role, CreatedAt: s.cfg.Now().UTC()}
+	p := Person{ID: newPersonID(), Name: name, Role: role, Revision: 1, CreatedAt: s.cfg.Now().UTC()}
 	return p, s.cfg.Store.CreatePerson(ctx, p)
 }

@@ -76,7 +76,7 @@ func (s *Service) startSession(ctx context.Context, person Person) (*http.Cookie
 	now := s.cfg.Now().UTC()
 	err := s.cfg.Store.CreateSession(ctx, Session{
 		Hash: Hash(token), Person: person.ID,
-		CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(SessionIdle),
+		CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(SessionIdle), EndsAt: now.Add(SessionMax),
 	})
 	if err != nil {
 		return nil, err
@@ -112,8 +112,8 @@ func (s *Service) Authenticate(r *http.Request) (Caller, error) {
 	if now.Sub(session.SeenAt) > time.Minute { // a write a minute is enough for a sliding day
 		session.SeenAt = now
 		session.ExpiresAt = now.Add(SessionIdle)
-		if last := session.CreatedAt.Add(SessionMax); session.ExpiresAt.After(last) {
-			session.ExpiresAt = last
+		if session.ExpiresAt.After(session.EndsAt) {
+			session.ExpiresAt = session.EndsAt
 		}
 		if err := s.cfg.Store.TouchSession(ctx, session.Hash, session.SeenAt, session.ExpiresAt); err != nil {
 			s.cfg.Log.Warn("a session's last use could not be stored", "error", err)

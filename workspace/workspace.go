@@ -58,11 +58,31 @@ type Workspace struct {
 	IDEPort    int    // published port of VS Code, 0 before the first start
 	BridgePort int    // published port of the bridge
 
+	Shares []Share // of its ports, in their order; a port without one is private
+
 	CreatedAt    time.Time
 	UpdatedAt    time.Time
 	StartedAt    time.Time // of the last wake that reached running
 	LastActiveAt time.Time
 	LastActivity string // name of the last activity, e.g. "opened in a browser"
+}
+
+// ShareLevel says who may open a port of a workspace.
+type ShareLevel string
+
+// The levels, each wider than the one before.
+const (
+	SharePrivate ShareLevel = "private" // its owner
+	ShareMembers ShareLevel = "members" // whoever is signed in
+	SharePublic  ShareLevel = "public"  // anybody, without a grant
+)
+
+// Share is how one port of a workspace can be reached.
+type Share struct {
+	Port  int        `json:"port"`
+	Level ShareLevel `json:"level"`
+	Wakes bool       `json:"wakes,omitempty"` // anybody's hit on a public port wakes the workspace
+	CORS  bool       `json:"cors,omitempty"`  // the workspace's other previews may call it
 }
 
 // Volume returns the name of the volume that holds the workspace's home.

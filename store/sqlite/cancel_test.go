@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // A caller that gets an error must be able to rely on it, also when its context ends in the middle.
@@ -33,7 +35,7 @@ func TestACancelledWriteIsWrittenOrRefusedAndNeverBoth(t *testing.T) {
 			t.Fatalf("got error %v, want none or the context's", err)
 		default:
 			refused++
-			if *w != before {
+			if !cmp.Equal(*w, before) {
 				t.Fatal("a refused update changed the caller's record")
 			}
 		}

@@ -4,20 +4,21 @@ import (
 	"context"
 
 	"github.com/kalpana-dev/kalpana/identity"
+	"github.com/kalpana-dev/kalpana/workspace"
 )
 
-const personColumns = "id, name, role, created_at"
+const personColumns = "id, name, email, role, disabled, revision, created_at"
 
 func readPerson(scan func(...any) error) (p identity.Person, err error) {
-	err = scan(&p.ID, &p.Name, &p.Role, moment{&p.CreatedAt})
+	err = scan(&p.ID, &p.Name, &p.Email, &p.Role, &p.Disabled, &p.Revision, moment{&p.CreatedAt})
 	return p, err
 }
 
 // CreatePerson implements identity.Store.
 func (s *Store) CreatePerson(ctx context.Context, p identity.Person) error {
 	return s.write(ctx, func(tx *tx) error {
-		n, err := tx.exec("INSERT INTO people ("+personColumns+") VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-			p.ID, p.Name, p.Role, p.CreatedAt.UnixMicro())
+		n, err := tx.exec("INSERT INTO people ("+personColumns+") VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+			p.ID, p.Name, p.Email, p.Role, p.Disabled, p.Revision, p.CreatedAt.UnixMicro())
 		if err == nil && n == 0 {
 			err = identity.ErrExists
 		}
@@ -33,4 +34,34 @@ func (s *Store) Person(ctx context.Context, id string) (identity.Person, error) 
 // People implements identity.Store.
 func (s *Store) People(ctx context.Context) ([]identity.Person, error) {
 	return list(ctx, s, readPerson, "SELECT "+personColumns+" FROM people ORDER BY created_at, id")
+}
+
+// UpdatePerson implements identity.Store. On an error it leaves p as it was.
+func (s *Store) UpdatePerson(ctx context.Context, p *identity.Person) error {
+	err := s.write(ctx, func(tx *tx) error {
+		n, err := tx.exec("UPDATE people SET name = ?, email = ?, role = ?, disabled = ?, revision = revision + 1 WHERE id = ? AND revision = ?",
+			p.Name, p.Email, p.Role, p.Disabled, p.ID, p.Revision)
+		return tx.unchanged(n, err, "SELECT 1 FROM people WHERE id = ?", p.ID)
+	})
+	if err == nil {
+		p.Revision++
+	}
+	return err
+}
+
+// unchanged tells why a write that names a revision changed no record: it is gone, or another one
+// came first. exists selects the record whatever its revision.
+func (t *tx) unchanged(changed int64, err error, exists string, args ...any) error {
+	if err != nil || changed > 0 {
+		return err
+	}
+	var one int
+	found, err := t.find(exists, args, []any{&one})
+	if err != nil {
+		return err
+	}
+	if found {
+		return workspace.ErrConflict
+	}
+	return identity.ErrNotFound
 }

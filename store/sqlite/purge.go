@@ -15,6 +15,7 @@ func (s *Store) Purge(ctx context.Context, now time.Time, keep time.Duration) er
 			before int64
 		}{
 			{"DELETE FROM sessions WHERE expires_at < ?", ended},
+			{"DELETE FROM tokens WHERE expires_at < ?", ended},
 			{"DELETE FROM tickets WHERE expires_at < ?", ended},
 			{"DELETE FROM revocations WHERE at < ?", old},
 			{"DELETE FROM leases WHERE ends_at < ?", old},

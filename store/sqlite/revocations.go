@@ -8,21 +8,21 @@ import (
 	"github.com/kalpana-dev/kalpana/identity"
 )
 
-var errEmptyRevocation = errors.New("a revocation names a session, a person or a workspace; this one names none")
+var errEmptyRevocation = errors.New("a revocation names a session, a person, a workspace or a label; this one names none")
 
 func readRevocation(scan func(...any) error) (r identity.Revocation, err error) {
-	err = scan(moment{&r.At}, &r.Session, &r.Person, &r.Workspace)
+	err = scan(moment{&r.At}, &r.Session, &r.Person, &r.Workspace, &r.Label)
 	return r, err
 }
 
 // AppendRevocation implements identity.Store.
 func (s *Store) AppendRevocation(ctx context.Context, r identity.Revocation) error {
-	if r.Session == "" && r.Person == "" && r.Workspace == "" {
+	if r.Session == "" && r.Person == "" && r.Workspace == "" && r.Label == "" {
 		return errEmptyRevocation
 	}
 	return s.write(ctx, func(tx *tx) error {
-		_, err := tx.exec("INSERT INTO revocations (at, session, person, workspace) VALUES (?, ?, ?, ?)",
-			r.At.UnixMicro(), r.Session, r.Person, r.Workspace)
+		_, err := tx.exec("INSERT INTO revocations (at, session, person, workspace, label) VALUES (?, ?, ?, ?, ?)",
+			r.At.UnixMicro(), r.Session, r.Person, r.Workspace, r.Label)
 		return err
 	})
 }
@@ -30,5 +30,5 @@ func (s *Store) AppendRevocation(ctx context.Context, r identity.Revocation) err
 // Revocations implements identity.Store: those at since and later, in the order of their times.
 func (s *Store) Revocations(ctx context.Context, since time.Time) ([]identity.Revocation, error) {
 	return list(ctx, s, readRevocation,
-		"SELECT at, session, person, workspace FROM revocations WHERE at >= ? ORDER BY at, number", since.UnixMicro())
+		"SELECT at, session, person, workspace, label FROM revocations WHERE at >= ? ORDER BY at, number", since.UnixMicro())
 }

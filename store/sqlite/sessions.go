@@ -7,16 +7,20 @@ import (
 	"github.com/kalpana-dev/kalpana/identity"
 )
 
+const sessionColumns = "hash, person, provider, address, user_agent, created_at, seen_at, expires_at, ends_at"
+
 func readSession(scan func(...any) error) (v identity.Session, err error) {
-	err = scan(&v.Hash, &v.Person, moment{&v.CreatedAt}, moment{&v.SeenAt}, moment{&v.ExpiresAt})
+	err = scan(&v.Hash, &v.Person, &v.Provider, &v.Address, &v.UserAgent,
+		moment{&v.CreatedAt}, moment{&v.SeenAt}, moment{&v.ExpiresAt}, moment{&v.EndsAt})
 	return v, err
 }
 
 // CreateSession implements identity.Store. A hash that exists already is identity.ErrExists.
 func (s *Store) CreateSession(ctx context.Context, v identity.Session) error {
 	return s.write(ctx, func(tx *tx) error {
-		n, err := tx.exec("INSERT INTO sessions (hash, person, created_at, seen_at, expires_at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-			v.Hash, v.Person, v.CreatedAt.UnixMicro(), v.SeenAt.UnixMicro(), v.ExpiresAt.UnixMicro())
+		n, err := tx.exec("INSERT INTO sessions ("+sessionColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+			v.Hash, v.Person, v.Provider, v.Address, v.UserAgent,
+			v.CreatedAt.UnixMicro(), v.SeenAt.UnixMicro(), v.ExpiresAt.UnixMicro(), v.EndsAt.UnixMicro())
 		if err == nil && n == 0 {
 			err = identity.ErrExists
 		}
@@ -27,7 +31,13 @@ func (s *Store) CreateSession(ctx context.Context, v identity.Session) error {
 // Session implements identity.Store.
 func (s *Store) Session(ctx context.Context, hash string) (identity.Session, error) {
 	return one(ctx, s, identity.ErrNotFound, readSession,
-		"SELECT hash, person, created_at, seen_at, expires_at FROM sessions WHERE hash = ?", hash)
+		"SELECT "+sessionColumns+" FROM sessions WHERE hash = ?", hash)
+}
+
+// Sessions implements identity.Store.
+func (s *Store) Sessions(ctx context.Context, person string) ([]identity.Session, error) {
+	return list(ctx, s, readSession,
+		"SELECT "+sessionColumns+" FROM sessions WHERE person = ? ORDER BY created_at DESC, hash", person)
 }
 
 // TouchSession implements identity.Store. A session that was deleted stays so: ErrNotFound.

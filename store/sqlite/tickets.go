@@ -9,13 +9,9 @@ import (
 
 // CreateTicket implements identity.Store. A hash that exists already is identity.ErrExists.
 func (s *Store) CreateTicket(ctx context.Context, t identity.Ticket) error {
-	payload := t.Payload
-	if payload == nil {
-		payload = []byte{} // not NULL
-	}
 	return s.write(ctx, func(tx *tx) error {
 		n, err := tx.exec("INSERT INTO tickets (hash, kind, payload, expires_at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-			t.Hash, t.Kind, payload, t.ExpiresAt.UnixMicro())
+			t.Hash, t.Kind, notNull(t.Payload), t.ExpiresAt.UnixMicro())
 		if err == nil && n == 0 {
 			err = identity.ErrExists
 		}
@@ -38,4 +34,20 @@ func (s *Store) TakeTicket(ctx context.Context, kind, hash string, now time.Time
 		return identity.Ticket{}, err
 	}
 	return t, nil
+}
+
+// Tickets implements identity.Store.
+func (s *Store) Tickets(ctx context.Context, kind string) ([]identity.Ticket, error) {
+	return list(ctx, s, func(scan func(...any) error) (t identity.Ticket, err error) {
+		err = scan(&t.Hash, &t.Kind, &t.Payload, moment{&t.ExpiresAt})
+		return t, err
+	}, "SELECT hash, kind, payload, expires_at FROM tickets WHERE kind = ? ORDER BY expires_at DESC, hash", kind)
+}
+
+// DeleteTicket implements identity.Store.
+func (s *Store) DeleteTicket(ctx context.Context, kind, hash string) error {
+	return s.write(ctx, func(tx *tx) error {
+		_, err := tx.exec("DELETE FROM tickets WHERE hash = ? AND kind = ?", hash, kind)
+		return err
+	})
 }

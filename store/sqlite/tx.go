@@ -3,6 +3,8 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
+	"encoding/json"
 	"errors"
 	"time"
 )
@@ -111,4 +113,22 @@ func (m moment) Scan(value any) error {
 	}
 	*m.Time = time.UnixMicro(n).UTC()
 	return nil
+}
+
+// document keeps what it points to as JSON in a column.
+type document struct{ of any }
+
+// Scan implements sql.Scanner.
+func (d document) Scan(value any) error {
+	text, ok := value.(string)
+	if !ok {
+		return errors.New("a document is not text")
+	}
+	return json.Unmarshal([]byte(text), d.of)
+}
+
+// Value implements driver.Valuer.
+func (d document) Value() (driver.Value, error) {
+	raw, err := json.Marshal(d.of)
+	return string(raw), err
 }

@@ -98,12 +98,17 @@ func fill(t *testing.T, v any, seed int) {
 		case []byte:
 			field.SetBytes(fmt.Appendf(nil, `{"value":%d}`, n))
 			continue
+		case []workspace.Share:
+			field.Set(reflect.ValueOf([]workspace.Share{{Port: n, Level: workspace.SharePublic, Wakes: true, CORS: true}, {Port: n + 1}}))
+			continue
 		}
 		switch field.Kind() {
 		case reflect.String:
 			field.SetString(fmt.Sprintf("%s %d", s.Type().Field(i).Name, n))
 		case reflect.Int, reflect.Int64:
 			field.SetInt(int64(n))
+		case reflect.Bool:
+			field.SetBool(true)
 		default:
 			t.Fatalf("storetest cannot fill %s of kind %v", s.Type().Field(i).Name, field.Kind())
 		}
