@@ -40,6 +40,7 @@ func openEngine() (*engine, error) {
 type box struct {
 	container.InspectResponse
 	addr  string // of the published IDE port
+	own   string // of the IDE port on the container's own address
 	token string
 }
 
@@ -60,6 +61,9 @@ func (e *engine) find(ctx context.Context, id string) (*box, error) {
 		if port.Int() == workspace.ContainerIDEPort {
 			b.addr = bindings[0].HostIP + ":" + bindings[0].HostPort
 		}
+	}
+	for _, network := range b.NetworkSettings.Networks {
+		b.own = fmt.Sprintf("%s:%d", network.IPAddress, workspace.ContainerIDEPort)
 	}
 	for _, variable := range b.Config.Env {
 		if token, ok := strings.CutPrefix(variable, bridge.EnvToken+"="); ok {

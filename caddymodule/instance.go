@@ -118,6 +118,7 @@ func (i *instance) doOpen() error {
 		FirstPort: a.FirstPort, LastPort: a.LastPort, Limits: a.Limits.resolve(), WorkspaceLimit: a.WorkspaceLimit,
 		StartTimeout: time.Duration(a.StartTimeout), Transport: i.transport, Log: i.logger, Metrics: i.orchestratorMetrics,
 	})
+	i.transport.DialContext = i.orchestrator.Dial
 	i.orchestrator.Start()
 	running, stop := context.WithCancel(context.Background())
 	i.stop = stop

@@ -78,6 +78,8 @@ type Orchestrator struct {
 	routes sync.Map // workspace.ID → *Route, of those that run
 	hub    hub
 
+	endpoints sync.Map // published address → endpoint, where the runtime is a Dialer
+
 	mu        sync.Mutex
 	closed    bool
 	ops       map[workspace.ID]*Operation

@@ -1,8 +1,11 @@
 package orchestrator
 
 import (
+	"context"
+	"errors"
 	"net"
 	"strconv"
+	"time"
 
 	"github.com/kalpana-dev/kalpana/workspace"
 )
@@ -35,7 +38,7 @@ func (o *Orchestrator) Lost(r *Route) {
 }
 
 func (o *Orchestrator) routeOf(w *workspace.Workspace) *Route {
-	return &Route{
+	r := &Route{
 		ID:     w.ID,
 		IDE:    net.JoinHostPort(w.Address, strconv.Itoa(w.IDEPort)),
 		Bridge: net.JoinHostPort(w.Address, strconv.Itoa(w.BridgePort)),
@@ -43,4 +46,30 @@ func (o *Orchestrator) routeOf(w *workspace.Workspace) *Route {
 
 		container: w.Container,
 	}
+	if _, ok := o.cfg.Runtime.(Dialer); ok {
+		o.endpoints.Store(r.IDE, endpoint{w.Container, workspace.ContainerIDEPort})
+		o.endpoints.Store(r.Bridge, endpoint{w.Container, workspace.ContainerBridgePort})
+	}
+	return r
 }
+
+// endpoint is a port inside a container.
+type endpoint struct {
+	container string
+	port      int
+}
+
+// Dial connects to a published port, the address in a [Route], past whatever publishes it where the
+// runtime can. It is the DialContext of the transport that carries requests to workspaces.
+func (o *Orchestrator) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	if v, ok := o.endpoints.Load(addr); ok {
+		e := v.(endpoint)
+		conn, err := o.cfg.Runtime.(Dialer).Dial(ctx, e.container, e.port)
+		if !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, workspace.ErrEngineDown) {
+			return conn, err
+		}
+	}
+	return dialer.DialContext(ctx, network, addr)
+}
+
+var dialer = &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}

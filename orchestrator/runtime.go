@@ -3,6 +3,7 @@ package orchestrator
 import (
 	"context"
 	"errors"
+	"net"
 	"time"
 
 	"github.com/kalpana-dev/kalpana/workspace"
@@ -42,6 +43,14 @@ type Runtime interface {
 	// ends. It reconnects by itself and calls resync after each (re)connect, since events may
 	// have been missed.
 	Watch(ctx context.Context, changed func(ContainerEvent), resync func())
+}
+
+// Dialer is a Runtime that can connect to a port inside a running container without going through
+// the published one.
+type Dialer interface {
+	// Dial returns errors.ErrUnsupported where that cannot be done, and a *net.OpError of the
+	// operation "dial" when nothing listens or the container does not run.
+	Dial(ctx context.Context, container string, port int) (net.Conn, error)
 }
 
 // Spec says what container to make.

@@ -21,6 +21,7 @@ func (r *Runtime) Remove(ctx context.Context, id string) error {
 	}
 	if err == nil || errors.Is(err, orchestrator.ErrNoContainer) {
 		r.owned.drop(id)
+		r.namespaces.drop(id)
 		return nil
 	}
 	return err

@@ -100,15 +100,18 @@ type Runtime struct {
 	log *slog.Logger
 	api *client.Client
 
-	owned owned
-	nets  networks
-	fence fence
+	owned      owned
+	namespaces namespaces
+	nets       networks
+	fence      fence
 
 	settled  atomic.Bool // the version of the API is
 	settling sync.Mutex
 
 	noDiskLimit atomic.Bool // the engine's storage cannot limit a container's layer
 	noIPv6      atomic.Bool // the engine's kernel has no IPv6, so there is no switch for it
+
+	noNamespaces atomic.Bool // we cannot enter the network namespaces of containers
 }
 
 // How long the engine may take for one call. One that takes longer counts as down.

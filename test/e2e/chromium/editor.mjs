@@ -1,6 +1,6 @@
 // VS Code as a person uses it. `frame` is a page or a frame locator at the workbench, `page` the one
 // whose keyboard it is.
-import { assert } from "./browser.mjs";
+import { assert, until } from "./browser.mjs";
 
 const explorer = ".explorer-folders-view .monaco-list-row";
 
@@ -45,7 +45,23 @@ export async function terminal(page, frame) {
   await frame.locator(".explorer-folders-view").click({ position: { x: 100, y: 300 } }); // below the files
   await page.keyboard.press("Control+Backquote");
   await frame.locator(".single-terminal-tab").filter({ hasText: "bash" }).waitFor();
-  await frame.locator(".terminal-wrapper.active .xterm-screen").click();
+}
+
+/**
+ * Types a command into the open terminal until `done` is true. A terminal that has just opened may lose what
+ * is typed before its shell has taken the line over; a person types again, too.
+ */
+export async function run(page, frame, command, done) {
+  for (let attempt = 1; ; attempt++) {
+    await frame.locator(".terminal-wrapper.active .xterm-screen").click();
+    await page.keyboard.type(`${command}\n`);
+    try {
+      return await until(`${command} to take effect`, done, Boolean, 10_000);
+    } catch (error) {
+      if (attempt === 4) throw error;
+      await page.keyboard.press("Control+c");
+    }
+  }
 }
 
 /** Opens a file from the explorer and puts the cursor at its end. */

@@ -110,9 +110,9 @@ async function journey() {
 
   await step("terminal", async () => {
     await vscode.terminal(own, own);
-    await own.keyboard.type("echo hello-$((40+2)) > made.txt\n");
+    const made = async () => (await onDisk(id, "made.txt")) === "hello-42\n";
+    await vscode.run(own, own, "echo hello-$((40+2)) > made.txt", made);
     await vscode.file(own, "made.txt").waitFor();
-    await until("made.txt on disk", () => onDisk(id, "made.txt"), (text) => text === "hello-42\n");
   });
 
   await step("no nagging", async () => {

@@ -1,0 +1,12 @@
+//go:build !linux
+
+package docker
+
+import (
+	"context"
+	"errors"
+	"net"
+)
+
+// dialIn is for Linux only.
+func dialIn(context.Context, string, string) (net.Conn, error) { return nil, errors.ErrUnsupported }
