@@ -31,9 +31,10 @@ suite() { # [flags …] -- packages …
 	while [ "$1" != -- ]; do flags+=("$1") && shift; done
 	shift
 	"$gotestsum" --format pkgname-and-test-fails --format-hide-empty-pkg \
-		--rerun-fails=2 --rerun-fails-max-failures=6 --rerun-fails-run-root-test --rerun-fails-report="$flaky.report" \
+		--rerun-fails=2 --rerun-fails-max-failures=6 --rerun-fails-run-root-test --rerun-fails-abort-on-data-race --rerun-fails-report="$flaky.report" \
 		--packages="$*" -- -race -gcflags=modernc.org/sqlite/lib=-race=false -timeout 25m "${flags[@]}"
-	cat "$flaky.report" >>"$flaky" 2>/dev/null && rm -f "$flaky.report"
+	if [ -s "$flaky.report" ]; then cat "$flaky.report" >>"$flaky"; fi
+	rm -f "$flaky.report"
 }
 mapfile -t packages < <(go list ./... | grep -v /test/)
 mapfile -t systems < <(go list ./test/...)

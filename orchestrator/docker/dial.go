@@ -37,7 +37,7 @@ func (r *Runtime) Dial(ctx context.Context, id string, port int) (net.Conn, erro
 			r.namespaces.set(id, path)
 		}
 		conn, err := dialIn(ctx, path, net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, errors.ErrUnsupported) {
+		if !errors.Is(err, errNamespace) {
 			return conn, err
 		}
 		r.namespaces.drop(id)
@@ -45,7 +45,7 @@ func (r *Runtime) Dial(ctx context.Context, id string, port int) (net.Conn, erro
 			remembered = false
 			continue
 		}
-		if _, e := os.Stat(filepath.Dir(path)); e == nil && errors.Is(err, fs.ErrNotExist) {
+		if _, e := os.Stat(filepath.Dir(path)); e == nil && !errors.Is(err, fs.ErrPermission) {
 			return nil, refused(fmt.Errorf("container %.12s has just ended", id))
 		}
 		// The engine is on another machine, or we may not do this.
@@ -54,6 +54,10 @@ func (r *Runtime) Dial(ctx context.Context, id string, port int) (net.Conn, erro
 		return nil, errors.ErrUnsupported
 	}
 }
+
+// errNamespace says that a network namespace could not be entered. Its file may be gone, or, until the
+// engine has tidied up, be an empty one.
+var errNamespace = errors.New("the container's network namespace cannot be entered")
 
 // namespaceOf asks the engine for the file of a running container's network namespace.
 func (r *Runtime) namespaceOf(ctx context.Context, id string) (string, error) {
@@ -82,8 +86,8 @@ func refused(why error) error {
 	return &net.OpError{Op: "dial", Net: "tcp", Err: fmt.Errorf("%w: %w", syscall.ECONNREFUSED, why)}
 }
 
-// namespaces remembers the files of containers' network namespaces. The engine removes the file when
-// the container ends and makes another at its next start, so one that is out of date shows.
+// namespaces remembers the files of containers' network namespaces. Each start of a container has
+// another, and the old one cannot be entered any more, so one that is out of date shows.
 type namespaces struct{ paths sync.Map } // container id → path
 
 func (n *namespaces) get(id string) (string, bool) {

@@ -15,7 +15,7 @@ import (
 func dialIn(ctx context.Context, path, addr string) (net.Conn, error) {
 	there, err := os.Open(path) //nolint:gosec // the engine's own file
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", errNamespace, err)
 	}
 	defer there.Close() //nolint:errcheck // only read
 	type result struct {
@@ -28,13 +28,13 @@ func dialIn(ctx context.Context, path, addr string) (net.Conn, error) {
 		here, err := os.Open("/proc/thread-self/ns/net")
 		if err != nil {
 			runtime.UnlockOSThread()
-			done <- result{err: err}
+			done <- result{err: fmt.Errorf("%w: %w", errNamespace, err)}
 			return
 		}
 		defer here.Close() //nolint:errcheck // only read
 		if err := unix.Setns(int(there.Fd()), unix.CLONE_NEWNET); err != nil {
 			runtime.UnlockOSThread()
-			done <- result{err: fmt.Errorf("enter network namespace: %w", err)}
+			done <- result{err: fmt.Errorf("%w: %w", errNamespace, err)}
 			return
 		}
 		// For a numeric address the dialer makes its socket in this very goroutine.

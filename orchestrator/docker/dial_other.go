@@ -4,9 +4,8 @@ package docker
 
 import (
 	"context"
-	"errors"
 	"net"
 )
 
 // dialIn is for Linux only.
-func dialIn(context.Context, string, string) (net.Conn, error) { return nil, errors.ErrUnsupported }
+func dialIn(context.Context, string, string) (net.Conn, error) { return nil, errNamespace }

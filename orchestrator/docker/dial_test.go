@@ -104,10 +104,9 @@ func namespaceOfThread(t *testing.T) string {
 
 func TestDial_DoesNotReachWhatIsNotOurs(t *testing.T) {
 	t.Parallel()
-	id := run(t, prepared(t), spec(t, prepared(t), "serve 80"))
-	other := prepared(t)
-	other.cfg.Instance += "-other"
-	other.owned = owned{}
+	r := prepared(t)
+	id := run(t, r, spec(t, r, "serve 80"))
+	other := prepared(t, func(c *Config) { c.Instance += "-other" })
 	if _, err := other.Dial(t.Context(), id, 80); !errors.Is(err, ErrForeign) {
 		t.Errorf("another instance's container: %v", err)
 	}
