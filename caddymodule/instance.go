@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"net/http"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,6 +23,7 @@ import (
 	"github.com/kalpana-dev/kalpana/identity"
 	"github.com/kalpana-dev/kalpana/image"
 	"github.com/kalpana-dev/kalpana/orchestrator"
+	"github.com/kalpana-dev/kalpana/upstream"
 	"github.com/kalpana-dev/kalpana/workspace"
 )
 
@@ -45,7 +46,7 @@ type instance struct {
 	runtime      orchestrator.Runtime
 	identity     *identity.Service
 	orchestrator *orchestrator.Orchestrator
-	transport    *http.Transport
+	transport    *upstream.Transport
 	links        bool
 
 	gatewayMetrics      *gateway.Metrics
@@ -101,7 +102,9 @@ func (i *instance) doOpen() error {
 	if err := i.identity.Load(ctx); err != nil {
 		return err
 	}
-	i.transport = gateway.NewTransport()
+	i.transport = upstream.New(func(ctx context.Context, network, addr string) (net.Conn, error) {
+		return i.orchestrator.Dial(ctx, network, addr)
+	}, 90*time.Second)
 	name, err := instanceName(a.DataDir)
 	if err != nil {
 		return err
@@ -118,7 +121,6 @@ func (i *instance) doOpen() error {
 		FirstPort: a.FirstPort, LastPort: a.LastPort, Limits: a.Limits.resolve(), WorkspaceLimit: a.WorkspaceLimit,
 		StartTimeout: time.Duration(a.StartTimeout), Transport: i.transport, Log: i.logger, Metrics: i.orchestratorMetrics,
 	})
-	i.transport.DialContext = i.orchestrator.Dial
 	i.orchestrator.Start()
 	running, stop := context.WithCancel(context.Background())
 	i.stop = stop

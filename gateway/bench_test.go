@@ -11,8 +11,10 @@ import (
 	"net/url"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/kalpana-dev/kalpana/gateway"
+	"github.com/kalpana-dev/kalpana/upstream"
 )
 
 // BenchmarkProxy is a GET of 1 KiB on a running workspace: through the gateway, and through a bare
@@ -26,16 +28,16 @@ func BenchmarkProxy(b *testing.B) {
 			ContentLength: 1024, Body: io.NopCloser(bytes.NewReader(page)),
 		}, nil
 	})
-	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Length", "1024")
 		_, _ = w.Write(page)
 	}))
-	defer upstream.Close()
-	target, err := url.Parse(upstream.URL)
+	defer backend.Close()
+	target, err := url.Parse(backend.URL)
 	if err != nil {
 		b.Fatal(err)
 	}
-	transport := gateway.NewTransport()
+	transport := upstream.New(new(net.Dialer).DialContext, time.Minute)
 	defer transport.CloseIdleConnections()
 	tcp := roundTripper(func(r *http.Request) (*http.Response, error) {
 		r.URL.Host = target.Host

@@ -20,6 +20,7 @@ import (
 	"github.com/kalpana-dev/kalpana/orchestrator"
 	"github.com/kalpana-dev/kalpana/orchestrator/runtimetest"
 	"github.com/kalpana-dev/kalpana/store/sqlite"
+	"github.com/kalpana-dev/kalpana/upstream"
 	"github.com/kalpana-dev/kalpana/workspace"
 )
 
@@ -41,8 +42,8 @@ type world struct {
 	metrics   *gateway.Metrics
 	stopping  chan struct{}
 	server    *httptest.Server
-	transport *http.Transport // to the containers
-	client    *http.Client    // knows no cookies and follows no redirect
+	transport *upstream.Transport // to the containers
+	client    *http.Client        // knows no cookies and follows no redirect
 	person    identity.Person
 	caller    identity.Caller
 
@@ -80,7 +81,7 @@ func newLoneWorld(t testing.TB, given ...options) *world {
 	w.identity = identity.New(identity.Config{Store: w.store, Hosts: w.hosts, Key: key, Now: w.now})
 	w.must(w.identity.Load(t.Context()))
 
-	transport := gateway.NewTransport()
+	transport := upstream.New(new(net.Dialer).DialContext, time.Minute)
 	w.transport = transport
 	first := runtimetest.FreePorts(t, 10)
 	config := orchestrator.Config{

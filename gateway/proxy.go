@@ -18,23 +18,6 @@ import (
 	"github.com/kalpana-dev/kalpana/workspace"
 )
 
-// NewTransport returns the one transport of the process, for all workspaces: plain HTTP/1.1 to
-// published ports, with connections kept for reuse.
-func NewTransport() *http.Transport {
-	return &http.Transport{
-		DialContext:           (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-		MaxIdleConns:          4096,
-		MaxIdleConnsPerHost:   256,
-		IdleConnTimeout:       90 * time.Second,
-		DisableCompression:    true, // bodies pass as they are
-		WriteBufferSize:       16 << 10,
-		ReadBufferSize:        16 << 10,
-		ExpectContinueTimeout: time.Second,
-		// A container chooses what it answers; ten megabytes of headers are not among it.
-		MaxResponseHeaderBytes: 256 << 10,
-	}
-}
-
 // proxy carries requests to published ports. It is httputil.ReverseProxy rather than Caddy's,
 // which closes proxied WebSockets when its configuration is reloaded (caddy#7222, #6420).
 type proxy struct {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/kalpana-dev/kalpana/bridge"
+	"github.com/kalpana-dev/kalpana/upstream"
 )
 
 // upstreamIdle is shorter than the five seconds after which a Node server closes an idle connection, so that
@@ -24,21 +25,14 @@ const upstreamIdle = 4 * time.Second
 type ide struct {
 	server    *Server
 	proxy     *httputil.ReverseProxy
-	transport *http.Transport
+	transport *upstream.Transport
 }
 
 func newIDE(s *Server, socket string) *ide {
 	var dialer net.Dialer
-	transport := &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return dialer.DialContext(ctx, "unix", socket)
-		},
-		DisableCompression:  true,
-		MaxIdleConnsPerHost: 256,
-		IdleConnTimeout:     upstreamIdle,
-		ReadBufferSize:      16 << 10,
-		WriteBufferSize:     16 << 10,
-	}
+	transport := upstream.New(func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return dialer.DialContext(ctx, "unix", socket)
+	}, upstreamIdle)
 	return &ide{server: s, transport: transport, proxy: &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			passOn(r)

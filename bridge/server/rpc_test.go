@@ -167,7 +167,7 @@ func TestRPC_APeerThatNeverReadsBlocksNobody(t *testing.T) {
 
 func TestRPC_APeerThatAnswersNoPingIsGone(t *testing.T) {
 	c := start(t, "serve", func(cfg *Config) {
-		cfg.timing.stream = bridge.Timing{Write: time.Second, Ping: 50 * time.Millisecond, Pong: 50 * time.Millisecond}
+		cfg.timing.stream = bridge.Timing{Write: 10 * time.Second, Ping: 100 * time.Millisecond, Pong: 2 * time.Second}
 	})
 	silent := webSocket(t, c.BridgeAddr(), bridge.RPCPath, nil)
 	silent.SetPingHandler(func(string) error { return nil })
@@ -175,7 +175,7 @@ func TestRPC_APeerThatAnswersNoPingIsGone(t *testing.T) {
 		t.Errorf("the bridge did not hang up: %v", err)
 	}
 	cl := c.dial()
-	time.Sleep(400 * time.Millisecond)
+	time.Sleep(2500 * time.Millisecond) // longer than a ping and the wait for its answer
 	if _, err := cl.Health(t.Context()); err != nil {
 		t.Errorf("a peer that answers pings: %v", err)
 	}

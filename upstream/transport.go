@@ -1,0 +1,355 @@
+// Package upstream carries requests to what a proxy stands in front of.
+//
+// [Transport] is an http.RoundTripper for httputil.ReverseProxy. net/http's own hands each request to
+// two goroutines of its connection and back, which costs more than the request itself where both ends
+// are on one machine. Here a GET or HEAD without a body, which most requests are, is written and its
+// answer is read in the goroutine that asks. Everything else net/http carries as ever.
+package upstream
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"os"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Limits of what a Transport keeps and accepts.
+const (
+	maxIdle        = 4096 // connections, of all addresses
+	maxIdlePerAddr = 256
+	bufferSize     = 16 << 10
+	// maxHead bounds the head of an answer, in bytes: a container chooses what it answers.
+	maxHead = 256 << 10
+	// maxInterim bounds how many answers of 1xx may come before the one that counts.
+	maxInterim = 5
+)
+
+// Transport carries plain HTTP/1.1. It is safe for concurrent use.
+type Transport struct {
+	dialContext func(ctx context.Context, network, addr string) (net.Conn, error)
+	idleTimeout time.Duration
+
+	others http.Transport // carries what is not simple
+
+	mu    sync.Mutex
+	idle  map[string][]*conn // the one used last is the last
+	count int
+	sweep *time.Timer // runs while there are idle connections
+}
+
+// New returns a Transport. A connection that was idle for idleTimeout is closed: less than what the other
+// end waits, so that a request is never sent on one that is about to go.
+func New(dial func(ctx context.Context, network, addr string) (net.Conn, error), idleTimeout time.Duration) *Transport {
+	t := &Transport{dialContext: dial, idleTimeout: idleTimeout, idle: map[string][]*conn{}}
+	t.others = http.Transport{
+		DialContext:            dial,
+		MaxIdleConns:           maxIdle,
+		MaxIdleConnsPerHost:    maxIdlePerAddr,
+		IdleConnTimeout:        idleTimeout,
+		DisableCompression:     true, // bodies pass as they are
+		WriteBufferSize:        bufferSize,
+		ReadBufferSize:         bufferSize,
+		ExpectContinueTimeout:  time.Second,
+		MaxResponseHeaderBytes: maxHead,
+	}
+	return t
+}
+
+// conn is a connection that carries one request at a time.
+type conn struct {
+	net.Conn
+	addr  string
+	in    *bufio.Reader
+	out   *bufio.Writer
+	left  int64 // bytes that may still be read
+	read  bool  // something was, since the request began
+	since time.Time
+
+	raw   syscall.RawConn // nil where there is none
+	quiet bool            // what peek found
+}
+
+// silent reports whether a connection that was idle is still open and nothing came meanwhile: whatever
+// did would be taken for the next request's answer.
+func (c *conn) silent() bool {
+	if c.raw == nil {
+		return true
+	}
+	return c.raw.Read(c.peek) == nil && c.quiet
+}
+
+func (c *conn) peek(fd uintptr) bool {
+	var b [1]byte
+	_, _, err := unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	c.quiet = errors.Is(err, unix.EAGAIN)
+	return true
+}
+
+// Read implements io.Reader under conn.in.
+func (c *conn) Read(p []byte) (int, error) {
+	if c.left <= 0 {
+		return 0, errLongHead
+	}
+	if int64(len(p)) > c.left {
+		p = p[:c.left]
+	}
+	n, err := c.Conn.Read(p)
+	c.left -= int64(n)
+	c.read = c.read || n > 0
+	return n, err
+}
+
+var errLongHead = fmt.Errorf("the answer's head is longer than %d KiB", maxHead>>10)
+
+// simple reports whether a request is one that this package carries by itself.
+func simple(r *http.Request) bool {
+	return (r.Method == http.MethodGet || r.Method == http.MethodHead) &&
+		(r.Body == nil || r.Body == http.NoBody) && r.URL.Scheme == "http" && !r.Close &&
+		len(r.TransferEncoding) == 0 && len(r.Trailer) == 0 &&
+		len(r.Header["Upgrade"]) == 0 && len(r.Header["Expect"]) == 0 && len(r.Header["Connection"]) == 0
+}
+
+// RoundTrip implements http.RoundTripper.
+func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	if !simple(r) {
+		return t.others.RoundTrip(r)
+	}
+	ctx := r.Context()
+	for {
+		if err := ctx.Err(); err != nil {
+			return nil, context.Cause(ctx)
+		}
+		c := t.take(r.URL.Host)
+		fresh := c == nil
+		if fresh {
+			var err error
+			if c, err = t.dial(ctx, r.URL.Host); err != nil {
+				return nil, err
+			}
+		}
+		resp, err := t.exchange(ctx, c, r)
+		if err == nil {
+			return resp, nil
+		}
+		_ = c.Close()
+		if cause := context.Cause(ctx); cause != nil {
+			return nil, cause
+		}
+		if fresh || c.read {
+			return nil, err
+		}
+		// The other end had closed a connection that was idle. Nothing came back, and a GET may be
+		// asked again (RFC 9110 section 9.2.2).
+	}
+}
+
+func (t *Transport) dial(ctx context.Context, addr string) (*conn, error) {
+	raw, err := t.dialContext(ctx, "tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	c := &conn{Conn: raw, addr: addr}
+	c.in, c.out = bufio.NewReaderSize(c, bufferSize), bufio.NewWriterSize(raw, bufferSize)
+	if s, ok := raw.(syscall.Conn); ok {
+		c.raw, _ = s.SyscallConn()
+	}
+	return c, nil
+}
+
+// exchange sends r and reads the head of its answer. The connection is the answer's body's from then on.
+func (t *Transport) exchange(ctx context.Context, c *conn, r *http.Request) (*http.Response, error) {
+	c.left, c.read = maxHead, false
+	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
+	resp, err := func() (*http.Response, error) {
+		if err := r.Write(c.out); err != nil {
+			return nil, err
+		}
+		if err := c.out.Flush(); err != nil {
+			return nil, err
+		}
+		return readFinal(ctx, c, r)
+	}()
+	if err != nil {
+		stop()
+		return nil, err
+	}
+	c.left = math.MaxInt64
+	resp.Body = &body{from: resp.Body, t: t, c: c, stop: stop, ctx: ctx, keep: !resp.Close}
+	if resp.ContentLength == 0 || r.Method == http.MethodHead || resp.StatusCode == http.StatusNoContent || resp.StatusCode == http.StatusNotModified {
+		resp.Body.(*body).end(true) // nobody may ever read it
+	}
+	return resp, nil
+}
+
+// readFinal reads the head of the answer that counts and passes those before it on to whoever traces
+// the request, as net/http does: 103 Early Hints.
+func readFinal(ctx context.Context, c *conn, r *http.Request) (*http.Response, error) {
+	for range maxInterim + 1 {
+		resp, err := http.ReadResponse(c.in, r)
+		if err != nil {
+			if errors.Is(err, io.ErrUnexpectedEOF) && !c.read {
+				err = io.EOF
+			}
+			return nil, err
+		}
+		switch {
+		case resp.StatusCode < 100:
+			return nil, fmt.Errorf("the answer has the status %d", resp.StatusCode)
+		case resp.StatusCode == http.StatusSwitchingProtocols:
+			return nil, errors.New("the answer switches to a protocol that nobody asked for")
+		case resp.StatusCode >= 200:
+			return resp, nil
+		}
+		if trace := httptrace.ContextClientTrace(ctx); trace != nil && trace.Got1xxResponse != nil {
+			if err := trace.Got1xxResponse(resp.StatusCode, textproto.MIMEHeader(resp.Header)); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return nil, errors.New("too many answers of 1xx")
+}
+
+// body is the body of an answer. Its connection is used again once the body was read to its end.
+type body struct {
+	from io.ReadCloser
+	t    *Transport
+	c    *conn
+	ctx  context.Context //nolint:containedctx // it bounds the reading of the body, which is the request's last part
+	stop func() bool
+	keep bool
+	done bool
+}
+
+// Read implements io.Reader.
+func (b *body) Read(p []byte) (int, error) {
+	if b.done {
+		return 0, io.EOF
+	}
+	n, err := b.from.Read(p)
+	if err != nil {
+		b.end(errors.Is(err, io.EOF))
+		if errors.Is(err, os.ErrDeadlineExceeded) && b.ctx.Err() != nil {
+			err = context.Cause(b.ctx)
+		}
+	}
+	return n, err
+}
+
+// Close implements io.Closer. A body that was not read to its end takes its connection along.
+func (b *body) Close() error {
+	b.end(false)
+	return nil
+}
+
+func (b *body) end(whole bool) {
+	if b.done {
+		return
+	}
+	b.done = true
+	// A context that has ended may still be about to set a deadline.
+	if !b.stop() || !whole || !b.keep || b.c.in.Buffered() > 0 {
+		_ = b.c.Close()
+		return
+	}
+	b.t.put(b.c)
+}
+
+// take returns the connection to addr that was idle for the shortest time, or nil.
+func (t *Transport) take(addr string) *conn {
+	for {
+		c := t.pop(addr)
+		if c == nil || c.silent() {
+			return c
+		}
+		_ = c.Close()
+	}
+}
+
+func (t *Transport) pop(addr string) *conn {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	list := t.idle[addr]
+	if len(list) == 0 {
+		return nil
+	}
+	c := list[len(list)-1]
+	list[len(list)-1] = nil
+	t.keep(addr, list[:len(list)-1])
+	return c
+}
+
+func (t *Transport) put(c *conn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	list := t.idle[c.addr]
+	if t.count >= maxIdle || len(list) >= maxIdlePerAddr {
+		_ = c.Close()
+		return
+	}
+	c.since = time.Now()
+	t.keep(c.addr, append(list, c))
+	if t.sweep == nil {
+		t.sweep = time.AfterFunc(t.idleTimeout, t.closeOld)
+	}
+}
+
+// keep sets the idle connections to an address. The caller holds t.mu.
+func (t *Transport) keep(addr string, list []*conn) {
+	t.count += len(list) - len(t.idle[addr])
+	if len(list) == 0 {
+		delete(t.idle, addr)
+	} else {
+		t.idle[addr] = list
+	}
+}
+
+// closeOld closes what was idle for too long, and comes back while there are others.
+func (t *Transport) closeOld() {
+	t.closeBefore(time.Now().Add(-t.idleTimeout))
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.sweep = nil
+	if t.count > 0 {
+		t.sweep = time.AfterFunc(t.idleTimeout/4, t.closeOld)
+	}
+}
+
+// CloseIdleConnections closes the connections that carry no request now.
+func (t *Transport) CloseIdleConnections() {
+	t.closeBefore(time.Now().Add(t.idleTimeout))
+	t.mu.Lock()
+	if t.sweep != nil && t.count == 0 {
+		t.sweep.Stop()
+		t.sweep = nil
+	}
+	t.mu.Unlock()
+	t.others.CloseIdleConnections()
+}
+
+func (t *Transport) closeBefore(limit time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for addr, list := range t.idle {
+		old := 0
+		for old < len(list) && list[old].since.Before(limit) {
+			_ = list[old].Close()
+			old++
+		}
+		t.keep(addr, slices.Delete(list, 0, old))
+	}
+}
+
+var _ http.RoundTripper = (*Transport)(nil)
