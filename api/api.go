@@ -86,9 +86,14 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	// Caddy's idle timeouts hide a body that was closed early from net/http, which would then take
 	// the rest of the body for the next request. A body that is left open it deals with by itself.
-	r = r.WithContext(r.Context())
+	r = h.named(r)
 	r.Body = io.NopCloser(r.Body)
 	h.mux.ServeHTTP(w, r)
+}
+
+// named returns a copy of r that tells sign-in and the audit log where it comes from.
+func (h *Handler) named(r *http.Request) *http.Request {
+	return r.WithContext(identity.WithClient(r.Context(), h.cfg.Identity.ClientOf(r)))
 }
 
 // own reports whether a request comes from the console's own pages, from a person or from a

@@ -13,6 +13,7 @@ import (
 // workspace back to its host with a code. It is the only GET with an effect, and so only for
 // navigations. notFound serves the console's page with status 404.
 func (h *Handler) Handoff(w http.ResponseWriter, r *http.Request, notFound http.Handler) {
+	r = h.named(r)
 	header := w.Header()
 	header.Set("Cache-Control", "no-store")
 	header.Set("Referrer-Policy", "no-referrer")
@@ -59,7 +60,7 @@ func (h *Handler) Handoff(w http.ResponseWriter, r *http.Request, notFound http.
 // mayOpen returns workspace.ErrNotFound where caller may not open host. A workspace that is being
 // deleted opens no more: its grants are revoked already.
 func (h *Handler) mayOpen(r *http.Request, caller identity.Caller, host workspace.Host) error {
-	w, err := h.cfg.Orchestrator.Get(r.Context(), caller.Person.ID, host.ID)
+	w, err := h.theirs(r.Context(), caller, host.ID)
 	if err == nil && w.State == workspace.StateDeleting {
 		err = workspace.ErrNotFound
 	}

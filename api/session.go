@@ -48,11 +48,10 @@ func (h *Handler) sessionRoutes() {
 	op := h.operation("POST", "/api/login/link", "loginByLink", "Sign in by a link", 204, tag)
 	op.Middlewares = nil
 	huma.Register(h.huma, op, func(ctx context.Context, in *struct{ Body LinkToken }) (*cookieOutput, error) {
-		cookie, person, err := h.cfg.Identity.SignInByLink(ctx, in.Body.Token)
+		cookie, _, err := h.cfg.Identity.SignInByLink(ctx, in.Body.Token)
 		if err != nil {
 			return nil, h.problem(err)
 		}
-		h.cfg.Log.Info("signed in by link", "person", person.ID)
 		return &cookieOutput{cookie.String()}, nil
 	})
 }

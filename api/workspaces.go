@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -131,6 +132,9 @@ func (h *Handler) routes() {
 			w, err := h.cfg.Orchestrator.Create(ctx, orchestrator.NewWorkspace{
 				Owner: callerOf(ctx).Person.ID, Name: in.Body.Name, Template: in.Body.Template, Repository: in.Body.Repository,
 			})
+			if err == nil {
+				h.done(ctx, identity.ActionCreate, w.ID, w.Name)
+			}
 			return h.output(w, err)
 		})
 	huma.Register(h.huma, h.operation("GET", "/api/workspaces/{id}", "getWorkspace", "Get a workspace", 200, tag),
@@ -145,6 +149,9 @@ func (h *Handler) routes() {
 				return nil, h.problem(err)
 			}
 			w, err = h.cfg.Orchestrator.Rename(ctx, w.Owner, w.ID, in.Body.Name)
+			if err == nil {
+				h.done(ctx, identity.ActionRename, w.ID, w.Name)
+			}
 			return h.output(w, err)
 		})
 	huma.Register(h.huma, h.operation("DELETE", "/api/workspaces/{id}", "deleteWorkspace", "Delete a workspace, its container and its files", 204, tag),
@@ -154,6 +161,7 @@ func (h *Handler) routes() {
 				return nil, h.problem(err)
 			}
 			op := h.cfg.Orchestrator.Delete(w.ID)
+			h.done(ctx, identity.ActionDelete, w.ID, w.Name)
 			if err := h.cfg.Identity.Revoke(ctx, identity.Revocation{Workspace: w.ID}); err != nil {
 				return nil, h.problem(err)
 			}
@@ -165,6 +173,7 @@ func (h *Handler) routes() {
 			if err != nil {
 				return nil, h.problem(err)
 			}
+			h.done(ctx, identity.ActionStart, w.ID, w.Name)
 			return h.begun(ctx, w, h.cfg.Orchestrator.Wake(w.ID))
 		})
 	huma.Register(h.huma, h.operation("POST", "/api/workspaces/{id}/stop", "stopWorkspace", "Stop a workspace", 202, tag),
@@ -173,6 +182,7 @@ func (h *Handler) routes() {
 			if err != nil {
 				return nil, h.problem(err)
 			}
+			h.done(ctx, identity.ActionStop, w.ID, w.Name)
 			return h.begun(ctx, w, h.cfg.Orchestrator.Stop(w.ID, "stopped by "+callerOf(ctx).Person.Name))
 		})
 }
@@ -190,7 +200,25 @@ func (h *Handler) workspace(ctx context.Context, raw string) (*workspace.Workspa
 	if err != nil {
 		return nil, workspace.ErrNotFound
 	}
-	return h.cfg.Orchestrator.Get(ctx, callerOf(ctx).Person.ID, id)
+	return h.theirs(ctx, callerOf(ctx), id)
+}
+
+// theirs returns caller's workspace. Asking for somebody else's is recorded.
+func (h *Handler) theirs(ctx context.Context, caller identity.Caller, id workspace.ID) (*workspace.Workspace, error) {
+	w, err := h.cfg.Orchestrator.Get(ctx, caller.Person.ID, id)
+	if errors.Is(err, workspace.ErrForbidden) {
+		e := caller.Event(identity.ActionRefusal, id)
+		e.Outcome, e.Detail = identity.OutcomeRefused, "the workspace belongs to somebody else"
+		h.cfg.Identity.Audit(ctx, e)
+	}
+	return w, err
+}
+
+// done records that the caller acted on a workspace.
+func (h *Handler) done(ctx context.Context, action string, id workspace.ID, detail string) {
+	e := callerOf(ctx).Event(action, id)
+	e.Detail = detail
+	h.cfg.Identity.Audit(ctx, e)
 }
 
 // begun answers with the record once the operation has shown its first effect, or its failure.

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/kalpana-dev/kalpana/api"
 	"github.com/kalpana-dev/kalpana/gateway"
@@ -91,7 +92,7 @@ func (i *instance) doOpen() error {
 	if i.store, err = i.parts.store.Open(ctx, a.DataDir); err != nil {
 		return err
 	}
-	config := identity.Config{Store: i.store, Hosts: hosts, Key: key, Log: i.logger}
+	config := identity.Config{Store: i.store, Hosts: hosts, Key: key, Log: i.logger, ClientAddress: clientAddress}
 	for _, login := range i.parts.logins {
 		if link, ok := login.(*LinkLogin); ok {
 			i.links = true
@@ -130,6 +131,13 @@ func (i *instance) doOpen() error {
 		i.identity.Run(running)
 	}()
 	return nil
+}
+
+// clientAddress returns the IP address that Caddy takes a request to come from: with
+// trusted_proxies, the one that these vouch for.
+func clientAddress(r *http.Request) string {
+	address, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
+	return address
 }
 
 // Destruct closes the installation once no configuration uses it. Streams that are still open keep

@@ -2,6 +2,8 @@ package identity
 
 import (
 	"context"
+	"errors"
+	"sync"
 	"time"
 
 	"github.com/kalpana-dev/kalpana/workspace"
@@ -157,8 +159,12 @@ func (s *Service) silent(now time.Time) bool {
 	return now.UnixMilli()-s.lastRead.Load() > storeGrace.Milliseconds()
 }
 
-// Run reads revocations every two seconds, and purges what has ended every hour, until ctx ends.
+// Run reads revocations every two seconds, writes the audit log, and purges what has ended every
+// hour, until ctx ends.
 func (s *Service) Run(ctx context.Context) {
+	var writer sync.WaitGroup
+	writer.Go(func() { s.keepAudit(ctx) })
+	defer writer.Wait()
 	poll, purge := time.NewTicker(pollInterval), time.NewTicker(time.Hour)
 	defer poll.Stop()
 	defer purge.Stop()
@@ -168,7 +174,7 @@ func (s *Service) Run(ctx context.Context) {
 			return
 		case <-purge.C:
 			if err := s.purge(ctx); err != nil && ctx.Err() == nil {
-				s.cfg.Log.Warn("ended sessions could not be purged", "error", err)
+				s.cfg.Log.Warn("what has ended could not be purged", "error", err)
 			}
 		case <-poll.C:
 			err := s.poll(ctx)
@@ -204,5 +210,6 @@ func (s *Service) poll(ctx context.Context) error {
 func (s *Service) purge(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, pollTimeout)
 	defer cancel()
-	return s.cfg.Store.Purge(ctx, s.cfg.Now(), revocationKeep)
+	now := s.cfg.Now()
+	return errors.Join(s.cfg.Store.Purge(ctx, now, revocationKeep), s.cfg.Store.PurgeAudit(ctx, now.Add(-s.cfg.AuditKeep)))
 }

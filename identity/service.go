@@ -6,6 +6,7 @@ import (
 	"encoding/base32"
 	"errors"
 	"log/slog"
+	"net/http"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -39,6 +40,11 @@ type Config struct {
 	Now   func() time.Time // nil means time.Now
 	// LinkLifetime is how long a sign-in link works; 0 means [LinkLifetime].
 	LinkLifetime time.Duration
+	// AuditKeep is how long events of the audit log are kept; 0 means [AuditKeep].
+	AuditKeep time.Duration
+	// ClientAddress returns the IP address that a request comes from, where a trusted proxy stands in
+	// front; nil means the connection's.
+	ClientAddress func(*http.Request) string
 }
 
 // Service signs people in and checks them.
@@ -48,6 +54,7 @@ type Service struct {
 	nonces  *authenticator
 	revoked atomic.Pointer[revocations]
 	streams streams
+	audit   audit
 
 	mu       sync.Mutex // serialises updates of revoked
 	lastRead atomic.Int64
@@ -61,6 +68,9 @@ func New(cfg Config) *Service {
 	if cfg.LinkLifetime == 0 {
 		cfg.LinkLifetime = LinkLifetime
 	}
+	if cfg.AuditKeep == 0 {
+		cfg.AuditKeep = AuditKeep
+	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
@@ -68,6 +78,7 @@ func New(cfg Config) *Service {
 		cfg:    cfg,
 		grants: newAuthenticator(cfg.Key.derive("grant")),
 		nonces: newAuthenticator(cfg.Key.derive("handoff nonce")),
+		audit:  audit{wake: make(chan struct{}, 1)},
 	}
 	s.revoked.Store(&revocations{})
 	return s

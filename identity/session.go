@@ -46,41 +46,60 @@ func (s *Service) SignInLink(ctx context.Context, person Person) (string, time.T
 
 // SignInByLink uses up a link's secret and returns the cookie of a new session.
 func (s *Service) SignInByLink(ctx context.Context, secret string) (*http.Cookie, Person, error) {
-	if len(secret) != secretLength {
-		return nil, Person{}, ErrLink
-	}
-	ticket, err := s.cfg.Store.TakeTicket(ctx, "link", Hash(secret), s.cfg.Now())
-	if errors.Is(err, ErrNotFound) {
-		return nil, Person{}, ErrLink
+	person, err := s.takeLink(ctx, secret)
+	if errors.Is(err, ErrLink) {
+		s.Audit(ctx, AuditEvent{Action: ActionSignIn, Outcome: OutcomeRefused, Person: person.ID, Via: "link", Detail: "the link was used already or is too old"})
 	}
 	if err != nil {
 		return nil, Person{}, err
 	}
-	var payload linkPayload
-	if err := json.Unmarshal(ticket.Payload, &payload); err != nil {
-		return nil, Person{}, ErrLink
-	}
-	person, err := s.cfg.Store.Person(ctx, payload.Person)
-	if errors.Is(err, ErrNotFound) {
-		return nil, Person{}, ErrLink
-	}
-	if err != nil {
-		return nil, Person{}, err
-	}
-	cookie, err := s.startSession(ctx, person)
+	cookie, err := s.startSession(ctx, person, "link")
 	return cookie, person, err
 }
 
-func (s *Service) startSession(ctx context.Context, person Person) (*http.Cookie, error) {
+// takeLink returns whom a link signs in.
+func (s *Service) takeLink(ctx context.Context, secret string) (Person, error) {
+	if len(secret) != secretLength {
+		return Person{}, ErrLink
+	}
+	ticket, err := s.cfg.Store.TakeTicket(ctx, "link", Hash(secret), s.cfg.Now())
+	if errors.Is(err, ErrNotFound) {
+		return Person{}, ErrLink
+	}
+	if err != nil {
+		return Person{}, err
+	}
+	var payload linkPayload
+	if err := json.Unmarshal(ticket.Payload, &payload); err != nil {
+		return Person{}, ErrLink
+	}
+	person, err := s.cfg.Store.Person(ctx, payload.Person)
+	if errors.Is(err, ErrNotFound) {
+		return Person{}, ErrLink
+	}
+	return person, err
+}
+
+// startSession signs person in, for whom the login called provider vouches. A session that the
+// browser has already ends: it is replaced, so nobody who had the old one goes on with it.
+func (s *Service) startSession(ctx context.Context, person Person, provider string) (*http.Cookie, error) {
 	token := NewSecret()
 	now := s.cfg.Now().UTC()
+	client := clientFrom(ctx)
 	err := s.cfg.Store.CreateSession(ctx, Session{
-		Hash: Hash(token), Person: person.ID,
+		Hash: Hash(token), Person: person.ID, Provider: provider,
+		Address: escape(client.Address, maxWord), UserAgent: escape(client.UserAgent, maxUserAgent),
 		CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(SessionIdle), EndsAt: now.Add(SessionMax),
 	})
 	if err != nil {
 		return nil, err
 	}
+	if len(client.session) == secretLength {
+		if err := s.endSession(ctx, Hash(client.session)); err != nil {
+			return nil, err
+		}
+	}
+	s.Audit(ctx, AuditEvent{Action: ActionSignIn, Person: person.ID, Via: provider})
 	return hostCookie(SessionCookie, token, SessionMax), nil
 }
 
@@ -125,13 +144,19 @@ func (s *Service) Authenticate(r *http.Request) (Caller, error) {
 // SignOut ends a session and every grant that came from it, and returns the cookie that clears the
 // browser's.
 func (s *Service) SignOut(ctx context.Context, session Session) (*http.Cookie, error) {
-	if err := s.Revoke(ctx, Revocation{Session: session.Hash}); err != nil {
+	if err := s.endSession(ctx, session.Hash); err != nil {
 		return nil, err
 	}
-	if err := s.cfg.Store.DeleteSession(ctx, session.Hash); err != nil {
-		return nil, err
-	}
+	s.Audit(ctx, AuditEvent{Action: ActionSignOut, Person: session.Person, Via: "session"})
 	return hostCookie(SessionCookie, "", 0), nil
+}
+
+// endSession ends a session, every grant that came from it, and the streams under way.
+func (s *Service) endSession(ctx context.Context, hash string) error {
+	if err := s.Revoke(ctx, Revocation{Session: hash}); err != nil {
+		return err
+	}
+	return s.cfg.Store.DeleteSession(ctx, hash)
 }
 
 // hostCookie returns a cookie that only this very host gets back; a life of 0 clears it.

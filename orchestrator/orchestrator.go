@@ -206,15 +206,25 @@ func (o *Orchestrator) knows(template string) bool {
 	return false
 }
 
+// notTheirs reads as workspace.ErrNotFound, so that ids cannot be probed; it is
+// workspace.ErrForbidden as well, for the audit log.
+type notTheirs struct{}
+
+func (notTheirs) Error() string { return workspace.ErrNotFound.Error() }
+
+func (notTheirs) Is(target error) bool {
+	return target == workspace.ErrNotFound || target == workspace.ErrForbidden
+}
+
 // Get returns the record of a workspace that person may see; one that is somebody else's is
-// ErrNotFound as well, so that ids cannot be probed.
+// ErrNotFound as well (and ErrForbidden, which nobody is told).
 func (o *Orchestrator) Get(ctx context.Context, person string, id workspace.ID) (*workspace.Workspace, error) {
 	w, err := o.cfg.Store.Workspace(ctx, id)
 	if err != nil {
 		return nil, err
 	}
 	if w.Owner != person {
-		return nil, workspace.ErrNotFound
+		return nil, notTheirs{}
 	}
 	return w, nil
 }
