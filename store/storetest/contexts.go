@@ -40,6 +40,9 @@ func checkEnded(t *testing.T, b Backend, ctx context.Context, want error) { //no
 	session := identity.Session{Hash: hash(1), Person: "p1", ExpiresAt: moment(30)}
 	must(t, s.CreateSession(t.Context(), session))
 	must(t, s.CreateTicket(t.Context(), identity.Ticket{Hash: hash(1), Kind: "link", ExpiresAt: moment(30)}))
+	member := identity.Person{ID: "p1", Name: "changed"}
+	kept, linked := token(t, s, "a", 1, "p1", 0), account(t, s, "github", "1", "p1", 0)
+	must(t, s.AppendAudit(t.Context(), event(1, nil)))
 	revocation := identity.Revocation{At: moment(0), Person: "p1"}
 	must(t, s.AppendRevocation(t.Context(), revocation))
 
@@ -67,7 +70,25 @@ func checkEnded(t *testing.T, b Backend, ctx context.Context, want error) { //no
 		"CreateTicket": func() error {
 			return s.CreateTicket(ctx, identity.Ticket{Hash: hash(2), Kind: "link", ExpiresAt: moment(30)})
 		},
-		"TakeTicket":       func() error { _, err := s.TakeTicket(ctx, "link", hash(1), moment(0)); return err },
+		"TakeTicket":    func() error { _, err := s.TakeTicket(ctx, "link", hash(1), moment(0)); return err },
+		"UpdatePerson":  func() error { return s.UpdatePerson(ctx, &member) },
+		"CreateAccount": func() error { return s.CreateAccount(ctx, &identity.Account{Provider: "github", Subject: "2"}) },
+		"Account":       func() error { _, err := s.Account(ctx, "github", "1"); return err },
+		"Accounts":      func() error { _, err := s.Accounts(ctx, ""); return err },
+		"UpdateAccount": func() error { mine := *linked; return s.UpdateAccount(ctx, &mine) },
+		"DeleteAccount": func() error { return s.DeleteAccount(ctx, "github", "1") },
+		"Sessions":      func() error { _, err := s.Sessions(ctx, "p1"); return err },
+		"CreateToken":   func() error { return s.CreateToken(ctx, identity.Token{ID: "b", Hash: hash(2), Person: "p1"}) },
+		"Token":         func() error { _, err := s.Token(ctx, hash(1)); return err },
+		"Tokens":        func() error { _, err := s.Tokens(ctx, ""); return err },
+		"TouchToken":    func() error { return s.TouchToken(ctx, hash(1), moment(1000)) },
+		"DeleteToken":   func() error { return s.DeleteToken(ctx, "p1", "a") },
+		"Tickets":       func() error { _, err := s.Tickets(ctx, "link"); return err },
+		"DeleteTicket":  func() error { return s.DeleteTicket(ctx, "link", hash(1)) },
+		"AppendAudit":   func() error { return s.AppendAudit(ctx, event(2, nil)) },
+		"Audit":         func() error { _, err := s.Audit(ctx, identity.AuditQuery{}); return err },
+		"PurgeAudit":    func() error { return s.PurgeAudit(ctx, moment(1000)) },
+
 		"AppendRevocation": func() error { return s.AppendRevocation(ctx, identity.Revocation{At: moment(0), Person: "p2"}) },
 		"Revocations":      func() error { _, err := s.Revocations(ctx, moment(0)); return err },
 		"Purge":            func() error { return s.Purge(ctx, moment(1000), 0) },
@@ -89,6 +110,11 @@ func checkEnded(t *testing.T, b Backend, ctx context.Context, want error) { //no
 		t.Errorf("People (-want +got):\n%s", diff)
 	}
 	wantSession(t, s, session)
+	wantToken(t, s, kept)
+	_, err = s.Token(t.Context(), hash(2))
+	wantErr(t, err, identity.ErrNotFound)
+	wantAccount(t, s, linked)
+	wantEvents(t, s, identity.AuditQuery{}, event(1, nil))
 	_, err = s.Session(t.Context(), hash(2))
 	wantErr(t, err, identity.ErrNotFound)
 	_, err = s.TakeTicket(t.Context(), "link", hash(1), moment(0))

@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kalpana-dev/kalpana/identity"
+	"github.com/kalpana-dev/kalpana/workspace"
 )
 
 var people = []promise{
@@ -15,6 +16,9 @@ var people = []promise{
 	{"OfManyCreatorsOfAnIDOneSucceeds", ofManyPeopleOfAnIDOneIsCreated},
 	{"AnUnknownPersonIsNotFound", anUnknownPersonIsNotFound},
 	{"ListsAreOldestFirst", peopleAreOldestFirst},
+	{"EveryFieldIsUpdated", everyFieldOfAPersonIsUpdated},
+	{"UpdateOfAStaleRevisionIsRefused", updateOfAStalePersonIsRefused},
+	{"OfManyUpdatesOfOneRevisionOneSucceeds", ofManyUpdatesOfAPersonOneSucceeds},
 }
 
 func aPersonComesBack(t *testing.T, b Backend) {
@@ -75,5 +79,61 @@ func peopleAreOldestFirst(t *testing.T, b Backend) {
 	must(t, err)
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func wantPerson(t *testing.T, s Store, want identity.Person) {
+	t.Helper()
+	got, err := s.Person(t.Context(), want.ID)
+	must(t, err)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func everyFieldOfAPersonIsUpdated(t *testing.T, b Backend) {
+	s := b.Open(t)
+	born := identity.Person{ID: "p1", Name: "Ann", Role: identity.RoleMember, Revision: 1, CreatedAt: moment(0)}
+	must(t, s.CreatePerson(t.Context(), born))
+	var next identity.Person
+	fill(t, &next, 100)
+	next.ID, next.Revision = born.ID, born.Revision
+	must(t, s.UpdatePerson(t.Context(), &next))
+	if next.Revision != 2 {
+		t.Errorf("revision %d, want 2", next.Revision)
+	}
+	next.CreatedAt = born.CreatedAt // never changes
+	wantPerson(t, b.Open(t), next)
+	next.Disabled = false
+	must(t, s.UpdatePerson(t.Context(), &next))
+	wantPerson(t, b.Open(t), next)
+}
+
+func updateOfAStalePersonIsRefused(t *testing.T, b Backend) {
+	one, other := b.Open(t), b.Open(t)
+	p := identity.Person{ID: "p1", Name: "Ann", Role: identity.RoleAdmin, Revision: 1, CreatedAt: moment(0)}
+	missing := p
+	wantErr(t, one.UpdatePerson(t.Context(), &missing), identity.ErrNotFound)
+	must(t, one.CreatePerson(t.Context(), p))
+	stale := p
+	stale.Disabled = true
+	must(t, one.UpdatePerson(t.Context(), &p))
+	before := stale
+	wantErr(t, other.UpdatePerson(t.Context(), &stale), workspace.ErrConflict)
+	if diff := cmp.Diff(before, stale); diff != "" {
+		t.Errorf("a refused update changed the caller's record:\n%s", diff)
+	}
+	wantPerson(t, other, p)
+}
+
+func ofManyUpdatesOfAPersonOneSucceeds(t *testing.T, b Backend) {
+	p := identity.Person{ID: "p1", Role: identity.RoleMember, Revision: 1, CreatedAt: moment(0)}
+	must(t, b.Open(t).CreatePerson(t.Context(), p))
+	n := winners(t, b, 20, func(ctx context.Context, s Store, _ int) (bool, error) {
+		mine := p
+		return unless(s.UpdatePerson(ctx, &mine), workspace.ErrConflict)
+	})
+	if n != 1 {
+		t.Errorf("%d updates succeeded, want 1", n)
 	}
 }

@@ -41,6 +41,7 @@ func aRevocationComesBack(t *testing.T, b Backend) {
 		{At: moment(0), Person: "p1"},
 		{At: moment(0), Workspace: "abcdefghij"},
 		{At: moment(0), Person: "p1", Workspace: "abcdefghij"},
+		{At: moment(0), Label: "3000-abcdefghij"},
 		all,
 	}
 	s := b.Open(t)

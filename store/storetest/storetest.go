@@ -40,9 +40,12 @@ func Run(t *testing.T, fresh func(t *testing.T) Backend) {
 		{"Ports", ports},
 		{"Leases", leases},
 		{"People", people},
+		{"Accounts", accounts},
 		{"Sessions", sessions},
+		{"Tokens", tokens},
 		{"Tickets", tickets},
 		{"Revocations", revocations},
+		{"Audit", audit},
 		{"Purge", purge},
 		{"Contexts", contexts},
 	} {

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -17,6 +18,8 @@ var tickets = []promise{
 	{"OfAHundredTakersOneGetsTheTicket", ofAHundredTakersOneGetsTheTicket},
 	{"ATicketOfAnotherKindStays", aTicketOfAnotherKindStays},
 	{"AnEndedTicketIsNotFound", anEndedTicketIsNotFound},
+	{"AKindsListHasThoseThatLastLongestFirst", aKindsTicketsLastLongestFirst},
+	{"ADeletedTicketIsNotFound", aDeletedTicketIsNotFound},
 }
 
 func aTicketComesBack(t *testing.T, b Backend) {
@@ -87,5 +90,39 @@ func anEndedTicketIsNotFound(t *testing.T, b Backend) {
 	}
 	must(t, s.CreateTicket(t.Context(), identity.Ticket{Hash: hash(2), Kind: "link", ExpiresAt: end}))
 	_, err := s.TakeTicket(t.Context(), "link", hash(2), end.Add(-time.Microsecond))
+	must(t, err)
+}
+
+func aKindsTicketsLastLongestFirst(t *testing.T, b Backend) {
+	s := b.Open(t)
+	made := func(n int, kind string, seconds int) identity.Ticket {
+		v := identity.Ticket{Hash: hash(n), Kind: kind, Payload: fmt.Appendf(nil, "%d", n), ExpiresAt: moment(seconds)}
+		must(t, s.CreateTicket(t.Context(), v))
+		return v
+	}
+	second, first, other := made(1, "invitation", 10), made(2, "invitation", 20), made(3, "link", 30)
+	for kind, want := range map[string][]identity.Ticket{
+		"invitation": {first, second}, "link": {other}, "handoff": nil, "": nil,
+	} {
+		got, err := b.Open(t).Tickets(t.Context(), kind)
+		must(t, err)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("Tickets(%q) (-want +got):\n%s", kind, diff)
+		}
+	}
+	_, err := s.TakeTicket(t.Context(), "invitation", first.Hash, moment(0)) // a list uses nothing up
+	must(t, err)
+}
+
+func aDeletedTicketIsNotFound(t *testing.T, b Backend) {
+	s := b.Open(t)
+	must(t, s.DeleteTicket(t.Context(), "invitation", hash(1)))
+	must(t, s.CreateTicket(t.Context(), identity.Ticket{Hash: hash(1), Kind: "invitation", ExpiresAt: moment(30)}))
+	must(t, s.CreateTicket(t.Context(), identity.Ticket{Hash: hash(2), Kind: "link", ExpiresAt: moment(30)}))
+	must(t, b.Open(t).DeleteTicket(t.Context(), "invitation", hash(1)))
+	must(t, s.DeleteTicket(t.Context(), "invitation", hash(2))) // another kind's stays
+	_, err := s.TakeTicket(t.Context(), "invitation", hash(1), moment(0))
+	wantErr(t, err, identity.ErrNotFound)
+	_, err = s.TakeTicket(t.Context(), "link", hash(2), moment(0))
 	must(t, err)
 }

@@ -14,6 +14,7 @@ import (
 var workspaces = []promise{
 	{"EveryFieldComesBack", everyFieldComesBack},
 	{"EveryFieldIsUpdated", everyFieldIsUpdated},
+	{"SharesKeepTheirOrderAndCanBeTakenAway", sharesKeepTheirOrderAndCanBeTakenAway},
 	{"ZeroTimesStayZero", zeroTimesStayZero},
 	{"TimesComeBackInUTC", timesComeBackInUTC},
 	{"TextComesBackAsItWas", textComesBackAsItWas},
@@ -56,6 +57,20 @@ func everyFieldIsUpdated(t *testing.T, b Backend) {
 	next.ID, next.Owner, next.CreatedAt, next.Revision = w.ID, w.Owner, w.CreatedAt, w.Revision
 	must(t, s.UpdateWorkspace(t.Context(), &next))
 	wantStored(t, s, &next)
+}
+
+func sharesKeepTheirOrderAndCanBeTakenAway(t *testing.T, b Backend) {
+	s := b.Open(t)
+	w := created(t, s, "ann")
+	for _, shares := range [][]workspace.Share{
+		{{Port: 3000, Level: workspace.SharePublic, Wakes: true}, {Port: 2000, Level: workspace.ShareMembers, CORS: true}},
+		{{Port: 2000, Level: workspace.SharePrivate, CORS: true}},
+		nil,
+	} {
+		w.Shares = shares
+		must(t, s.UpdateWorkspace(t.Context(), w))
+		wantStored(t, b.Open(t), w)
+	}
 }
 
 // wantStored checks that each way of reading a record returns want.
