@@ -71,6 +71,7 @@ func New(cfg Config) *Handler {
 	config.DocsPath = "" // its page loads scripts from elsewhere
 	config.SchemasPath = ""
 	config.CreateHooks = nil // no $schema links in answers
+	config.Components.SecuritySchemes = securitySchemes()
 	h.huma = humago.New(h.mux, config)
 	h.routes()
 	h.mux.HandleFunc("/api/", h.nothing)
@@ -114,7 +115,7 @@ func (h *Handler) own(r *http.Request) bool {
 // nothing answers where there is no route, or none for the method.
 func (h *Handler) nothing(w http.ResponseWriter, r *http.Request) {
 	var allow []string
-	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodDelete} {
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
 		_, pattern := h.mux.Handler(&http.Request{Method: method, URL: r.URL, Host: r.Host})
 		if strings.HasPrefix(pattern, method+" ") {
 			allow = append(allow, method)

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/kalpana-dev/kalpana/identity"
 )
 
 const (
@@ -25,9 +27,8 @@ const (
 
 // eventRoutes adds the event stream, which huma's own handlers do not fit.
 func (h *Handler) eventRoutes() {
-	h.mux.HandleFunc("GET /api/events", h.events)
 	fault := h.huma.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[huma.ErrorModel](), true, "ErrorModel")
-	h.huma.OpenAPI().AddOperation(&huma.Operation{
+	op := scoped(huma.Operation{
 		Method: http.MethodGet, Path: "/api/events", OperationID: "events", Tags: []string{"workspaces"},
 		Summary: "Follow your workspaces", Description: eventsText + "\n\n" + eventsNames,
 		Responses: map[string]*huma.Response{
@@ -40,16 +41,20 @@ func (h *Handler) eventRoutes() {
 				Content:     map[string]*huma.MediaType{"application/problem+json": {Schema: fault}},
 			},
 		},
+	}, identity.ScopeRead)
+	h.huma.OpenAPI().AddOperation(&op)
+	h.mux.HandleFunc("GET /api/events", func(w http.ResponseWriter, r *http.Request) {
+		caller, err := h.authorize(r, &op)
+		if err != nil {
+			h.refuse(w, err)
+			return
+		}
+		h.events(w, r, caller)
 	})
 }
 
 // events streams the states of the caller's workspaces; see eventsNames.
-func (h *Handler) events(w http.ResponseWriter, r *http.Request) {
-	caller, err := h.cfg.Identity.Authenticate(r)
-	if err != nil {
-		h.refuse(w, err)
-		return
-	}
+func (h *Handler) events(w http.ResponseWriter, r *http.Request, caller identity.Caller) {
 	ctx, release := h.cfg.Identity.HoldSession(r.Context(), caller.Session)
 	defer release()
 	out := eventWriter{w, http.NewResponseController(w)}

@@ -13,6 +13,8 @@ import (
 	"github.com/kalpana-dev/kalpana/workspace"
 )
 
+var errNotForTokens = errors.New("this is for people in a browser; no token may do it")
+
 // problem maps a fault to a problem (RFC 9457), or nil to nil. It is the one place that decides on
 // statuses. What only the operator can mend is told in the log: its text may name files of ours,
 // and not everybody who asks is signed in.
@@ -33,8 +35,15 @@ func (h *Handler) fault(err error) huma.StatusError {
 		return huma.NewError(http.StatusServiceUnavailable, orchestrator.Explain(named)+" The server's log tells why; try again in a moment.")
 	}
 	switch {
-	case errors.Is(err, identity.ErrNoSession), errors.Is(err, identity.ErrLink):
+	case errors.Is(err, identity.ErrNoSession), errors.Is(err, identity.ErrLink), errors.Is(err, identity.ErrToken):
 		return huma.NewError(http.StatusUnauthorized, orchestrator.Explain(err))
+	case errors.Is(err, errNotForTokens), errors.Is(err, identity.ErrScope), errors.Is(err, identity.ErrNotAdmin),
+		errors.Is(err, identity.ErrDisabled), errors.Is(err, identity.ErrTokenLimit):
+		return huma.NewError(http.StatusForbidden, orchestrator.Explain(err))
+	case errors.Is(err, identity.ErrTokenRequest):
+		return huma.NewError(http.StatusUnprocessableEntity, orchestrator.Explain(err))
+	case errors.Is(err, identity.ErrNotFound):
+		return huma.NewError(http.StatusNotFound, "It does not exist, or no longer. Reload the page.")
 	case errors.Is(err, identity.ErrHandoff):
 		return huma.NewError(http.StatusBadRequest, "This step of signing in is malformed. Open the workspace's address again.")
 	case errors.Is(err, workspace.ErrNotFound), errors.Is(err, workspace.ErrInvalidID), errors.Is(err, workspace.ErrForbidden):

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/kalpana-dev/kalpana/identity"
 	"github.com/kalpana-dev/kalpana/orchestrator"
@@ -87,39 +86,17 @@ type renameInput struct {
 	Body WorkspaceChange
 }
 
-type callerKey struct{}
-
-// signedIn lets only people with a session on.
-func (h *Handler) signedIn(ctx huma.Context, next func(huma.Context)) {
-	r, _ := humago.Unwrap(ctx)
-	caller, err := h.cfg.Identity.Authenticate(r)
-	if err != nil {
-		fault := h.fault(err)
-		_ = huma.WriteErr(h.huma, ctx, fault.GetStatus(), fault.Error())
-		return
-	}
-	next(huma.WithValue(ctx, callerKey{}, caller))
-}
-
-func callerOf(ctx context.Context) identity.Caller { return ctx.Value(callerKey{}).(identity.Caller) }
-
-func (h *Handler) operation(method, path, id, summary string, status int, tags ...string) huma.Operation {
-	return huma.Operation{
-		Method: method, Path: path, OperationID: id, Summary: summary, DefaultStatus: status, Tags: tags,
-		MaxBodyBytes: bodyLimit, BodyReadTimeout: bodyTimeout,
-		Middlewares: huma.Middlewares{h.signedIn},
-	}
-}
-
 func (h *Handler) routes() {
 	h.sessionRoutes()
+	h.tokenRoutes()
+	h.auditRoutes()
 	h.eventRoutes()
 	const tag = "workspaces"
-	huma.Register(h.huma, h.operation("GET", "/api/templates", "listTemplates", "List templates", 200, tag),
+	huma.Register(h.huma, scoped(h.operation("GET", "/api/templates", "listTemplates", "List templates", 200, tag), identity.ScopeRead),
 		func(context.Context, *struct{}) (*struct{ Body Templates }, error) {
 			return &struct{ Body Templates }{Templates{append([]Template{}, h.cfg.Templates...)}}, nil
 		})
-	huma.Register(h.huma, h.operation("GET", "/api/workspaces", "listWorkspaces", "List your workspaces, oldest first", 200, tag),
+	huma.Register(h.huma, scoped(h.operation("GET", "/api/workspaces", "listWorkspaces", "List your workspaces, oldest first", 200, tag), identity.ScopeRead),
 		func(ctx context.Context, _ *struct{}) (*struct{ Body Workspaces }, error) {
 			list, err := h.cfg.Orchestrator.List(ctx, callerOf(ctx).Person.ID)
 			if err != nil {
@@ -127,7 +104,7 @@ func (h *Handler) routes() {
 			}
 			return &struct{ Body Workspaces }{Workspaces{h.views(list)}}, nil
 		})
-	huma.Register(h.huma, h.operation("POST", "/api/workspaces", "createWorkspace", "Create a workspace", 201, tag),
+	huma.Register(h.huma, scoped(h.operation("POST", "/api/workspaces", "createWorkspace", "Create a workspace", 201, tag), identity.ScopeWrite),
 		func(ctx context.Context, in *createInput) (*workspaceOutput, error) {
 			w, err := h.cfg.Orchestrator.Create(ctx, orchestrator.NewWorkspace{
 				Owner: callerOf(ctx).Person.ID, Name: in.Body.Name, Template: in.Body.Template, Repository: in.Body.Repository,
@@ -137,12 +114,12 @@ func (h *Handler) routes() {
 			}
 			return h.output(w, err)
 		})
-	huma.Register(h.huma, h.operation("GET", "/api/workspaces/{id}", "getWorkspace", "Get a workspace", 200, tag),
+	huma.Register(h.huma, scoped(h.operation("GET", "/api/workspaces/{id}", "getWorkspace", "Get a workspace", 200, tag), identity.ScopeRead),
 		func(ctx context.Context, in *idInput) (*workspaceOutput, error) {
 			w, err := h.workspace(ctx, in.ID)
 			return h.output(w, err)
 		})
-	huma.Register(h.huma, h.operation("PATCH", "/api/workspaces/{id}", "renameWorkspace", "Rename a workspace", 200, tag),
+	huma.Register(h.huma, scoped(h.operation("PATCH", "/api/workspaces/{id}", "renameWorkspace", "Rename a workspace", 200, tag), identity.ScopeWrite),
 		func(ctx context.Context, in *renameInput) (*workspaceOutput, error) {
 			w, err := h.workspace(ctx, in.ID)
 			if err != nil {
@@ -154,7 +131,7 @@ func (h *Handler) routes() {
 			}
 			return h.output(w, err)
 		})
-	huma.Register(h.huma, h.operation("DELETE", "/api/workspaces/{id}", "deleteWorkspace", "Delete a workspace, its container and its files", 204, tag),
+	huma.Register(h.huma, scoped(h.operation("DELETE", "/api/workspaces/{id}", "deleteWorkspace", "Delete a workspace, its container and its files", 204, tag), identity.ScopeWrite),
 		func(ctx context.Context, in *idInput) (*struct{}, error) {
 			w, err := h.workspace(ctx, in.ID)
 			if err != nil {
@@ -167,7 +144,7 @@ func (h *Handler) routes() {
 			}
 			return nil, h.problem(op.Wait(ctx))
 		})
-	huma.Register(h.huma, h.operation("POST", "/api/workspaces/{id}/start", "startWorkspace", "Start a workspace", 202, tag),
+	huma.Register(h.huma, scoped(h.operation("POST", "/api/workspaces/{id}/start", "startWorkspace", "Start a workspace", 202, tag), identity.ScopeWrite),
 		func(ctx context.Context, in *idInput) (*workspaceOutput, error) {
 			w, err := h.workspace(ctx, in.ID)
 			if err != nil {
@@ -176,7 +153,7 @@ func (h *Handler) routes() {
 			h.done(ctx, identity.ActionStart, w.ID, w.Name)
 			return h.begun(ctx, w, h.cfg.Orchestrator.Wake(w.ID))
 		})
-	huma.Register(h.huma, h.operation("POST", "/api/workspaces/{id}/stop", "stopWorkspace", "Stop a workspace", 202, tag),
+	huma.Register(h.huma, scoped(h.operation("POST", "/api/workspaces/{id}/stop", "stopWorkspace", "Stop a workspace", 202, tag), identity.ScopeWrite),
 		func(ctx context.Context, in *idInput) (*workspaceOutput, error) {
 			w, err := h.workspace(ctx, in.ID)
 			if err != nil {

@@ -60,6 +60,7 @@ type visit struct {
 	r     *http.Request
 	host  workspace.Host
 	grant identity.Grant
+	token bool // the grant is a program's, by its API token
 
 	// Of an attempt to proxy it.
 	route   *orchestrator.Route
@@ -86,17 +87,23 @@ func (h *Handler) serve(v *visit) {
 		h.completeHandoff(v)
 		return
 	}
-	grant, err := h.cfg.Identity.CheckGrant(v.r, v.host)
-	if err != nil {
-		h.refuse(v, err)
-		return
+	if text, ok := identity.BearerToken(v.r); ok && v.host.Kind == workspace.HostIDE {
+		if !h.openByToken(v, text) {
+			return
+		}
+	} else {
+		grant, err := h.cfg.Identity.CheckGrant(v.r, v.host)
+		if err != nil {
+			h.refuse(v, err)
+			return
+		}
+		v.grant = grant
 	}
-	v.grant = grant
 	if v.r.URL.Path == wakePath && v.r.Method == http.MethodPost {
 		h.serveWake(v) // has an origin rule of its own
 		return
 	}
-	if needsOrigin(v.r) && !sameOrigin(v.r, h.cfg.Hosts.Origin(v.host)) {
+	if !v.token && needsOrigin(v.r) && !sameOrigin(v.r, h.cfg.Hosts.Origin(v.host)) {
 		h.problem(v, http.StatusForbidden, "This request did not come from the workspace's own page, so it is refused.")
 		return
 	}
@@ -104,7 +111,7 @@ func (h *Handler) serve(v *visit) {
 		h.serveOwn(v)
 		return
 	}
-	ctx, release := h.cfg.Identity.Hold(v.r.Context(), grant)
+	ctx, release := h.cfg.Identity.Hold(v.r.Context(), v.grant)
 	defer release()
 	v.r = v.r.WithContext(context.WithValue(ctx, visitKey{}, v))
 	h.forward(v)

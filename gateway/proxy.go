@@ -85,6 +85,7 @@ func (p *proxy) rewrite(pr *httputil.ProxyRequest) {
 	out.URL.RawQuery = pr.In.URL.RawQuery // as it came: we read nothing in it
 	out.Host = pr.In.Host
 	identity.StripCookies(out.Header)
+	identity.StripTokens(out.Header)
 	stripIdentityHeaders(out.Header)
 
 	values := [...]string{v.route.Token, pr.In.Host, p.scheme, "", ""}
@@ -143,6 +144,9 @@ func (p *proxy) modifyResponse(r *http.Response) error {
 	if v.host.Kind == workspace.HostIDE {
 		r.Header["Content-Security-Policy"] = append(r.Header["Content-Security-Policy"], p.ancestry)
 		delete(r.Header, "X-Frame-Options")
+	}
+	if v.token {
+		return nil
 	}
 	if c := p.renew(v.grant); c != nil {
 		r.Header.Add("Set-Cookie", c.String())

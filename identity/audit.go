@@ -70,8 +70,8 @@ type audit struct {
 	refusals map[string]int // by person, "" for strangers
 	unsaid   int            // refusals beyond the budget since it was last said
 
-	wake  chan struct{} // has room for one
-	write sync.Mutex    // held while a batch is on its way
+	wake    chan struct{} // has room for one
+	writing sync.Mutex    // held while a batch is on its way
 }
 
 // Audit records that something was done, or refused: as a line of the log at once, and in the
@@ -185,8 +185,8 @@ func escape(text string, limit int) string {
 	return string(out)
 }
 
-// keepAudit writes queued events to the store until ctx ends, and what is left then.
-func (s *Service) keepAudit(ctx context.Context) {
+// write tells the store of events and of uses of tokens until ctx ends, and of what is left then.
+func (s *Service) write(ctx context.Context) {
 	for failing := false; ; {
 		wait := auditDelay
 		if failing {
@@ -204,6 +204,7 @@ func (s *Service) keepAudit(ctx context.Context) {
 			timer.Stop()
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), auditFlush)
 			defer cancel()
+			_ = s.flushUses(last)
 			if err := s.flushAudit(last); err != nil {
 				s.cfg.Log.Error("the last events of the audit log could not be stored; they stand in this log alone", "error", err)
 			}
@@ -211,6 +212,9 @@ func (s *Service) keepAudit(ctx context.Context) {
 		}
 		write, cancel := context.WithTimeout(ctx, pollTimeout)
 		err := s.flushAudit(write)
+		if err == nil {
+			_ = s.flushUses(write)
+		}
 		cancel()
 		if ctx.Err() == nil && (err != nil) != failing {
 			failing = err != nil
@@ -226,8 +230,8 @@ func (s *Service) keepAudit(ctx context.Context) {
 // flushAudit writes what is queued now.
 func (s *Service) flushAudit(ctx context.Context) error {
 	a := &s.audit
-	a.write.Lock()
-	defer a.write.Unlock()
+	a.writing.Lock()
+	defer a.writing.Unlock()
 	defer s.sayLost()
 	for {
 		a.mu.Lock()
@@ -279,4 +283,9 @@ func (c Caller) Event(action string, id workspace.ID) AuditEvent {
 }
 
 // Via returns by what right the caller acts.
-func (c Caller) Via() string { return "session" }
+func (c Caller) Via() string {
+	if c.Token != nil {
+		return c.Token.via()
+	}
+	return "session"
+}

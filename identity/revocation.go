@@ -163,7 +163,7 @@ func (s *Service) silent(now time.Time) bool {
 // hour, until ctx ends.
 func (s *Service) Run(ctx context.Context) {
 	var writer sync.WaitGroup
-	writer.Go(func() { s.keepAudit(ctx) })
+	writer.Go(func() { s.write(ctx) })
 	defer writer.Wait()
 	poll, purge := time.NewTicker(pollInterval), time.NewTicker(time.Hour)
 	defer poll.Stop()

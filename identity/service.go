@@ -55,6 +55,7 @@ type Service struct {
 	revoked atomic.Pointer[revocations]
 	streams streams
 	audit   audit
+	tokens  tokens
 
 	mu       sync.Mutex // serialises updates of revoked
 	lastRead atomic.Int64
@@ -84,8 +85,8 @@ func New(cfg Config) *Service {
 	return s
 }
 
-// newPersonID returns 26 characters of lower-case base32.
-func newPersonID() string {
+// newID returns 26 characters of lower-case base32.
+func newID() string {
 	var random [16]byte
 	_, _ = rand.Read(random[:])
 	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(random[:]))
@@ -119,6 +120,6 @@ func (s *Service) AddPerson(ctx context.Context, name string, role Role) (Person
 	if err != nil {
 		return Person{}, err
 	}
-	p := Person{ID: newPersonID(), Name: name, Role: role, Revision: 1, CreatedAt: s.cfg.Now().UTC()}
+	p := Person{ID: newID(), Name: name, Role: role, Revision: 1, CreatedAt: s.cfg.Now().UTC()}
 	return p, s.cfg.Store.CreatePerson(ctx, p)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -18,10 +19,23 @@ var ErrNoSession = errors.New("you are not signed in")
 // ErrLink says that a sign-in link does not work, or no longer.
 var ErrLink = errors.New("this sign-in link was used already or is too old; ask for another, or run: kalpana sign-in-link")
 
-// Caller is who makes a request on the console.
+// ErrDisabled says that a person may not sign in.
+var ErrDisabled = errors.New("an admin has turned off your access; ask them to turn it on again")
+
+// Caller is who makes a request on the console, with a session, or a token.
 type Caller struct {
 	Person  Person
 	Session Session
+	Token   *Token // nil for a session
+}
+
+// May reports whether the caller may do what needs scope. A person with a session may do whatever
+// their role allows.
+func (c Caller) May(scope Scope) bool {
+	if scope == ScopeAdmin && c.Person.Role != RoleAdmin {
+		return false
+	}
+	return c.Token == nil || c.Token.Has(scope)
 }
 
 type linkPayload struct {
@@ -83,6 +97,10 @@ func (s *Service) takeLink(ctx context.Context, secret string) (Person, error) {
 // startSession signs person in, for whom the login called provider vouches. A session that the
 // browser has already ends: it is replaced, so nobody who had the old one goes on with it.
 func (s *Service) startSession(ctx context.Context, person Person, provider string) (*http.Cookie, error) {
+	if person.Disabled {
+		s.Audit(ctx, AuditEvent{Action: ActionSignIn, Outcome: OutcomeRefused, Person: person.ID, Via: provider, Detail: "access is turned off"})
+		return nil, ErrDisabled
+	}
 	token := NewSecret()
 	now := s.cfg.Now().UTC()
 	client := clientFrom(ctx)
@@ -122,7 +140,7 @@ func (s *Service) Authenticate(r *http.Request) (Caller, error) {
 		return Caller{}, ErrNoSession
 	}
 	person, err := s.cfg.Store.Person(ctx, session.Person)
-	if errors.Is(err, ErrNotFound) {
+	if errors.Is(err, ErrNotFound) || (err == nil && person.Disabled) {
 		return Caller{}, ErrNoSession
 	}
 	if err != nil {
@@ -149,6 +167,75 @@ func (s *Service) SignOut(ctx context.Context, session Session) (*http.Cookie, e
 	}
 	s.Audit(ctx, AuditEvent{Action: ActionSignOut, Person: session.Person, Via: "session"})
 	return hostCookie(SessionCookie, "", 0), nil
+}
+
+// sessionIDLength is how much of its hash names a session in lists.
+const sessionIDLength = 16
+
+// ID names the session in lists. It is no secret.
+func (v Session) ID() string { return v.Hash[:min(len(v.Hash), sessionIDLength)] }
+
+// Sessions returns the sessions of a person that are still good, newest first.
+func (s *Service) Sessions(ctx context.Context, person string) ([]Session, error) {
+	all, err := s.cfg.Store.Sessions(ctx, person)
+	now, revoked := s.cfg.Now(), s.revoked.Load()
+	return slices.DeleteFunc(all, func(v Session) bool {
+		return !now.Before(v.ExpiresAt) || revoked.ends(Grant{Session: v.Hash, Person: v.Person, IssuedAt: v.CreatedAt})
+	}), err
+}
+
+// RevokeSession ends the caller's session of that id, with what was opened from it, on every
+// gateway within seconds. ErrNotFound where they have none.
+func (s *Service) RevokeSession(ctx context.Context, caller Caller, id string) error {
+	n, err := s.revokeSessions(ctx, caller, func(v Session) bool { return v.ID() == id })
+	if err == nil && n == 0 {
+		err = ErrNotFound
+	}
+	return err
+}
+
+// RevokeOtherSessions ends all sessions of the caller's but the one that they ask with.
+func (s *Service) RevokeOtherSessions(ctx context.Context, caller Caller) error {
+	_, err := s.revokeSessions(ctx, caller, func(v Session) bool { return v.Hash != caller.Session.Hash })
+	return err
+}
+
+func (s *Service) revokeSessions(ctx context.Context, caller Caller, which func(Session) bool) (n int, err error) {
+	all, err := s.cfg.Store.Sessions(ctx, caller.Person.ID)
+	if err != nil {
+		return 0, err
+	}
+	for _, v := range all {
+		if !which(v) {
+			continue
+		}
+		if err := s.endSession(ctx, v.Hash); err != nil {
+			return n, err
+		}
+		n++
+		e := caller.Event(ActionSessionRevoke, "")
+		e.Detail = v.ID()
+		s.Audit(ctx, e)
+	}
+	return n, nil
+}
+
+// RevokePerson ends everything that a person has open, and their sessions. Take their access away
+// first (see [Person]): who still has access may sign in again, and their tokens work again.
+func (s *Service) RevokePerson(ctx context.Context, person string) error {
+	if err := s.Revoke(ctx, Revocation{Person: person}); err != nil {
+		return err
+	}
+	all, err := s.cfg.Store.Sessions(ctx, person)
+	if err != nil {
+		return err
+	}
+	for _, v := range all {
+		if err := s.cfg.Store.DeleteSession(ctx, v.Hash); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // endSession ends a session, every grant that came from it, and the streams under way.

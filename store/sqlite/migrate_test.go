@@ -137,9 +137,9 @@ func TestMigration_FromTheFirstSchemaLosesNothing(t *testing.T) {
 	same("ticket", identity.Ticket{Hash: "h2", Kind: "link", Payload: []byte("{}"), ExpiresAt: at(9)}, ticket, err)
 
 	w.Shares = []workspace.Share{{Port: 3000, Level: workspace.SharePublic}}
-	same("writing the workspace", error(nil), s.UpdateWorkspace(ctx, w), nil)
+	same("writing the workspace", nil, nil, s.UpdateWorkspace(ctx, w))
 	person.Disabled = true
-	same("writing the person", error(nil), s.UpdatePerson(ctx, &person), nil)
+	same("writing the person", nil, nil, s.UpdatePerson(ctx, &person))
 	shared, err := s.Workspace(ctx, w.ID)
 	same("the workspace then", w, shared, err)
 }
