@@ -113,3 +113,57 @@ func TestLinks_TurnedOffHaveNoRoute(t *testing.T) {
 	s.Handler = api.New(api.Config{Hosts: s.hosts, Identity: s.identity, Orchestrator: s.orchestrator})
 	s.stranger().must(404, "POST", "/api/login/link", map[string]any{"token": s.link(s.person("Asha"))})
 }
+
+func TestSessions_AreListedAndRevoked(t *testing.T) {
+	s := newSite(t)
+	person := s.person("Asha")
+	var browsers []*browser
+	for i, agent := range []string{"Firefox", "Chromium", "Safari"} {
+		r := s.stranger().with("User-Agent", agent)
+		w := r.must(204, "POST", "/api/login/link", map[string]any{"token": s.link(person)})
+		c := w.Result().Cookies()[0]
+		browsers = append(browsers, &browser{site: s, cookie: c.Name + "=" + c.Value, header: http.Header{}})
+		if list := decode[api.Sessions](t, browsers[i].must(200, "GET", "/api/sessions", nil)); len(list.Sessions) != i+1 {
+			t.Fatalf("%d sessions", len(list.Sessions))
+		}
+	}
+	here := browsers[1]
+	list := decode[api.Sessions](t, here.must(200, "GET", "/api/sessions", nil)).Sessions
+	for i, agent := range []string{"Safari", "Chromium", "Firefox"} {
+		v := list[i]
+		_, secret, _ := strings.Cut(browsers[2-i].cookie, "=")
+		if v.UserAgent != agent || v.Address != "192.0.2.1" || v.Provider != "link" || v.Current != (i == 1) || v.ID != identity.Hash(secret)[:16] ||
+			v.EndsAt.Sub(v.CreatedAt) != identity.SessionMax {
+			t.Errorf("session %d is %+v", i, v)
+		}
+	}
+	s.signIn("Ravi").must(404, "DELETE", "/api/sessions/"+list[0].ID, nil)
+	here.must(204, "DELETE", "/api/sessions/"+list[0].ID, nil)
+	here.must(404, "DELETE", "/api/sessions/"+list[0].ID, nil)
+	browsers[2].must(401, "GET", "/api/me", nil)
+	here.must(204, "DELETE", "/api/sessions", nil)
+	browsers[0].must(401, "GET", "/api/me", nil)
+	if list := decode[api.Sessions](t, here.must(200, "GET", "/api/sessions", nil)).Sessions; len(list) != 1 || !list[0].Current {
+		t.Errorf("left: %+v", list)
+	}
+}
+
+func TestLoginByLink_ReplacesTheSessionThatTheBrowserHad(t *testing.T) {
+	s := newSite(t)
+	asha := s.signIn("Asha")
+	asha.must(204, "POST", "/api/login/link", map[string]any{"token": s.link(s.person("Ravi"))})
+	asha.must(401, "GET", "/api/me", nil) // with the old cookie
+}
+
+func TestLoginByLink_SaysThatAccessIsTurnedOff(t *testing.T) {
+	s := newSite(t)
+	person := s.person("Asha")
+	person.Disabled = true
+	if err := s.store.UpdatePerson(t.Context(), &person); err != nil {
+		t.Fatal(err)
+	}
+	p := problemOf(t, s.stranger().must(403, "POST", "/api/login/link", map[string]any{"token": s.link(person)}))
+	if p.Detail != "An admin has turned off your access; ask them to turn it on again." {
+		t.Errorf("%q", p.Detail)
+	}
+}

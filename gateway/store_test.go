@@ -2,7 +2,11 @@ package gateway_test
 
 import (
 	"context"
+	"reflect"
+	"runtime"
+	"strings"
 	"sync/atomic"
+	"testing"
 	"time"
 
 	"github.com/kalpana-dev/kalpana/identity"
@@ -113,4 +117,88 @@ func (s *countingStore) Revocations(ctx context.Context, since time.Time) ([]ide
 
 func (s *countingStore) Purge(ctx context.Context, now time.Time, keep time.Duration) error {
 	return s.counted().Purge(ctx, now, keep)
+}
+
+func (s *countingStore) UpdatePerson(ctx context.Context, p *identity.Person) error {
+	return s.counted().UpdatePerson(ctx, p)
+}
+
+func (s *countingStore) CreateAccount(ctx context.Context, a *identity.Account) error {
+	return s.counted().CreateAccount(ctx, a)
+}
+
+func (s *countingStore) Account(ctx context.Context, provider, subject string) (*identity.Account, error) {
+	return s.counted().Account(ctx, provider, subject)
+}
+
+func (s *countingStore) Accounts(ctx context.Context, person string) ([]*identity.Account, error) {
+	return s.counted().Accounts(ctx, person)
+}
+
+func (s *countingStore) UpdateAccount(ctx context.Context, a *identity.Account) error {
+	return s.counted().UpdateAccount(ctx, a)
+}
+
+func (s *countingStore) DeleteAccount(ctx context.Context, provider, subject string) error {
+	return s.counted().DeleteAccount(ctx, provider, subject)
+}
+
+func (s *countingStore) Sessions(ctx context.Context, person string) ([]identity.Session, error) {
+	return s.counted().Sessions(ctx, person)
+}
+
+func (s *countingStore) CreateToken(ctx context.Context, t identity.Token) error {
+	return s.counted().CreateToken(ctx, t)
+}
+
+func (s *countingStore) Token(ctx context.Context, hash string) (identity.Token, error) {
+	return s.counted().Token(ctx, hash)
+}
+
+func (s *countingStore) Tokens(ctx context.Context, person string) ([]identity.Token, error) {
+	return s.counted().Tokens(ctx, person)
+}
+
+func (s *countingStore) TouchToken(ctx context.Context, hash string, used time.Time) error {
+	return s.counted().TouchToken(ctx, hash, used)
+}
+
+func (s *countingStore) DeleteToken(ctx context.Context, person, id string) error {
+	return s.counted().DeleteToken(ctx, person, id)
+}
+
+func (s *countingStore) Tickets(ctx context.Context, kind string) ([]identity.Ticket, error) {
+	return s.counted().Tickets(ctx, kind)
+}
+
+func (s *countingStore) DeleteTicket(ctx context.Context, kind, hash string) error {
+	return s.counted().DeleteTicket(ctx, kind, hash)
+}
+
+func (s *countingStore) AppendAudit(ctx context.Context, events ...identity.AuditEvent) error {
+	return s.counted().AppendAudit(ctx, events...)
+}
+
+func (s *countingStore) Audit(ctx context.Context, q identity.AuditQuery) ([]identity.AuditEvent, error) {
+	return s.counted().Audit(ctx, q)
+}
+
+func (s *countingStore) PurgeAudit(ctx context.Context, before time.Time) error {
+	return s.counted().PurgeAudit(ctx, before)
+}
+
+// A method that is added to the store's interfaces would otherwise not be counted.
+func TestCost_EveryCallOfTheStoreIsCounted(t *testing.T) {
+	store := reflect.TypeFor[*countingStore]()
+	for _, of := range []reflect.Type{reflect.TypeFor[orchestrator.Store](), reflect.TypeFor[identity.Store]()} {
+		for i := range of.NumMethod() {
+			m, ok := store.MethodByName(of.Method(i).Name)
+			if !ok {
+				t.Fatal(of.Method(i).Name)
+			}
+			if file, _ := runtime.FuncForPC(m.Func.Pointer()).FileLine(m.Func.Pointer()); !strings.HasSuffix(file, "store_test.go") {
+				t.Errorf("%s is not counted", m.Name)
+			}
+		}
+	}
 }

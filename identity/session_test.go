@@ -220,3 +220,118 @@ func TestAuthenticate_StoreFaultsAreNoAnswer(t *testing.T) {
 		t.Errorf("%v, want ErrStoreDown", err)
 	}
 }
+
+func TestSession_TellsWhereItBegan(t *testing.T) {
+	s := newSite(t)
+	asha := s.person("Asha")
+	_, _, err := s.SignInByLink(from(s.Service, "[2001:db8::7]:4242", "Firefox\n"+strings.Repeat("x", 1000)), s.link(asha))
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := s.Sessions(t.Context(), asha.ID)
+	if err != nil || len(list) != 1 {
+		t.Fatal(list, err)
+	}
+	got := list[0]
+	if got.Provider != "link" || got.Address != "2001:db8::7" || !strings.HasPrefix(got.UserAgent, `Firefox\u000axxx`) || len(got.UserAgent) > 256 {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestSignIn_ReplacesTheBrowsersOldSession(t *testing.T) {
+	s := newSite(t)
+	asha, ravi := s.person("Asha"), s.person("Ravi")
+	old, elsewhere := s.signIn(asha), s.signIn(asha)
+	caller, err := s.Authenticate(request("/", old))
+	if err != nil {
+		t.Fatal(err)
+	}
+	grant := s.grant(caller, ideA)
+	next, _, err := s.SignInByLink(from(s.Service, "192.0.2.1:1", "", old), s.link(ravi))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.Authenticate(request("/", old))
+	mustBe(t, "the old session", err, identity.ErrNoSession)
+	mustBe(t, "a grant of the old session", check(s.Service, grant, ideA), identity.ErrNoGrant)
+	if list, err := s.Sessions(t.Context(), asha.ID); err != nil || len(list) != 1 {
+		t.Errorf("%d sessions are left to her, %v", len(list), err)
+	}
+	_, err = s.Authenticate(request("/", elsewhere))
+	mustBe(t, "her other browser", err, nil)
+	who, err := s.Authenticate(request("/", next))
+	if err != nil || who.Person.ID != ravi.ID {
+		t.Errorf("the browser is %+v's, %v", who.Person, err)
+	}
+	if _, _, err := s.SignInByLink(from(s.Service, "192.0.2.1:1", "", next), "x"); err == nil {
+		t.Fatal("signed in by a bad link")
+	}
+	_, err = s.Authenticate(request("/", next))
+	mustBe(t, "after a sign-in that failed", err, nil)
+}
+
+func TestSessions_AreListedAndRevokedByTheirPersonAlone(t *testing.T) {
+	s := newSite(t)
+	asha, ravi := s.person("Asha"), s.person("Ravi")
+	ended := s.signIn(asha)
+	s.advance(identity.SessionIdle + time.Hour)
+	var cookies []*http.Cookie
+	for range 3 {
+		cookies = append(cookies, s.signIn(asha))
+		s.advance(time.Minute)
+	}
+	his := s.signIn(ravi)
+	who := func(cookie *http.Cookie) identity.Caller {
+		caller, err := s.Authenticate(request("/", cookie))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return caller
+	}
+	list, err := s.Sessions(t.Context(), asha.ID)
+	if err != nil || len(list) != 3 {
+		t.Fatalf("%d sessions, %v; one has ended: %s", len(list), err, identity.Hash(ended.Value)[:16])
+	}
+	for i, v := range list {
+		if want := identity.Hash(cookies[2-i].Value); v.Hash != want || v.ID() != want[:16] {
+			t.Errorf("session %d is %s, want %s", i, v.ID(), want)
+		}
+	}
+	mustBe(t, "his by her", s.RevokeSession(t.Context(), who(cookies[0]), who(his).Session.ID()), identity.ErrNotFound)
+	mustBe(t, "none", s.RevokeSession(t.Context(), who(cookies[0]), ""), identity.ErrNotFound)
+	mustBe(t, "hers", s.RevokeSession(t.Context(), who(cookies[0]), list[0].ID()), nil)
+	_, err = s.Authenticate(request("/", cookies[2]))
+	mustBe(t, "the revoked one", err, identity.ErrNoSession)
+
+	tab, release := s.HoldSession(context.Background(), who(cookies[1]).Session)
+	defer release()
+	mustBe(t, "all others", s.RevokeOtherSessions(t.Context(), who(cookies[0])), nil)
+	if tab.Err() == nil {
+		t.Error("a stream of another session goes on")
+	}
+	_, err = s.Authenticate(request("/", cookies[1]))
+	mustBe(t, "another", err, identity.ErrNoSession)
+	who(cookies[0])
+	who(his)
+}
+
+func TestDisabled_NeitherSignsInNorStaysSignedIn(t *testing.T) {
+	s := newSite(t)
+	asha := s.person("Asha")
+	cookie, link := s.signIn(asha), s.link(asha)
+	s.set(asha, func(p *identity.Person) { p.Disabled = true })
+	_, err := s.Authenticate(request("/", cookie))
+	mustBe(t, "her session, though nothing was revoked yet", err, identity.ErrNoSession)
+	if err := s.RevokePerson(t.Context(), asha.ID); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = s.SignInByLink(t.Context(), link)
+	mustBe(t, "signing in", err, identity.ErrDisabled)
+	asha.Revision++
+	s.set(asha, func(p *identity.Person) { p.Disabled = false })
+	s.advance(time.Minute)
+	_, err = s.Authenticate(request("/", cookie))
+	mustBe(t, "her old session, when she is back", err, identity.ErrNoSession)
+	_, err = s.Authenticate(request("/", s.signIn(asha)))
+	mustBe(t, "her new session", err, nil)
+}

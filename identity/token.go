@@ -280,15 +280,14 @@ type tokens struct {
 	known map[tokenKey]*knownToken
 
 	using   sync.Mutex
-	uses    map[string]time.Time  // by hash: what the store is still to be told
-	audited map[tokenUse]struct{} // what the audit log was told of
+	uses    map[string]time.Time   // by hash: what the store is still to be told
+	audited map[tokenUse]time.Time // when the audit log was last told
 }
 
-// tokenUse is one use of a token as the audit log sees it: the same within an hour is not told again.
+// tokenUse is one use of a token as the audit log sees it.
 type tokenUse struct {
 	hash, address string
 	workspace     workspace.ID
-	hour          int64
 }
 
 func (t *tokens) get(key tokenKey) *knownToken {
@@ -322,17 +321,17 @@ func (t *tokens) note(hash string, now time.Time) {
 	t.uses[hash] = now
 }
 
-// isNews reports whether the audit log has yet to be told of a use.
-func (t *tokens) isNews(use tokenUse) bool {
+// isNews reports whether the audit log is to be told of a use: the same is told once an hour.
+func (t *tokens) isNews(use tokenUse, now time.Time) bool {
 	t.using.Lock()
 	defer t.using.Unlock()
-	if _, known := t.audited[use]; known {
+	if last, ok := t.audited[use]; ok && now.Sub(last) < tokenRecheck {
 		return false
 	}
 	if t.audited == nil || len(t.audited) >= tokenCache {
-		t.audited = map[tokenUse]struct{}{}
+		t.audited = map[tokenUse]time.Time{}
 	}
-	t.audited[use] = struct{}{}
+	t.audited[use] = now
 	return true
 }
 
@@ -343,8 +342,7 @@ func (s *Service) used(ctx context.Context, caller Caller, id workspace.ID) {
 		s.tokens.note(caller.Token.Hash, now)
 		s.audit.knock()
 	}
-	use := tokenUse{caller.Token.Hash, clientFrom(ctx).Address, id, now.Unix() / 3600}
-	if s.tokens.isNews(use) {
+	if s.tokens.isNews(tokenUse{caller.Token.Hash, clientFrom(ctx).Address, id}, now) {
 		s.Audit(ctx, caller.Event(ActionTokenUse, id))
 	}
 }
