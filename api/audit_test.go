@@ -26,7 +26,7 @@ func TestAudit_HasWhatPeopleDoWithWorkspaces(t *testing.T) {
 	program := asha.program(identity.ScopeWrite)
 	id := asha.create("mine").ID
 	target := "/api/workspaces/" + id
-	asha.must(200, "PATCH", target, map[string]any{"name": "yours\u00a0truly"})
+	asha.must(200, "PATCH", target, map[string]any{"name": "yours\\truly"})
 	asha.must(202, "POST", target+"/start", nil)
 	asha.await(id, "running")
 	program.must(202, "POST", target+"/stop", nil)
@@ -55,14 +55,14 @@ func TestAudit_HasWhatPeopleDoWithWorkspaces(t *testing.T) {
 	}
 	want := []event{
 		{"create", "ok", hers, "session", id, "mine"},
-		{"rename", "ok", hers, "session", id, `yours\u00a0truly`},
-		{"start", "ok", hers, "session", id, `yours\u00a0truly`},
+		{"rename", "ok", hers, "session", id, `yours\\truly`},
+		{"start", "ok", hers, "session", id, `yours\\truly`},
 		{"token-use", "ok", hers, token, "", ""},
-		{"stop", "ok", hers, token, id, `yours\u00a0truly`},
+		{"stop", "ok", hers, token, id, `yours\\truly`},
 		{"refusal", "refused", his, "session", id, "the workspace belongs to somebody else"},
 		{"refusal", "refused", his, "session", id, "the workspace belongs to somebody else"},
 		{"refusal", "refused", hers, token, "", "logout: this is for people in a browser; no token may do it"},
-		{"delete", "ok", hers, "session", id, `yours\u00a0truly`},
+		{"delete", "ok", hers, "session", id, `yours\\truly`},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

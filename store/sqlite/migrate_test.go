@@ -92,7 +92,7 @@ func TestMigration_FromTheFirstSchemaLosesNothing(t *testing.T) {
 		`INSERT INTO leases VALUES ('wake/abcdefghij', 'g1', 9000000)`,
 		`INSERT INTO people VALUES ('ann', 'Ann', 'admin', 1000000)`,
 		`INSERT INTO sessions VALUES ('h1', 'ann', 1000000, 2000000, 86400000000)`,
-		`INSERT INTO tickets VALUES ('h2', 'link', '{}', 9000000)`,
+		`INSERT INTO tickets VALUES ('h2', 'link', x'7b7d', 9000000)`,
 		`INSERT INTO revocations (at, session, person, workspace) VALUES (1000000, 'h0', '', 'abcdefghij')`,
 	} {
 		if _, err := s.writer.ExecContext(ctx, statement); err != nil {
