@@ -80,6 +80,9 @@ func (m *Admin) signInLink(app *App, w http.ResponseWriter, r *http.Request) err
 	if err != nil {
 		return err
 	}
+	app.instance.identity.Audit(r.Context(), identity.AuditEvent{
+		Action: identity.ActionAdmin, Via: "admin socket", Detail: "a sign-in link for " + person.Name,
+	})
 	return writeLink(app.instance.identity, person, w, r)
 }
 

@@ -60,7 +60,6 @@ type visit struct {
 	r     *http.Request
 	host  workspace.Host
 	grant identity.Grant
-	token bool // the grant is a program's, by its API token
 
 	// Of an attempt to proxy it.
 	route   *orchestrator.Route
@@ -103,7 +102,7 @@ func (h *Handler) serve(v *visit) {
 		h.serveWake(v) // has an origin rule of its own
 		return
 	}
-	if !v.token && needsOrigin(v.r) && !sameOrigin(v.r, h.cfg.Hosts.Origin(v.host)) {
+	if v.grant.Token == "" && needsOrigin(v.r) && !sameOrigin(v.r, h.cfg.Hosts.Origin(v.host)) {
 		h.problem(v, http.StatusForbidden, "This request did not come from the workspace's own page, so it is refused.")
 		return
 	}
@@ -153,7 +152,7 @@ func (h *Handler) awaken(v *visit) *orchestrator.Route {
 	switch {
 	case kind == navigation:
 		if op == nil {
-			op = h.cfg.Orchestrator.Wake(v.host.ID)
+			op = h.wake(v)
 		}
 		// What is decided at once needs no page of progress.
 		if err, ended := settled(op); ended && err != nil {
@@ -164,7 +163,7 @@ func (h *Handler) awaken(v *visit) *orchestrator.Route {
 			return nil
 		}
 	case kind == program && op == nil:
-		op = h.cfg.Orchestrator.Wake(v.host.ID)
+		op = h.wake(v)
 	case op == nil:
 		h.unavailable(v, "The workspace sleeps. Open or reload its page to wake it.")
 		return nil
@@ -189,6 +188,13 @@ func (h *Handler) awaken(v *visit) *orchestrator.Route {
 		h.fault(v, err)
 	}
 	return nil
+}
+
+// wake starts a wake in the name of whoever makes the request.
+func (h *Handler) wake(v *visit) *orchestrator.Operation {
+	ctx := identity.WithClient(v.r.Context(), h.cfg.Identity.ClientOf(v.r))
+	h.cfg.Identity.Audit(ctx, v.grant.Event(identity.ActionStart))
+	return h.cfg.Orchestrator.Wake(v.host.ID)
 }
 
 // settled waits until the operation has ended, or has begun to bring a container up. What needs no

@@ -31,12 +31,12 @@ func (h *Handler) serveOwn(v *visit) {
 func (h *Handler) serveWake(v *visit) {
 	origin := v.r.Header["Origin"]
 	console := len(origin) == 1 && origin[0] == h.cfg.Hosts.Console() && !isUpgrade(v.r.Header)
-	if !console && !v.token && !sameOrigin(v.r, h.cfg.Hosts.Origin(v.host)) {
+	if !console && v.grant.Token == "" && !sameOrigin(v.r, h.cfg.Hosts.Origin(v.host)) {
 		h.problem(v, http.StatusForbidden, "Only the workspace's own page and the console may wake it.")
 		return
 	}
 	if h.cfg.Orchestrator.Route(v.host.ID) == nil {
-		if err, ended := settled(h.cfg.Orchestrator.Wake(v.host.ID)); ended && err != nil {
+		if err, ended := settled(h.wake(v)); ended && err != nil {
 			h.fault(v, err)
 			return
 		}

@@ -145,9 +145,6 @@ func (p *proxy) modifyResponse(r *http.Response) error {
 		r.Header["Content-Security-Policy"] = append(r.Header["Content-Security-Policy"], p.ancestry)
 		delete(r.Header, "X-Frame-Options")
 	}
-	if v.token {
-		return nil
-	}
 	if c := p.renew(v.grant); c != nil {
 		r.Header.Add("Set-Cookie", c.String())
 	}

@@ -35,7 +35,7 @@ func (h *Handler) openByToken(v *visit, text string) bool {
 	})
 	switch {
 	case err == nil:
-		v.grant, v.token = grant, true
+		v.grant = grant
 		return true
 	case errors.Is(err, identity.ErrToken):
 		v.w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)

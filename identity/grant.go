@@ -18,8 +18,9 @@ var ErrNoGrant = errors.New("this browser has no grant for this host")
 
 // Grant is the right of one browser to open one workspace host.
 type Grant struct {
-	Session string // hash
+	Session string // hash; of an API token, the token's
 	Person  string
+	Token   string // id of the API token that it came from, "" for a browser's
 	Label   string // first label of the host, "<id>" or "<port>-<id>"
 	// IssuedAt is when access was last known to be there: every later revocation ends the grant.
 	IssuedAt time.Time
@@ -34,6 +35,15 @@ func (g Grant) Workspace() workspace.ID {
 		id = g.Label
 	}
 	return workspace.ID(id)
+}
+
+// Event returns what the audit log says of an action of whoever holds the grant.
+func (g Grant) Event(action string) AuditEvent {
+	e := AuditEvent{Action: action, Person: g.Person, Via: "session", Workspace: g.Workspace()}
+	if g.Token != "" {
+		e.Via = "token " + g.Token
+	}
+	return e
 }
 
 // issue returns the cookie value: version, session, person, label, issued and end (Unix
@@ -96,13 +106,13 @@ func (s *Service) parseGrant(value string, host workspace.Host) (Grant, error) {
 }
 
 // RenewGrant returns a fresh cookie for a grant that is more than an hour old, else nil. Work in an
-// open tab so keeps its right, until the session must end.
+// open tab so keeps its right, until the session must end. A program has no cookie to renew.
 //
 // The new grant dates from the last reading of revocations, not from now: one that this gateway
 // has yet to read must end it too.
 func (s *Service) RenewGrant(g Grant) *http.Cookie {
 	known := time.UnixMilli(s.lastRead.Load()).Add(-pollOverlap)
-	if known.Sub(g.IssuedAt) < grantRenewal {
+	if g.Token != "" || known.Sub(g.IssuedAt) < grantRenewal {
 		return nil
 	}
 	g.IssuedAt = known

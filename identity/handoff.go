@@ -122,9 +122,9 @@ func (s *Service) CompleteHandoff(r *http.Request, host workspace.Host) (grant, 
 	if s.revoked.Load().ends(g) {
 		return nil, nil, "", ErrHandoff
 	}
-	s.Audit(WithClient(r.Context(), s.ClientOf(r)), AuditEvent{
-		Action: ActionGrant, Person: g.Person, Via: "session", Workspace: host.ID, Detail: host.Label(),
-	})
+	e := g.Event(ActionGrant)
+	e.Detail = g.Label
+	s.Audit(WithClient(r.Context(), s.ClientOf(r)), e)
 	return s.grantCookie(g), hostCookie(NonceCookie, "", 0), path, nil
 }
 

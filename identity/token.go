@@ -255,7 +255,10 @@ func (s *Service) TokenGrant(r *http.Request, text string, host workspace.Host, 
 	if err != nil {
 		return Grant{}, err
 	}
-	g := Grant{Session: caller.Token.Hash, Person: caller.Person.ID, Label: host.Label(), IssuedAt: now, EndsAt: caller.Token.ExpiresAt}
+	g := Grant{
+		Session: caller.Token.Hash, Person: caller.Person.ID, Token: caller.Token.ID, Label: host.Label(),
+		IssuedAt: now, EndsAt: caller.Token.ExpiresAt,
+	}
 	if s.revoked.Load().ends(g) { // meanwhile, or it is a clock's difference old
 		return Grant{}, ErrToken
 	}

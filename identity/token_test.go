@@ -253,7 +253,7 @@ func TestTokenGrant_OpensWhatItsPersonMayOpenAndNoMore(t *testing.T) {
 	}
 	foreign := func(context.Context, string) error { return workspace.ErrNotFound }
 	g, err := s.TokenGrant(bearer(text), text, ideA, onlyA)
-	want := identity.Grant{Session: token.Hash, Person: caller.Person.ID, Label: string(wsA), IssuedAt: s.clock.Now(), EndsAt: token.ExpiresAt}
+	want := identity.Grant{Session: token.Hash, Person: caller.Person.ID, Token: token.ID, Label: string(wsA), IssuedAt: s.clock.Now(), EndsAt: token.ExpiresAt}
 	if diff := cmp.Diff(want, g); diff != "" || err != nil {
 		t.Error(diff, err)
 	}
