@@ -46,6 +46,9 @@ type App struct {
 	// What one container may use. Default: 4 GiB of memory, 2 CPUs, 2048 processes, 16384 open files,
 	// 10 MiB of log, no limit of its disk layer.
 	Limits *Limits `json:"limits,omitempty"`
+	// Where the keyset comes from that encrypts providers' tokens in the store. Default:
+	// $KALPANA_KEYSET if that is set, else the file keyset.json in the data directory.
+	Secrets *Secrets `json:"secrets,omitempty"`
 
 	// Where records are kept. Default: sqlite.
 	StoreRaw json.RawMessage `json:"store,omitempty" caddy:"namespace=kalpana.store inline_key=module"`

@@ -42,6 +42,10 @@ func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 //			log_size   <size>
 //			disk       <size>|unlimited
 //		}
+//		secrets {
+//			keyset_file <path>
+//			keyset      <placeholder>
+//		}
 //		store   <module> { … }
 //		runtime <module> { … }
 //		login   <module> { … }
@@ -82,6 +86,9 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		case "limits":
 			a.Limits = new(Limits)
 			err = a.Limits.UnmarshalCaddyfile(d)
+		case "secrets":
+			a.Secrets = new(Secrets)
+			err = a.Secrets.UnmarshalCaddyfile(d)
 		case "store":
 			a.StoreRaw, err = guest(d, "kalpana.store", "module")
 		case "runtime":

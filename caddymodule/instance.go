@@ -83,6 +83,10 @@ func (i *instance) doOpen() error {
 	if err != nil {
 		return err
 	}
+	sealer, err := a.Secrets.open(a.DataDir)
+	if err != nil {
+		return err
+	}
 	hosts, err := workspace.NewHosts(a.Console, a.Workspaces)
 	if err != nil {
 		return err
@@ -92,7 +96,7 @@ func (i *instance) doOpen() error {
 	if i.store, err = i.parts.store.Open(ctx, a.DataDir); err != nil {
 		return err
 	}
-	config := identity.Config{Store: i.store, Hosts: hosts, Key: key, Log: i.logger, ClientAddress: clientAddress}
+	config := identity.Config{Store: i.store, Hosts: hosts, Key: key, Sealer: sealer, Log: i.logger, ClientAddress: clientAddress}
 	for _, login := range i.parts.logins {
 		if link, ok := login.(*LinkLogin); ok {
 			i.links = true
