@@ -49,6 +49,7 @@ type instance struct {
 	orchestrator *orchestrator.Orchestrator
 	transport    *upstream.Transport
 	links        bool
+	limits       limiters
 
 	gatewayMetrics      *gateway.Metrics
 	orchestratorMetrics *orchestrator.Metrics
@@ -60,7 +61,7 @@ type instance struct {
 func newInstance(app App, parts guests) *instance {
 	log := new(swapHandler)
 	return &instance{
-		app: app, parts: parts, log: log, logger: slog.New(log),
+		app: app, parts: parts, log: log, logger: slog.New(log), limits: app.RateLimits.limiters(),
 		gatewayMetrics: gateway.NewMetrics(), orchestratorMetrics: orchestrator.NewMetrics(),
 	}
 }
