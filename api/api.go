@@ -38,6 +38,8 @@ type Config struct {
 	// Links is whether people can sign in by link.
 	Links bool
 	Log   *slog.Logger
+	// Limits bound how often people and programs may ask.
+	Limits Limits
 	// Stopping ends event streams before the server shuts down.
 	Stopping <-chan struct{}
 }
@@ -89,7 +91,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// the rest of the body for the next request. A body that is left open it deals with by itself.
 	r = h.named(r)
 	r.Body = io.NopCloser(r.Body)
-	h.mux.ServeHTTP(w, r)
+	h.limited(w, r, h.mux)
 }
 
 // named returns a copy of r that tells sign-in and the audit log where it comes from.

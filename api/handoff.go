@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/kalpana-dev/kalpana/identity"
 	"github.com/kalpana-dev/kalpana/workspace"
@@ -33,8 +34,15 @@ func (h *Handler) Handoff(w http.ResponseWriter, r *http.Request, notFound http.
 		h.refuse(w, identity.ErrHandoff)
 		return
 	}
+	if h.limitHandoff(w, r, "") {
+		return
+	}
 	caller, err := h.cfg.Identity.Authenticate(r)
+	if err == nil && h.limitHandoff(w, r, caller.Session.Hash) {
+		return
+	}
 	if errors.Is(err, identity.ErrNoSession) {
+		h.cfg.Limits.Handoff.Take(h.addressKey(r), time.Now())
 		next := identity.HandoffPath + "?" + url.Values{"host": {host.Label()}, "challenge": {challenge}}.Encode()
 		seeOther(w, "/login?next="+url.QueryEscape(next))
 		return

@@ -46,6 +46,11 @@ type App struct {
 	// What one container may use. Default: 4 GiB of memory, 2 CPUs, 2048 processes, 16384 open files,
 	// 10 MiB of log, no limit of its disk layer.
 	Limits *Limits `json:"limits,omitempty"`
+	// Where the keyset comes from that encrypts providers' tokens in the store. Default:
+	// $KALPANA_KEYSET if that is set, else the file keyset.json in the data directory.
+	Secrets *Secrets `json:"secrets,omitempty"`
+	// How often people and programs may ask.
+	RateLimits *RateLimits `json:"rate_limits,omitempty"`
 
 	// Where records are kept. Default: sqlite.
 	StoreRaw json.RawMessage `json:"store,omitempty" caddy:"namespace=kalpana.store inline_key=module"`
@@ -222,10 +227,14 @@ func (a *App) Start() error {
 	a.gateway = gateway.New(gateway.Config{
 		Hosts: a.hosts, Identity: i.identity, Orchestrator: i.orchestrator, Transport: i.transport,
 		Metrics: i.gatewayMetrics, Log: i.logger, Stopping: a.stopping,
+		Handoffs: i.limits.openings,
 	})
 	a.api = api.New(api.Config{
 		Hosts: a.hosts, Identity: i.identity, Orchestrator: i.orchestrator, Templates: templates(),
 		Links: i.links, Log: i.logger, Stopping: a.stopping,
+		Limits: api.Limits{
+			SignIn: i.limits.signIn, FailedSignIns: i.limits.failedSignIns, Handoff: i.limits.handOff, Requests: i.limits.api,
+		},
 	})
 	close(a.started)
 	return nil

@@ -42,6 +42,16 @@ func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 //			log_size   <size>
 //			disk       <size>|unlimited
 //		}
+//		secrets {
+//			keyset_file <path>
+//			keyset      <placeholder>
+//		}
+//		rate_limits on|off {
+//			sign_in         <number>/<duration> [<burst>]|off
+//			failed_sign_ins <number>/<duration> [<burst>]|off
+//			hand_off        <number>/<duration> [<burst>]|off
+//			api             <number>/<duration> [<burst>]|off
+//		}
 //		store   <module> { … }
 //		runtime <module> { … }
 //		login   <module> { … }
@@ -82,6 +92,12 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		case "limits":
 			a.Limits = new(Limits)
 			err = a.Limits.UnmarshalCaddyfile(d)
+		case "secrets":
+			a.Secrets = new(Secrets)
+			err = a.Secrets.UnmarshalCaddyfile(d)
+		case "rate_limits":
+			a.RateLimits = new(RateLimits)
+			err = a.RateLimits.UnmarshalCaddyfile(d)
 		case "store":
 			a.StoreRaw, err = guest(d, "kalpana.store", "module")
 		case "runtime":

@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -42,18 +43,41 @@ func adminCommand(name, short, long string, run func(address string, cmd *cobra.
 	return caddycmd.Command{
 		Name: name, Usage: "[--address <socket>]", Short: short, Long: long,
 		CobraFunc: func(cmd *cobra.Command) {
-			socket := "unix/" + filepath.Join(os.Getenv("KALPANA_DATA_DIR"), "admin.sock")
-			address := cmd.Flags().String("address", socket, "The admin endpoint of the running gateway")
+			address := addressFlag(cmd)
 			cmd.RunE = func(cmd *cobra.Command, _ []string) error { return run(*address, cmd) }
 		},
 	}
 }
 
+func addressFlag(cmd *cobra.Command) *string {
+	socket := "unix/" + filepath.Join(os.Getenv("KALPANA_DATA_DIR"), "admin.sock")
+	return cmd.Flags().String("address", socket, "The admin endpoint of the running gateway")
+}
+
 func askGateway(address, method, path string, into any) error {
 	resp, err := caddycmd.AdminAPIRequest(address, method, path, nil, nil)
 	if err != nil {
+		if refusal, ok := refusalOf(err); ok {
+			return errors.New(refusal)
+		}
 		return fmt.Errorf("the gateway does not answer at %s: %w; is it running, and with the same KALPANA_DATA_DIR?", address, err)
 	}
 	defer resp.Body.Close() //nolint:errcheck // read to its end
 	return json.NewDecoder(resp.Body).Decode(into)
+}
+
+// refusalOf returns what the gateway answered where it did answer: Caddy gives no type to tell.
+func refusalOf(err error) (string, bool) {
+	_, answer, ok := strings.Cut(err.Error(), "caddy responded with error: HTTP ")
+	if !ok {
+		return "", false
+	}
+	_, body, _ := strings.Cut(answer, ": ")
+	var problem struct {
+		Error string `json:"error"`
+	}
+	if json.Unmarshal([]byte(body), &problem) != nil || problem.Error == "" {
+		return "the gateway answers: " + answer, true
+	}
+	return problem.Error, true
 }

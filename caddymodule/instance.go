@@ -50,6 +50,7 @@ type instance struct {
 	orchestrator *orchestrator.Orchestrator
 	transport    *upstream.Transport
 	links        bool
+	limits       limiters
 
 	gatewayMetrics      *gateway.Metrics
 	orchestratorMetrics *orchestrator.Metrics
@@ -61,7 +62,7 @@ type instance struct {
 func newInstance(app App, parts guests) *instance {
 	log := new(swapHandler)
 	return &instance{
-		app: app, parts: parts, log: log, logger: slog.New(log),
+		app: app, parts: parts, log: log, logger: slog.New(log), limits: app.RateLimits.limiters(),
 		gatewayMetrics: gateway.NewMetrics(), orchestratorMetrics: orchestrator.NewMetrics(),
 	}
 }
@@ -84,6 +85,10 @@ func (i *instance) doOpen() error {
 	if err != nil {
 		return err
 	}
+	sealer, err := a.Secrets.open(a.DataDir)
+	if err != nil {
+		return err
+	}
 	hosts, err := workspace.NewHosts(a.Console, a.Workspaces)
 	if err != nil {
 		return err
@@ -93,7 +98,7 @@ func (i *instance) doOpen() error {
 	if i.store, err = i.parts.store.Open(ctx, a.DataDir); err != nil {
 		return err
 	}
-	config := identity.Config{Store: i.store, Hosts: hosts, Key: key, Log: i.logger, ClientAddress: clientAddress}
+	config := identity.Config{Store: i.store, Hosts: hosts, Key: key, Sealer: sealer, Log: i.logger, ClientAddress: clientAddress}
 	for _, login := range i.parts.logins {
 		if link, ok := login.(*LinkLogin); ok {
 			i.links = true

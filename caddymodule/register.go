@@ -40,6 +40,7 @@ func init() {
 
 	caddycmd.RegisterCommand(signInLinkCommand)
 	caddycmd.RegisterCommand(firewallCommand)
+	caddycmd.RegisterCommand(secretsCommand)
 
 	if caddy.CustomVersion == "" {
 		caddy.CustomVersion = "Kalpana " + Version + ", Caddy"

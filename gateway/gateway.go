@@ -10,6 +10,7 @@ import (
 
 	"github.com/kalpana-dev/kalpana/identity"
 	"github.com/kalpana-dev/kalpana/orchestrator"
+	"github.com/kalpana-dev/kalpana/ratelimit"
 	"github.com/kalpana-dev/kalpana/workspace"
 )
 
@@ -29,6 +30,9 @@ type Config struct {
 	Log          *slog.Logger
 	// HoldTime is how long a request waits for a wake; 0 means [HoldTime].
 	HoldTime time.Duration
+	// Handoffs bounds by address how often a visitor without a grant is sent to sign in, and how
+	// often that fails; nil does not.
+	Handoffs *ratelimit.Limiter
 	// Stopping ends when the server reloads or shuts down: streams of our own end then, so that
 	// they do not hold it up. Proxied streams are not ended.
 	Stopping <-chan struct{}
@@ -230,9 +234,18 @@ func (h *Handler) refuse(v *visit, err error) {
 		h.problem(v, http.StatusUnauthorized, "This browser has no access to this workspace. Open its page first, or sign in at "+h.cfg.Hosts.Console()+".")
 		return
 	}
+	if wait := h.cfg.Handoffs.Take(h.addressKey(v), time.Now()); wait > 0 {
+		h.tooMany(v, wait)
+		return
+	}
 	cookie, target := h.cfg.Identity.BeginHandoff(v.host, v.r.URL.RequestURI())
 	http.SetCookie(&v.w, cookie)
 	redirect(&v.w, target)
+}
+
+// addressKey returns the key of the address that the request comes from.
+func (h *Handler) addressKey(v *visit) string {
+	return ratelimit.AddressKey(ratelimit.RemoteAddress(v.r))
 }
 
 // completeHandoff is where the console sends a browser back to.
@@ -241,8 +254,13 @@ func (h *Handler) completeHandoff(v *visit) {
 		h.problem(v, http.StatusBadRequest, "This address is a step of signing in and opens in a browser only.")
 		return
 	}
+	if wait := h.cfg.Handoffs.Wait(h.addressKey(v), time.Now()); wait > 0 {
+		h.tooMany(v, wait)
+		return
+	}
 	grant, clearNonce, path, err := h.cfg.Identity.CompleteHandoff(v.r, v.host)
 	if err != nil {
+		h.cfg.Handoffs.Take(h.addressKey(v), time.Now())
 		if _, e := h.cfg.Identity.CheckGrant(v.r, v.host); e == nil {
 			redirect(&v.w, "/") // another tab was quicker
 			return

@@ -10,8 +10,10 @@ import (
 	"html/template"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/kalpana-dev/kalpana/orchestrator"
+	"github.com/kalpana-dev/kalpana/ratelimit"
 	"github.com/kalpana-dev/kalpana/workspace"
 )
 
@@ -111,6 +113,17 @@ func (h *Handler) fault(v *visit, err error) {
 		d.Title, d.Action, d.Href = "No such workspace", "Go to your workspaces", h.cfg.Hosts.Console()
 	}
 	h.page(v, status, d)
+}
+
+// tooMany answers a visitor without a grant who asks too often.
+func (h *Handler) tooMany(v *visit, wait time.Duration) {
+	ratelimit.SetRetryAfter(v.w.Header(), wait)
+	const text = "Too many workspaces were opened from your network in a short time. Wait a moment and try again."
+	if v.kind() == navigation {
+		h.page(v, http.StatusTooManyRequests, pageData{Title: "One moment", Message: text, Action: "Try again", Href: ""})
+		return
+	}
+	h.problem(v, http.StatusTooManyRequests, text)
 }
 
 func (h *Handler) unavailable(v *visit, text string) {

@@ -16,3 +16,6 @@ func (s *Service) Apply(list []Revocation) {
 	}
 	s.apply(list)
 }
+
+// FailAfter calls step with the name of each step of a rotation; an error ends the rotation there.
+func (s *Sealer) FailAfter(step func(name string) error) { s.step = step }

@@ -8,8 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/kalpana-dev/kalpana/workspace"
@@ -45,16 +43,9 @@ func LoadKey(path string) (Key, error) {
 }
 
 func readKey(path string) (Key, error) {
-	text, err := os.ReadFile(path) //nolint:gosec // the operator's own path
+	text, err := readSecret("key", path)
 	if err != nil {
-		return Key{}, fmt.Errorf("the key cannot be read: %w", err)
-	}
-	info, err := os.Stat(path)
-	if err != nil {
-		return Key{}, fmt.Errorf("the key cannot be read: %w", err)
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return Key{}, fmt.Errorf("the key %s can be read by others; run: chmod 600 %s", path, path)
+		return Key{}, err
 	}
 	raw, err := hex.DecodeString(strings.TrimSpace(string(text)))
 	if err != nil || len(raw) != len(Key{}) {
@@ -63,32 +54,8 @@ func readKey(path string) (Key, error) {
 	return Key(raw), nil
 }
 
-// createKey writes k so that a crash leaves either no file or a whole one. A file that is there
-// already stays: fs.ErrExist.
 func createKey(path string, k Key) error {
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, ".key-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) //nolint:errcheck // all that matters has its own name by then
-	_, err = f.WriteString(hex.EncodeToString(k[:]) + "\n")
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Link(f.Name(), path); err != nil {
-		return err
-	}
-	return syncDir(dir)
-}
-
-// syncDir makes a new name in dir outlast a power cut.
-func syncDir(dir string) error {
-	d, err := os.Open(dir) //nolint:gosec // the operator's own path
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return createSecret(path, []byte(hex.EncodeToString(k[:])+"\n"))
 }
 
 func (k Key) derive(purpose string) []byte {

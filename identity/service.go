@@ -36,8 +36,10 @@ type Config struct {
 	Store Store
 	Hosts *workspace.Hosts
 	Key   Key
-	Log   *slog.Logger
-	Now   func() time.Time // nil means time.Now
+	// Sealer encrypts providers' tokens for the store; without one they cannot be kept.
+	Sealer *Sealer
+	Log    *slog.Logger
+	Now    func() time.Time // nil means time.Now
 	// LinkLifetime is how long a sign-in link works; 0 means [LinkLifetime].
 	LinkLifetime time.Duration
 	// AuditKeep is how long events of the audit log are kept; 0 means [AuditKeep].

@@ -1,0 +1,154 @@
+package api
+
+import (
+	"html/template"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/kalpana-dev/kalpana/identity"
+	"github.com/kalpana-dev/kalpana/ratelimit"
+)
+
+// Limits bound how often people and programs may ask. A nil one does not.
+type Limits struct {
+	SignIn        *ratelimit.Limiter // attempts to sign in, by address
+	FailedSignIns *ratelimit.Limiter // attempts that fail, of all addresses together
+	Handoff       *ratelimit.Limiter // by session; by address where nobody is signed in
+	Requests      *ratelimit.Limiter // by session or API token; by address where there is none that works
+}
+
+const (
+	tooManySignIns  = "Too many attempts to sign in came from your network. Wait a moment and try again."
+	tooManyFailures = "Too many attempts to sign in fail right now. Wait a moment and try again."
+	tooManyRequests = "You ask too often. Wait a moment and try again."
+	tooManyHandoffs = "Too many workspaces were opened from here in a short time. Wait a moment and reload this page."
+)
+
+// everybody is the one key of [Limits.FailedSignIns].
+const everybody = ""
+
+// limited serves a request of the API with next, unless it is one too many.
+func (h *Handler) limited(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	if signsIn(r) {
+		h.attempt(w, r, writeTooMany, next)
+		return
+	}
+	address, who := h.addressKey(r), credential(r)
+	now := time.Now()
+	if who == "" {
+		who = address
+	}
+	wait := h.cfg.Limits.Requests.Wait(address, now)
+	if wait == 0 {
+		wait = h.cfg.Limits.Requests.Take(who, now)
+	}
+	if wait > 0 {
+		writeTooMany(w, wait, tooManyRequests)
+		return
+	}
+	a := &answer{ResponseWriter: w}
+	next.ServeHTTP(a, r)
+	if a.status == http.StatusUnauthorized && who != address { // it made its credential up
+		h.cfg.Limits.Requests.Take(address, now)
+	}
+}
+
+// signsIn reports whether a request of the API is an attempt to sign in.
+func signsIn(r *http.Request) bool {
+	return r.Method == http.MethodPost && (strings.HasPrefix(r.URL.Path, "/api/login/") || r.URL.Path == "/api/invitations/redeem")
+}
+
+// credential returns a key of what r says it has a right by, or "".
+func credential(r *http.Request) string {
+	if token := r.Header.Get("Authorization"); token != "" {
+		return identity.Hash(token)
+	}
+	if cookie, err := r.Cookie(identity.SessionCookie); err == nil {
+		return identity.Hash(cookie.Value)
+	}
+	return ""
+}
+
+// attempt serves an attempt to sign in with next, unless it is one too many; tooMany says so.
+func (h *Handler) attempt(w http.ResponseWriter, r *http.Request, tooMany func(http.ResponseWriter, time.Duration, string), next http.Handler) {
+	limits, now := h.cfg.Limits, time.Now()
+	if wait := limits.SignIn.Take(h.addressKey(r), now); wait > 0 {
+		tooMany(w, wait, tooManySignIns)
+		return
+	}
+	if wait := limits.FailedSignIns.Wait(everybody, now); wait > 0 {
+		tooMany(w, wait, tooManyFailures)
+		return
+	}
+	a := &answer{ResponseWriter: w}
+	next.ServeHTTP(a, r)
+	failed := a.status == http.StatusUnauthorized || a.status == http.StatusForbidden || a.status == http.StatusNotFound ||
+		(a.status == http.StatusSeeOther && strings.HasPrefix(w.Header().Get("Location"), "/login?error="))
+	if failed {
+		limits.FailedSignIns.Take(everybody, now)
+	}
+}
+
+// limitHandoff answers a hand-off that is one too many, and reports whether it did. session is "" as
+// long as the browser's session was not looked at.
+func (h *Handler) limitHandoff(w http.ResponseWriter, r *http.Request, session string) bool {
+	wait := time.Duration(0)
+	if session == "" {
+		wait = h.cfg.Limits.Handoff.Wait(h.addressKey(r), time.Now())
+	} else {
+		wait = h.cfg.Limits.Handoff.Take(session, time.Now())
+	}
+	if wait > 0 {
+		tooManyPage(w, wait, tooManyHandoffs)
+	}
+	return wait > 0
+}
+
+// addressKey returns the key of the address that r comes from.
+func (h *Handler) addressKey(r *http.Request) string {
+	return ratelimit.AddressKey(ratelimit.RemoteAddress(r))
+}
+
+func writeTooMany(w http.ResponseWriter, wait time.Duration, text string) {
+	ratelimit.SetRetryAfter(w.Header(), wait)
+	writeProblem(w, http.StatusTooManyRequests, text)
+}
+
+var tooManyTemplate = template.Must(template.New("").Parse(`<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Too many requests · Kalpana</title>
+<style>
+:root { color-scheme: light dark }
+body { font: 1rem/1.5 system-ui, sans-serif; margin: 15vh auto; max-width: 30rem; padding: 0 1rem }
+</style>
+<h1>One moment</h1>
+<p>{{.}}</p>
+<p><a href="/" target="_top">Go to your workspaces</a></p>
+`))
+
+// tooManyPage is writeTooMany for navigations.
+func tooManyPage(w http.ResponseWriter, wait time.Duration, text string) {
+	ratelimit.SetRetryAfter(w.Header(), wait)
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(http.StatusTooManyRequests)
+	_ = tooManyTemplate.Execute(w, text)
+}
+
+// answer remembers the status of an answer.
+type answer struct {
+	http.ResponseWriter
+	status int
+}
+
+func (a *answer) WriteHeader(status int) {
+	if a.status == 0 {
+		a.status = status
+	}
+	a.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap lets http.ResponseController through.
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }

@@ -1,0 +1,152 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"github.com/spf13/cobra"
+
+	"github.com/kalpana-dev/kalpana/identity"
+)
+
+// Secrets say where the keyset comes from that encrypts providers' tokens in the store. One of the
+// two may be set.
+type Secrets struct {
+	// A file with the keyset, in Tink's JSON. It is made with mode 0600 if it is missing, and
+	// replaced by "kalpana secrets rotate", which needs to write its directory.
+	KeysetFile string `json:"keyset_file,omitempty"`
+	// A placeholder for the keyset itself, in Tink's JSON or base64 of it, e.g. {env.NAME}. Keep the
+	// keyset itself out of the configuration: Caddy stores and shows it.
+	Keyset string `json:"keyset,omitempty"`
+}
+
+// UnmarshalCaddyfile sets up the secrets; see [App.UnmarshalCaddyfile].
+func (s *Secrets) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	if d.NextArg() {
+		return d.ArgErr()
+	}
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		var err error
+		switch name := d.Val(); name {
+		case "keyset_file":
+			err = oneArg(d, &s.KeysetFile)
+		case "keyset":
+			err = oneArg(d, &s.Keyset)
+		default:
+			return d.Errf("unrecognized option of secrets: %s", name)
+		}
+		if err != nil {
+			return err
+		}
+		if s.KeysetFile != "" && s.Keyset != "" {
+			return d.Err("secrets: give keyset_file or keyset, not both")
+		}
+	}
+	return nil
+}
+
+// open returns the sealer; a nil Secrets means the defaults.
+func (s *Secrets) open(dataDir string) (*identity.Sealer, error) {
+	if s == nil {
+		s = new(Secrets)
+	}
+	repl := caddy.NewReplacer()
+	switch {
+	case s.Keyset != "" && s.KeysetFile != "":
+		return nil, errors.New("secrets: give keyset_file or keyset, not both")
+	case s.Keyset != "":
+		text := repl.ReplaceAll(s.Keyset, "")
+		if text == "" {
+			return nil, fmt.Errorf("secrets: the keyset %s is empty: set it, or leave the line out to use %s", s.Keyset, filepath.Join(dataDir, "keyset.json"))
+		}
+		return identity.ParseSealer(text)
+	case s.KeysetFile != "":
+		path := repl.ReplaceAll(s.KeysetFile, "")
+		if path == "" {
+			return nil, fmt.Errorf("secrets: keyset_file %s is empty: give the path of the keyset", s.KeysetFile)
+		}
+		return identity.LoadSealer(path)
+	}
+	if text := os.Getenv("KALPANA_KEYSET"); text != "" {
+		sealer, err := identity.ParseSealer(text)
+		if err != nil {
+			return nil, fmt.Errorf("KALPANA_KEYSET: %w", err)
+		}
+		return sealer, nil
+	}
+	return identity.LoadSealer(filepath.Join(dataDir, "keyset.json"))
+}
+
+// rotateAnswer is what the endpoint answers.
+type rotateAnswer struct {
+	Resealed int      `json:"resealed"`
+	Complete bool     `json:"complete"`
+	Keyset   string   `json:"keyset,omitempty"` // to install
+	Lost     []string `json:"lost,omitempty"`
+}
+
+func (m *Admin) rotateSecrets(app *App, w http.ResponseWriter, r *http.Request) error {
+	done, err := app.instance.identity.RotateKeyset(r.Context())
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	return json.NewEncoder(w).Encode(rotateAnswer{Resealed: done.Resealed, Complete: done.Complete, Keyset: done.Keyset, Lost: done.Lost})
+}
+
+var secretsCommand = caddycmd.Command{
+	Name: "secrets", Usage: "rotate [--address <socket>]", Short: "Changes the key that encrypts stored secrets",
+	Long: `
+"kalpana secrets rotate" asks the running gateway to add a new key to its keyset, to seal every stored
+secret with it, and to remove the older key. It takes half a minute. Whatever interrupts it, nothing
+is lost, and running it again goes on. Where the keyset comes from the environment, the command
+prints the one to install.`,
+	CobraFunc: func(cmd *cobra.Command) {
+		rotate := &cobra.Command{
+			Use: "rotate", Short: "Seals every stored secret with a new key", Args: cobra.NoArgs,
+		}
+		address := addressFlag(rotate)
+		rotate.RunE = func(cmd *cobra.Command, _ []string) error {
+			fmt.Fprintln(os.Stderr, "This can take half a minute.")
+			var answer rotateAnswer
+			if err := askGateway(*address, http.MethodPost, "/kalpana/secrets/rotate", &answer); err != nil {
+				return err
+			}
+			answer.print(cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return nil
+		}
+		cmd.AddCommand(rotate)
+	},
+}
+
+// print writes the keyset, if any, to out, and what to do to notes.
+func (a rotateAnswer) print(out, notes io.Writer) {
+	say := func(format string, args ...any) { fmt.Fprintf(notes, format+"\n", args...) }
+	if a.Complete {
+		say("Sealed again with the new key: %d.", a.Resealed)
+	}
+	switch {
+	case a.Complete && a.Keyset == "":
+		say("The older key is removed.")
+	case a.Complete:
+		say("Step 2 of 2: nothing is sealed with the older key any more. Put this keyset in the place of the one\nin the environment of every gateway, and restart them:")
+	default:
+		say("Step 1 of 2: put this keyset in the place of the one in the environment of every gateway, restart\nthem all, and run this again:")
+	}
+	if a.Keyset != "" {
+		fmt.Fprint(out, a.Keyset)
+	}
+	for _, name := range a.Lost {
+		say("Its key is lost: %s. Connect that account again.", name)
+	}
+}
+
+var _ caddyfile.Unmarshaler = (*Secrets)(nil)
