@@ -1,0 +1,111 @@
+// Routes that the generated schema does not have yet. This file goes when it has.
+
+type Json<T> = { content: { 'application/json': T } }
+type Operation<Status extends number, T, Path = undefined, Body = undefined, Query = undefined> = {
+  parameters: (Path extends undefined ? { path?: never } : { path: Path }) &
+    (Query extends undefined ? { query?: never } : { query?: Query }) & { header?: never; cookie?: never }
+  responses: {
+    [S in Status]: { headers: Record<string, unknown> } & (T extends undefined
+      ? { content?: never }
+      : Json<T>)
+  }
+} & (Body extends undefined ? { requestBody?: never } : { requestBody: Json<Body> })
+type Get<T, Path = undefined, Query = undefined> = Operation<200, T, Path, undefined, Query>
+type Post<T, Body, Path = undefined> = Operation<200, T, Path, Body>
+type Remove<Path = undefined> = Operation<204, undefined, Path>
+
+type Method = { name: string; title: string; kind: 'link' | 'github' | 'oidc' }
+type Session = {
+  id: string
+  current: boolean
+  provider: string
+  address: string
+  userAgent: string
+  createdAt: string
+  seenAt: string
+  expiresAt: string
+}
+type Token = {
+  id: string
+  name: string
+  scopes: string[]
+  createdAt: string
+  expiresAt: string
+  usedAt?: string
+}
+type Account = { provider: string; subject: string; login: string; email?: string; createdAt: string }
+type Person = {
+  id: string
+  name: string
+  email?: string
+  role: 'admin' | 'member'
+  disabled: boolean
+  createdAt: string
+}
+type Invitation = {
+  id: string
+  role: 'admin' | 'member'
+  note?: string
+  createdAt: string
+  expiresAt: string
+}
+type AuditEvent = {
+  id: string
+  at: string
+  action: string
+  outcome: string
+  person?: string
+  via?: string
+  workspace?: string
+  address?: string
+  userAgent?: string
+  detail?: string
+}
+type Level = 'private' | 'members' | 'public'
+type Port = { port: number; url: string; level: Level; wakes: boolean; cors: boolean }
+type NewInvitation = { role: 'admin' | 'member'; note?: string; lifetimeHours?: number }
+type NewToken = { name: string; scopes: string[]; lifetimeHours: number }
+
+export interface planned {
+  '/api/login': { get: Get<{ methods: Method[] | null }> }
+  '/api/login/{provider}': {
+    post: Post<
+      { url: string },
+      { next?: string; invitation?: string; connect?: boolean },
+      { provider: string }
+    >
+  }
+  '/api/invitations/redeem': {
+    post: Operation<204, undefined, undefined, { token: string; name: string }>
+  }
+  '/api/invitations': {
+    get: Get<{ invitations: Invitation[] | null }>
+    post: Post<Invitation & { url: string }, NewInvitation>
+  }
+  '/api/invitations/{id}': { delete: Remove<{ id: string }> }
+  '/api/people': { get: Get<{ people: Person[] | null }> }
+  '/api/people/{id}': {
+    patch: Post<Person, { role?: 'admin' | 'member'; disabled?: boolean }, { id: string }>
+  }
+  '/api/people/{id}/sign-in-link': {
+    post: Operation<200, { url: string; expiresAt: string }, { id: string }>
+  }
+  '/api/accounts': { get: Get<{ accounts: Account[] | null }> }
+  '/api/accounts/{provider}/{subject}': { delete: Remove<{ provider: string; subject: string }> }
+  '/api/sessions': { get: Get<{ sessions: Session[] | null }>; delete: Remove }
+  '/api/sessions/{id}': { delete: Remove<{ id: string }> }
+  '/api/tokens': { get: Get<{ tokens: Token[] | null }>; post: Post<Token & { token: string }, NewToken> }
+  '/api/tokens/{id}': { delete: Remove<{ id: string }> }
+  '/api/audit': {
+    get: Get<
+      { events: AuditEvent[] | null },
+      undefined,
+      { person?: string; workspace?: string; action?: string; before?: string; limit?: number }
+    >
+  }
+  '/api/workspaces/{id}/ports': { get: Get<{ ports: Port[] | null; cap: Level }, { id: string }> }
+  '/api/workspaces/{id}/ports/{port}': {
+    put: Post<Port, { level: Level; wakes: boolean; cors: boolean }, { id: string; port: number }>
+    delete: Remove<{ id: string; port: number }>
+  }
+}
