@@ -45,12 +45,19 @@ export function makeIdentity() {
       person('u3', 'Mira', 'mira.with-a-long-address@department.university.example', 'member', -90, true),
     ],
     invitations: [
-      { id: 'i1', role: 'member', note: 'Lena, for the summer', createdAt: at(-20), expiresAt: at(52) },
-      { id: 'i2', role: 'admin', note: '', createdAt: at(-1), expiresAt: at(23) },
+      {
+        id: 'i1',
+        role: 'member',
+        note: 'Lena, for the summer',
+        by: 'u1',
+        createdAt: at(-20),
+        expiresAt: at(52),
+      },
+      { id: 'i2', role: 'admin', note: '', by: 'u9', createdAt: at(-1), expiresAt: at(23) },
     ],
     events: Array.from({ length: 120 }, (_, index) => event(index)),
     cap: 'members',
-    ports: { k7m2q4xw9a: { 3000: {}, 5173: { level: 'members', cors: true } } },
+    ports: { k7m2q4xw9a: { 5173: { level: 'members', cors: true }, 6006: { level: 'public' } } },
   }
 }
 
@@ -63,7 +70,7 @@ function session(id, current, provider, address, userAgent, created, seen) {
     userAgent,
     createdAt: at(created),
     seenAt: at(seen),
-    expiresAt: at(20),
+    endsAt: at(20),
   }
 }
 
@@ -79,7 +86,7 @@ function token(id, name, scopes, created, expires, used) {
 }
 
 function person(id, name, email, role, created, disabled = false) {
-  return { id, name, email, role, disabled, createdAt: at(created) }
+  return { id, name, email, role, disabled, byRule: !email, createdAt: at(created) }
 }
 
 const kinds = [
@@ -185,6 +192,7 @@ export function identityApi(state, method, path, body, query, origin) {
         id: `i${Date.now()}`,
         role: body.role,
         note: body.note ?? '',
+        by: 'u1',
         createdAt: at(0),
         expiresAt: at(body.lifetimeHours),
       }
@@ -197,31 +205,30 @@ export function identityApi(state, method, path, body, query, origin) {
           (name) => !query.get(name) || one[name] === query.get(name),
         ) &&
         (!query.get('before') || one.id < query.get('before'))
-      return [200, { events: state.events.filter(fits).slice(0, Number(query.get('limit'))) }]
+      const found = state.events.filter(fits)
+      const events = found.slice(0, Number(query.get('limit')))
+      return [200, { events, next: found.length > events.length ? events.at(-1).id : undefined }]
     }
     default:
       return undefined
   }
 }
 
-/** Answers what the ports of a workspace ask. */
+const levels = ['private', 'members', 'public']
+
+/** Answers what the ports of a workspace ask: those with settings of their own. */
 export function portsApi(state, method, id, port, body, mockPort) {
   state.ports[id] ??= {}
   const shares = state.ports[id]
-  const show = (number) => ({
-    port: Number(number),
-    url: `http://${number}-${id}.ws.kalpana.localhost:${mockPort}/`,
-    level: 'private',
-    wakes: false,
-    cors: false,
-    ...shares[number],
-  })
-  if (method === 'GET') return [200, { ports: Object.keys(shares).map(show), cap: state.cap }]
-  if (method === 'DELETE') {
-    delete shares[port]
-    return [204]
+  const show = (number) => {
+    const share = { level: 'private', wakes: false, cors: false, ...shares[number] }
+    const width = Math.min(levels.indexOf(share.level), levels.indexOf(state.cap))
+    const url = `http://${number}-${id}.ws.kalpana.localhost:${mockPort}/`
+    return { port: Number(number), url, ...share, effective: levels[width] }
   }
-  if (port === '8080') return problem(422, 'Port 8080 is Kalpana’s own. Choose another.')
-  shares[port] = body
+  if (method === 'GET') return [200, { ports: Object.keys(shares).map(show), cap: state.cap }]
+  delete shares[port]
+  if (method === 'DELETE') return [204]
+  if (body.level !== 'private' || body.cors) shares[port] = body
   return [200, show(port)]
 }

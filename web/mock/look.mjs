@@ -45,7 +45,7 @@ async function visit(size, port) {
     permissions: ['clipboard-read', 'clipboard-write'],
   })
   const page = await context.newPage()
-  page.setDefaultTimeout(8000)
+  page.setDefaultTimeout(30_000)
   let expecting = false
   page.on('console', (message) => {
     if (

@@ -47,7 +47,8 @@ const nextAndError = texts('next', 'error')
 const root = createRootRouteWithContext<Context>()({ component: Outlet })
 
 // The ways to sign in are there before the page is, so that it does not jump. A failure is the page's to tell.
-const loadMethods = ({ context }: { context: Context }) => context.client.prefetchQuery(methodsQuery)
+const loadMethods = ({ context }: { context: Context }) =>
+  context.client.prefetchQuery({ ...methodsQuery, retry: false })
 
 const landing = createRoute({
   getParentRoute: () => root,
@@ -83,7 +84,10 @@ const invite = createRoute({
   getParentRoute: () => root,
   path: '/invite',
   loader: ({ context: { client } }) =>
-    Promise.all([client.prefetchQuery(methodsQuery), client.prefetchQuery(meQuery)]),
+    Promise.all([
+      client.prefetchQuery({ ...methodsQuery, retry: false }),
+      client.prefetchQuery({ ...meQuery, retry: false }),
+    ]),
   component: InvitePage,
 })
 
@@ -143,7 +147,11 @@ const settingsIndex = createRoute({
 
 const sessions = createRoute({ getParentRoute: () => settings, path: 'sessions', component: SessionsPage })
 
-const tokens = createRoute({ getParentRoute: () => settings, path: 'tokens', component: TokensPage })
+const tokens = createRoute({
+  getParentRoute: () => settings,
+  path: 'tokens',
+  component: () => <TokensPage me={tokens.useRouteContext().me} />,
+})
 
 const accounts = createRoute({
   getParentRoute: () => settings,

@@ -5,7 +5,7 @@ import { api, data } from './client'
 /** The ways to sign in that the operator has set up. */
 export const methodsQuery = queryOptions({
   queryKey: ['login'],
-  queryFn: async () => (await data(api.GET('/api/login'))).methods ?? [],
+  queryFn: async () => (await data(api.GET('/api/login'))).methods,
   staleTime: 60_000,
 })
 

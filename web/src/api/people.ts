@@ -2,13 +2,13 @@ import { infiniteQueryOptions, queryOptions, useMutation } from '@tanstack/react
 import type { AuditSearch } from '@/lib/audit'
 import { api, data } from './client'
 import { useAct } from './queries'
-import type { Role } from './types'
+import type { NewInvitation, Role } from './types'
 
 // What admins see and do.
 
 export const peopleQuery = queryOptions({
   queryKey: ['people'],
-  queryFn: async () => (await data(api.GET('/api/people'))).people ?? [],
+  queryFn: async () => (await data(api.GET('/api/people'))).people,
 })
 
 export type PersonChange = { id: string; role?: Role; disabled?: boolean }
@@ -25,10 +25,8 @@ export const useSignInLink = () =>
 
 export const invitationsQuery = queryOptions({
   queryKey: ['invitations'],
-  queryFn: async () => (await data(api.GET('/api/invitations'))).invitations ?? [],
+  queryFn: async () => (await data(api.GET('/api/invitations'))).invitations,
 })
-
-export type NewInvitation = { role: Role; note?: string; lifetimeHours?: number }
 
 export const useInvite = () =>
   useAct(invitationsQuery, (body: NewInvitation) => data(api.POST('/api/invitations', { body })))
@@ -38,16 +36,13 @@ export const useRevokeInvitation = () =>
     data(api.DELETE('/api/invitations/{id}', { params: { path: { id } } })),
   )
 
-export const auditPage = 50
-
 export const auditQuery = (filter: AuditSearch) =>
   infiniteQueryOptions({
     queryKey: ['audit', filter],
     queryFn: async ({ pageParam }) => {
-      const query = { ...filter, ...(pageParam && { before: pageParam }), limit: auditPage }
-      return (await data(api.GET('/api/audit', { params: { query } }))).events ?? []
+      const query = { ...filter, ...(pageParam && { before: pageParam }), limit: 50 }
+      return data(api.GET('/api/audit', { params: { query } }))
     },
     initialPageParam: '',
-    // A page that is not full is the last one.
-    getNextPageParam: (page) => (page.length < auditPage ? undefined : page.at(-1)?.id),
+    getNextPageParam: ({ next }) => next,
   })

@@ -23,7 +23,7 @@ type Session = {
   userAgent: string
   createdAt: string
   seenAt: string
-  expiresAt: string
+  endsAt: string
 }
 type Token = {
   id: string
@@ -40,12 +40,14 @@ type Person = {
   email?: string
   role: 'admin' | 'member'
   disabled: boolean
+  byRule: boolean
   createdAt: string
 }
 type Invitation = {
   id: string
   role: 'admin' | 'member'
   note?: string
+  by: string
   createdAt: string
   expiresAt: string
 }
@@ -53,21 +55,22 @@ type AuditEvent = {
   id: string
   at: string
   action: string
-  outcome: string
-  person?: string
-  via?: string
-  workspace?: string
-  address?: string
-  userAgent?: string
-  detail?: string
+  outcome: 'ok' | 'refused'
+  person: string
+  via: string
+  workspace: string
+  address: string
+  userAgent: string
+  detail: string
 }
 type Level = 'private' | 'members' | 'public'
-type Port = { port: number; url: string; level: Level; wakes: boolean; cors: boolean }
+type Port = { port: number; url: string; level: Level; effective: Level; wakes: boolean; cors: boolean }
 type NewInvitation = { role: 'admin' | 'member'; note?: string; lifetimeHours?: number }
-type NewToken = { name: string; scopes: string[]; lifetimeHours: number }
+type Scope = 'workspaces:read' | 'workspaces:write' | 'workspaces:open' | 'admin'
+type NewToken = { name: string; scopes: Scope[]; lifetimeHours?: number }
 
 export interface planned {
-  '/api/login': { get: Get<{ methods: Method[] | null }> }
+  '/api/login': { get: Get<{ methods: Method[] }> }
   '/api/login/{provider}': {
     post: Post<
       { url: string },
@@ -79,33 +82,36 @@ export interface planned {
     post: Operation<204, undefined, undefined, { token: string; name: string }>
   }
   '/api/invitations': {
-    get: Get<{ invitations: Invitation[] | null }>
-    post: Post<Invitation & { url: string }, NewInvitation>
+    get: Get<{ invitations: Invitation[] }>
+    post: Operation<201, Invitation & { url: string }, undefined, NewInvitation>
   }
   '/api/invitations/{id}': { delete: Remove<{ id: string }> }
-  '/api/people': { get: Get<{ people: Person[] | null }> }
+  '/api/people': { get: Get<{ people: Person[] }> }
   '/api/people/{id}': {
     patch: Post<Person, { role?: 'admin' | 'member'; disabled?: boolean }, { id: string }>
   }
   '/api/people/{id}/sign-in-link': {
     post: Operation<200, { url: string; expiresAt: string }, { id: string }>
   }
-  '/api/accounts': { get: Get<{ accounts: Account[] | null }> }
+  '/api/accounts': { get: Get<{ accounts: Account[] }> }
   '/api/accounts/{provider}/{subject}': { delete: Remove<{ provider: string; subject: string }> }
-  '/api/sessions': { get: Get<{ sessions: Session[] | null }>; delete: Remove }
+  '/api/sessions': { get: Get<{ sessions: Session[] }>; delete: Remove }
   '/api/sessions/{id}': { delete: Remove<{ id: string }> }
-  '/api/tokens': { get: Get<{ tokens: Token[] | null }>; post: Post<Token & { token: string }, NewToken> }
+  '/api/tokens': {
+    get: Get<{ tokens: Token[] }>
+    post: Operation<201, Token & { token: string }, undefined, NewToken>
+  }
   '/api/tokens/{id}': { delete: Remove<{ id: string }> }
   '/api/audit': {
     get: Get<
-      { events: AuditEvent[] | null },
+      { events: AuditEvent[]; next?: string },
       undefined,
       { person?: string; workspace?: string; action?: string; before?: string; limit?: number }
     >
   }
-  '/api/workspaces/{id}/ports': { get: Get<{ ports: Port[] | null; cap: Level }, { id: string }> }
+  '/api/workspaces/{id}/ports': { get: Get<{ ports: Port[]; cap: Level }, { id: string }> }
   '/api/workspaces/{id}/ports/{port}': {
-    put: Post<Port, { level: Level; wakes: boolean; cors: boolean }, { id: string; port: number }>
+    put: Post<Port, { level: Level; wakes?: boolean; cors?: boolean }, { id: string; port: number }>
     delete: Remove<{ id: string; port: number }>
   }
 }

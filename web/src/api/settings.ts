@@ -1,10 +1,11 @@
 import { queryOptions } from '@tanstack/react-query'
 import { api, data } from './client'
 import { useAct } from './queries'
+import type { NewToken } from './types'
 
 export const sessionsQuery = queryOptions({
   queryKey: ['sessions'],
-  queryFn: async () => (await data(api.GET('/api/sessions'))).sessions ?? [],
+  queryFn: async () => (await data(api.GET('/api/sessions'))).sessions,
 })
 
 export const useEndSession = () =>
@@ -16,10 +17,8 @@ export const useEndOtherSessions = () =>
 
 export const tokensQuery = queryOptions({
   queryKey: ['tokens'],
-  queryFn: async () => (await data(api.GET('/api/tokens'))).tokens ?? [],
+  queryFn: async () => (await data(api.GET('/api/tokens'))).tokens,
 })
-
-export type NewToken = { name: string; scopes: string[]; lifetimeHours: number }
 
 export const useCreateToken = () =>
   useAct(tokensQuery, (body: NewToken) => data(api.POST('/api/tokens', { body })))
@@ -29,7 +28,7 @@ export const useRevokeToken = () =>
 
 export const accountsQuery = queryOptions({
   queryKey: ['accounts'],
-  queryFn: async () => (await data(api.GET('/api/accounts'))).accounts ?? [],
+  queryFn: async () => (await data(api.GET('/api/accounts'))).accounts,
 })
 
 export const useDisconnect = () =>

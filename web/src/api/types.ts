@@ -7,6 +7,11 @@ type Answer<P extends keyof Paths> = Paths[P] extends {
 }
   ? T
   : never
+type Body<P extends keyof Paths> = Paths[P] extends {
+  post: { requestBody: { content: { 'application/json': infer T } } }
+}
+  ? T
+  : never
 type Item<L> = NonNullable<L> extends (infer T)[] ? T : never
 
 export type Me = Answer<'/api/me'>
@@ -16,10 +21,13 @@ export type State = Workspace['state']
 
 export type Method = Item<Answer<'/api/login'>['methods']>
 export type Session = Item<Answer<'/api/sessions'>['sessions']>
+export type NewToken = Body<'/api/tokens'>
+export type Scope = NewToken['scopes'][number]
 export type Token = Item<Answer<'/api/tokens'>['tokens']>
 export type Account = Item<Answer<'/api/accounts'>['accounts']>
 export type Person = Item<Answer<'/api/people'>['people']>
 export type Role = Person['role']
+export type NewInvitation = Body<'/api/invitations'>
 export type Invitation = Item<Answer<'/api/invitations'>['invitations']>
 export type AuditEvent = Item<Answer<'/api/audit'>['events']>
 export type Port = Item<Answer<'/api/workspaces/{id}/ports'>['ports']>

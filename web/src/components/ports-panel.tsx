@@ -1,10 +1,10 @@
 import { useQuery } from '@tanstack/react-query'
 import { ExternalLink, Trash2, X } from 'lucide-react'
 import { type FormEvent, useState } from 'react'
-import { portsQuery, useRemovePort, useSetPort } from '@/api/ports'
-import { asProblem } from '@/api/problem'
+import { portsQuery, useResetPort, useSetPort } from '@/api/ports'
+import { templatesQuery } from '@/api/queries'
 import type { Level, Port, Workspace } from '@/api/types'
-import { capNote, levelOptions, readPort } from '@/lib/ports'
+import { allPorts, capNote, levelOptions, readPort, recallPorts, rememberPorts } from '@/lib/ports'
 import { Confirm } from './confirm'
 import { Loaded } from './loaded'
 import { ProblemNotice } from './problem-notice'
@@ -39,37 +39,75 @@ export function PortsPanel({ id, workspace, onClose }: Props) {
       </div>
       <div className="grid min-h-0 content-start gap-4 overflow-y-auto p-4">
         <p className="text-[0.8125rem] text-muted">
-          A server that listens on one of these in the workspace opens at an address of its own.
+          A server that listens on a port in the workspace opens at an address of its own. Only you may open
+          it, unless you share it here.
         </p>
         <Loaded query={ports} what="ports">
-          {({ ports, cap }) => (
-            <>
-              {ports.length > 0 && (
-                <ul aria-label="Ports" className="grid gap-3">
-                  {ports.map((port) => (
-                    <PortItem key={port.port} workspace={workspace} port={port} cap={cap} />
-                  ))}
-                </ul>
-              )}
-              <AddPort workspace={workspace} ports={ports} />
-            </>
-          )}
+          {({ ports, cap }) => <Ports workspace={workspace} set={ports} cap={cap} />}
         </Loaded>
       </div>
     </aside>
   )
 }
 
-function PortItem({ workspace, port, cap }: { workspace: Workspace; port: Port; cap: Level }) {
-  const set = useSetPort(workspace.id)
-  const remove = useRemovePort(workspace.id)
+/** `set` are the ports with settings of their own. The template's and those that were added have none yet. */
+function Ports({ workspace, set, cap }: { workspace: Workspace; set: Port[]; cap: Level }) {
+  const { id, url, template } = workspace
+  const templates = useQuery(templatesQuery).data
+  const fixed = templates?.find(({ name }) => name === template)?.ports ?? []
+  const [added, setAdded] = useState(() => recallPorts(id))
+  const ports = allPorts(url, [...fixed, ...added], set)
+  const change = (next: number[]) => {
+    setAdded(next)
+    rememberPorts(id, next)
+  }
+  const note = capNote(cap)
+
+  return (
+    <>
+      {note && <p className="text-[0.8125rem] text-soft">{note}</p>}
+      {ports.length > 0 && (
+        <ul aria-label="Ports" className="grid gap-3">
+          {ports.map((port) => (
+            <PortItem
+              key={port.port}
+              workspace={id}
+              port={port}
+              cap={cap}
+              fixed={fixed.includes(port.port)}
+              onKeep={() => change([...new Set([...added, port.port])])}
+              onForget={() => change(added.filter((one) => one !== port.port))}
+            />
+          ))}
+        </ul>
+      )}
+      <AddPort ports={ports} onAdd={(port) => change([...added, port])} />
+    </>
+  )
+}
+
+type ItemProps = {
+  workspace: string
+  port: Port
+  cap: Level
+  /** It is the template's and stays in the list. */
+  fixed: boolean
+  onKeep: () => void
+  onForget: () => void
+}
+
+function PortItem({ workspace, port, cap, fixed, onKeep, onForget }: ItemProps) {
+  const set = useSetPort(workspace)
+  const reset = useResetPort(workspace)
   const [asking, setAsking] = useState(false)
   // What was chosen is shown while it is on its way.
-  const shown = set.isPending ? { ...port, ...set.variables } : port
-  const busy = set.isPending || remove.isPending
-  const { level, wakes, cors } = shown
-  const change = (fields: Partial<Port>) => set.mutate({ port: port.port, level, wakes, cors, ...fields })
+  const { level, wakes, cors } = set.isPending ? { ...port, ...set.variables } : port
+  const busy = set.isPending || reset.isPending
   const name = `port ${port.port}`
+  const change = (fields: Partial<Port>, options?: { onSuccess: () => void }) => {
+    onKeep() // the server forgets a port that is made private
+    set.mutate({ port: port.port, level, wakes, cors, ...fields }, options)
+  }
 
   return (
     <li className="grid gap-3 rounded-lg border bg-card p-3.5">
@@ -87,28 +125,30 @@ function PortItem({ workspace, port, cap }: { workspace: Workspace; port: Port; 
           </a>
         </h3>
         <CopyButton text={port.url} label={`Copy the address of ${name}`} />
-        <Button
-          variant="ghost"
-          size="icon"
-          aria-label={`Remove ${name}`}
-          title={`Remove ${name}`}
-          disabled={busy}
-          onClick={() => remove.mutate(port.port)}
-        >
-          <Trash2 aria-hidden />
-        </Button>
+        {!fixed && (
+          <Button
+            variant="ghost"
+            size="icon"
+            aria-label={`Remove ${name}`}
+            title={`Remove ${name}`}
+            disabled={busy}
+            onClick={() => reset.mutate(port.port, { onSuccess: onForget })}
+          >
+            <Trash2 aria-hidden />
+          </Button>
+        )}
       </div>
       <Select
         label={`Who may open ${name}`}
         hideLabel
-        note={capNote(cap)}
+        note={port.effective === port.level ? undefined : 'In force is no more than your operator allows.'}
         options={levelOptions(cap)}
         value={level}
         disabled={busy}
         onChange={(event) => {
           const chosen = levelOptions(cap).find(({ value }) => value === event.target.value)?.value
           if (chosen === 'public') setAsking(true)
-          else if (chosen) change({ level: chosen })
+          else if (chosen) change({ level: chosen, wakes: false })
         }}
       />
       {level === 'public' && (
@@ -122,13 +162,13 @@ function PortItem({ workspace, port, cap }: { workspace: Workspace; port: Port; 
       )}
       <Switch
         label="Your other ports may call it"
-        note="Allows cross-origin requests (CORS) from the workspace’s other ports."
+        note="Allows cross-origin requests (CORS) from this workspace’s other ports."
         checked={cors}
         disabled={busy}
         onChange={(cors) => change({ cors })}
       />
       {set.error && !asking && <ProblemNotice error={set.error} title="It was not changed" />}
-      {remove.error && <ProblemNotice error={remove.error} title="It was not removed" />}
+      {reset.error && <ProblemNotice error={reset.error} title="It was not removed" />}
       {asking && (
         <Confirm
           title={`Make ${name} public?`}
@@ -137,12 +177,7 @@ function PortItem({ workspace, port, cap }: { workspace: Workspace; port: Port; 
           busy="Sharing…"
           failed="It was not shared"
           act={set}
-          onConfirm={() =>
-            set.mutate(
-              { port: port.port, level: 'public', wakes, cors },
-              { onSuccess: () => setAsking(false) },
-            )
-          }
+          onConfirm={() => change({ level: 'public' }, { onSuccess: () => setAsking(false) })}
           onClose={() => setAsking(false)}
         />
       )}
@@ -150,17 +185,16 @@ function PortItem({ workspace, port, cap }: { workspace: Workspace; port: Port; 
   )
 }
 
-function AddPort({ workspace, ports }: { workspace: Workspace; ports: Port[] }) {
-  const set = useSetPort(workspace.id)
+function AddPort({ ports, onAdd }: { ports: Port[]; onAdd: (port: number) => void }) {
   const [text, setText] = useState('')
   const [fault, setFault] = useState<string>()
-  const refused = set.error ? asProblem(set.error) : undefined
 
   const submit = (event: FormEvent) => {
     event.preventDefault()
     const port = readPort(text, ports)
     if (typeof port === 'string') return setFault(port)
-    set.mutate({ port, level: 'private', wakes: false, cors: false }, { onSuccess: () => setText('') })
+    onAdd(port)
+    setText('')
   }
 
   return (
@@ -170,15 +204,14 @@ function AddPort({ workspace, ports }: { workspace: Workspace; ports: Port[] }) 
         inputMode="numeric"
         placeholder="8000"
         value={text}
-        error={fault ?? refused?.message}
+        error={fault}
         onChange={(event) => {
           setText(event.target.value)
           setFault(undefined)
-          set.reset()
         }}
       />
-      <Button type="submit" className="mt-[1.6875rem] h-10" disabled={set.isPending || !text.trim()}>
-        {set.isPending ? 'Adding…' : 'Add'}
+      <Button type="submit" className="mt-[1.6875rem] h-10" disabled={!text.trim()}>
+        Add
       </Button>
     </form>
   )

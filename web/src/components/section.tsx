@@ -6,7 +6,10 @@ type Entry = { to: LinkProps['to']; text: string }
 /** The pages of one part of the console, as a row of links. */
 export function SectionNav({ label, entries }: { label: string; entries: Entry[] }) {
   return (
-    <nav aria-label={label} className="-mx-4 mb-7 overflow-x-auto border-b px-4 sm:-mx-6 sm:px-6">
+    <nav
+      aria-label={label}
+      className="-mx-4 -mt-4 mb-7 overflow-x-auto border-b px-1.5 sm:mx-0 sm:-mt-6 sm:px-0"
+    >
       <ul className="flex gap-1">
         {entries.map(({ to, text }) => (
           <li key={to}>
@@ -28,10 +31,10 @@ type Props = { title: string; description?: ReactNode; action?: ReactNode; child
 export function Section({ title, description, action, children }: Props) {
   return (
     <>
-      <div className="mb-5 flex flex-wrap items-end justify-between gap-3">
-        <div className="grid gap-0.5">
+      <div className="mb-5 flex flex-wrap items-center justify-between gap-x-6 gap-y-3">
+        <div className="grid flex-1 basis-72 gap-0.5">
           <h1 className="text-xl font-semibold tracking-tight">{title}</h1>
-          {description && <p className="max-w-[68ch] text-muted">{description}</p>}
+          {description && <p className="max-w-[72ch] text-pretty text-muted">{description}</p>}
         </div>
         {action}
       </div>

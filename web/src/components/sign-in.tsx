@@ -39,13 +39,7 @@ export function SignIn({ next, error }: Props) {
 function Methods({ methods, next }: { methods: Method[]; next?: string }) {
   const providers = methods.filter(({ kind }) => kind !== 'link')
   const links = providers.length < methods.length
-  if (methods.length === 0) {
-    return (
-      <Notice tone="info" title="Nobody can sign in">
-        No way to sign in is set up. The operator adds one with <Code>login</Code> in the Caddyfile.
-      </Notice>
-    )
-  }
+  if (methods.length === 0) return <NobodyIn />
   return (
     <>
       {providers.length > 0 && <ProviderButtons providers={providers} next={next} />}
@@ -86,6 +80,11 @@ function LinkHelp({ next }: { next?: string }) {
   )
 }
 
-function Code({ children }: { children: string }) {
-  return <code className="font-mono text-foreground">{children}</code>
+export function NobodyIn() {
+  return (
+    <Notice tone="info" title="Nobody can sign in">
+      No way to sign in is set up. The operator adds one with{' '}
+      <code className="font-mono text-foreground">login</code> in the Caddyfile.
+    </Notice>
+  )
 }

@@ -15,8 +15,16 @@ const errors: Record<string, LoginError> = {
     text: 'It was begun too long ago, or in another browser, or it was finished already. Start again; an invitation has to be opened again from its link.',
   },
   provider: {
-    title: 'The sign-in service did not answer as it should',
+    title: 'The sign-in service’s answer cannot be trusted',
     text: 'This is no fault of yours. Try again in a minute. If it stays so, tell your operator: the server’s log has the reason.',
+  },
+  unavailable: {
+    title: 'The sign-in service does not answer',
+    text: 'Try again in a minute, or choose another way.',
+  },
+  unknown: {
+    title: 'This way to sign in is not here',
+    text: 'The operator may have removed it. Choose another way.',
   },
   disabled: {
     title: 'Your access is switched off',

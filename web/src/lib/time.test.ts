@@ -27,7 +27,8 @@ test.each([
   [600, 'in 10 minutes'],
   [86399, 'tomorrow'],
   [7 * 86400, 'in 7 days'],
-  [90 * 86400, 'in 3 months'],
+  [90 * 86400, 'in 90 days'],
+  [365 * 86400, 'next year'],
 ])('in %d seconds is %s', (seconds, text) => {
   expect(until(new Date(now + seconds * 1000).toISOString(), now)).toBe(text)
 })

@@ -22,6 +22,8 @@ export function until(time: string, now: number): string {
   if (Number.isNaN(then)) return 'at an unknown time'
   const seconds = (then - now) / 1000
   if (seconds <= 0) return 'now'
+  const days = Math.round(seconds / 86400)
+  if (days >= 1 && days <= 100) return format.format(days, 'day')
   return seconds < 45 ? 'in a moment' : distance(seconds, 1)
 }
 

@@ -8,6 +8,7 @@ import type { Me, Method } from '@/api/types'
 import { Loaded } from '@/components/loaded'
 import { ProblemNotice } from '@/components/problem-notice'
 import { ProviderButtons } from '@/components/provider-buttons'
+import { NobodyIn } from '@/components/sign-in'
 import { Button } from '@/components/ui/button'
 import { Field } from '@/components/ui/field'
 import { Notice } from '@/components/ui/notice'
@@ -34,7 +35,7 @@ export function InvitePage() {
     )
   }
   if (me && !redeem.isSuccess) return <SignedIn me={me} />
-  if (redeem.error && [401, 404, 410].includes(asProblem(redeem.error).status)) {
+  if (redeem.error && asProblem(redeem.error).status === 404) {
     return (
       <CentredPage>
         <Heading>This invitation no longer works</Heading>
@@ -50,7 +51,7 @@ export function InvitePage() {
       <div className="grid gap-2">
         <Heading>You are invited to Kalpana</Heading>
         <p className="text-soft">
-          VS Code in the browser, on a server of whoever invited you. This invitation is for one person and
+          VS Code in the browser, on the server of whoever invited you. This invitation is for one person and
           works once.
         </p>
       </div>
@@ -65,6 +66,7 @@ type AcceptProps = { methods: Method[]; invitation: string; redeem: ReturnType<t
 
 function Accept({ methods, invitation, redeem }: AcceptProps) {
   const providers = methods.filter(({ kind }) => kind !== 'link')
+  if (methods.length === 0) return <NobodyIn />
   if (providers.length === 0) return <NameForm invitation={invitation} redeem={redeem} />
   return (
     <div className="grid gap-3">
@@ -107,7 +109,7 @@ function NameForm({ invitation, redeem }: Omit<AcceptProps, 'methods'>) {
         maxLength={64}
         value={name}
         error={fieldError}
-        note="As others here shall see it."
+        note="Others here see it."
         onChange={(event) => setName(event.target.value)}
       />
       {redeem.error && !fieldError && <ProblemNotice error={redeem.error} />}

@@ -26,7 +26,7 @@ export function LandingPage({ next, error }: { next?: string; error?: string }) 
       <header className="flex h-16 items-center">
         <Logo />
       </header>
-      <main className="grid flex-1 content-center gap-12 py-10 lg:grid-cols-[1.1fr_1fr] lg:items-center lg:gap-16">
+      <main className="grid flex-1 content-start items-start gap-12 py-10 lg:grid-cols-[1.1fr_1fr] lg:gap-16 lg:pt-[16vh]">
         <div className="grid gap-8">
           <div className="grid gap-4">
             <h1 className="text-4xl font-semibold tracking-tight text-balance sm:text-5xl sm:leading-[1.08]">

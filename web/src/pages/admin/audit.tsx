@@ -35,7 +35,7 @@ export function AuditPage({ filter }: { filter: AuditSearch }) {
       <Filter filter={filter} people={people} />
       <Loaded query={log} what="the audit log" rows={5}>
         {({ pages }) => {
-          const events = pages.flat()
+          const events = pages.flatMap((page) => page.events)
           return events.length === 0 ? (
             <Empty>Nothing in the log fits this.</Empty>
           ) : (
@@ -67,7 +67,7 @@ function Filter({ filter, people }: { filter: AuditSearch; people: Person[] }) {
     void navigate({ to: '/admin/audit', search: { ...filter, ...change }, replace: true })
   const known = people.some(({ id }) => id === filter.person)
   return (
-    <search className="mb-5 grid gap-x-4 gap-y-3 sm:grid-cols-3">
+    <search className="mb-5 grid grid-cols-2 gap-x-4 gap-y-3 max-sm:*:last:col-span-2 sm:grid-cols-3">
       <Select
         label="Person"
         value={filter.person ?? ''}
@@ -136,9 +136,7 @@ function Events({ events, people }: { events: AuditEvent[]; people: Person[] }) 
               </td>
               <td className={`${cell} text-soft`}>
                 {event.person ? nameOf(event.person) : <span className="text-muted">nobody known</span>}
-                {event.via && viaText(event.via) && (
-                  <span className="block text-xs text-muted">{viaText(event.via)}</span>
-                )}
+                {viaText(event.via) && <span className="block text-xs text-muted">{viaText(event.via)}</span>}
               </td>
               <td className={`${cell} font-mono text-xs text-soft max-md:empty:hidden`}>{event.workspace}</td>
               <td className={`${cell} text-muted max-md:empty:hidden`}>

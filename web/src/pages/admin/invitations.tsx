@@ -1,7 +1,7 @@
 import { useQuery } from '@tanstack/react-query'
 import { Plus } from 'lucide-react'
 import { type FormEvent, useState } from 'react'
-import { invitationsQuery, useInvite, useRevokeInvitation } from '@/api/people'
+import { invitationsQuery, peopleQuery, useInvite, useRevokeInvitation } from '@/api/people'
 import { asProblem } from '@/api/problem'
 import type { Invitation, Role } from '@/api/types'
 import { Loaded } from '@/components/loaded'
@@ -73,7 +73,9 @@ export function InvitationsPage() {
 
 function InvitationItem({ invitation }: { invitation: Invitation }) {
   const revoke = useRevokeInvitation()
-  const { id, role, note, createdAt, expiresAt } = invitation
+  const people = useQuery(peopleQuery).data
+  const { id, role, note, by, createdAt, expiresAt } = invitation
+  const author = people?.find((person) => person.id === by)?.name
   const name = note || 'No note'
   return (
     <Item
@@ -94,6 +96,7 @@ function InvitationItem({ invitation }: { invitation: Invitation }) {
         expires <TimeUntil time={expiresAt} />
         <Dot />
         created <TimeAgo time={createdAt} />
+        {author && ` by ${author}`}
       </ItemNote>
       {revoke.error && <ProblemNotice error={revoke.error} title="It was not revoked" />}
     </Item>
@@ -111,7 +114,7 @@ const lifetimes = [
 function InviteDialog({ onCreated, onClose }: { onCreated: (url: string) => void; onClose: () => void }) {
   const [role, setRole] = useState<Role>('member')
   const [note, setNote] = useState('')
-  const [lifetime, setLifetime] = useState(`${3 * day}`)
+  const [lifetime, setLifetime] = useState(`${7 * day}`)
   const invite = useInvite()
   const fieldError = invite.error ? asProblem(invite.error).fields.note : undefined
 
@@ -134,7 +137,7 @@ function InviteDialog({ onCreated, onClose }: { onCreated: (url: string) => void
       <form onSubmit={submit} className="grid gap-5">
         <Field
           label="Note (optional)"
-          maxLength={100}
+          maxLength={200}
           placeholder="Ravi, for the summer"
           value={note}
           error={fieldError}

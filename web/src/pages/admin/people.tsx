@@ -67,7 +67,7 @@ function PersonItem({ person, self, onLink }: ItemProps) {
   const change = useChangePerson()
   const signInLink = useSignInLink()
   const [asking, setAsking] = useState(false)
-  const { id, name, email, role, disabled, createdAt } = person
+  const { id, name, email, role, disabled, byRule, createdAt } = person
   const close = () => setAsking(false)
 
   return (
@@ -134,6 +134,12 @@ function PersonItem({ person, self, onLink }: ItemProps) {
           </>
         )}
         here since <TimeAgo time={createdAt} />
+        {byRule && (
+          <>
+            <Dot />
+            let in by a rule
+          </>
+        )}
       </ItemNote>
       {change.error && !asking && <ProblemNotice error={change.error} title={`${name} was not changed`} />}
       {signInLink.error && <ProblemNotice error={signInLink.error} title="No link was made" />}

@@ -79,9 +79,11 @@ function AccountItem({ account, title, last }: { account: Account; title: string
     <Item
       title={title}
       actions={
-        <Button size="sm" aria-label={`Disconnect ${title}`} onClick={() => setAsking(true)}>
-          Disconnect
-        </Button>
+        !last && (
+          <Button size="sm" aria-label={`Disconnect ${title}`} onClick={() => setAsking(true)}>
+            Disconnect
+          </Button>
+        )
       }
     >
       <ItemNote>
@@ -95,14 +97,13 @@ function AccountItem({ account, title, last }: { account: Account; title: string
         <Dot />
         connected <TimeAgo time={createdAt} />
       </ItemNote>
+      {last && (
+        <ItemNote>It is your only account, so it cannot be disconnected. Connect another one first.</ItemNote>
+      )}
       {asking && (
         <Confirm
           title={`Disconnect ${title}?`}
-          description={
-            last
-              ? 'It is your only account. Without it you get in by a sign-in link only, which an admin has to give you.'
-              : `${login} signs you in no more. Your other accounts still do.`
-          }
+          description={`${login} signs you in no more, and the browsers that it signed in are signed out, but this one. Your other accounts still let you in.`}
           action="Disconnect it"
           busy="Disconnecting…"
           failed="It was not disconnected"

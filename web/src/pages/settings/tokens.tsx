@@ -3,7 +3,7 @@ import { Plus } from 'lucide-react'
 import { type FormEvent, useState } from 'react'
 import { asProblem } from '@/api/problem'
 import { tokensQuery, useCreateToken, useRevokeToken } from '@/api/settings'
-import type { Token } from '@/api/types'
+import type { Me, Scope, Token } from '@/api/types'
 import { Confirm } from '@/components/confirm'
 import { Loaded } from '@/components/loaded'
 import { ProblemNotice } from '@/components/problem-notice'
@@ -18,9 +18,9 @@ import { Dot, Empty, Item, ItemNote, List } from '@/components/ui/list'
 import { Select } from '@/components/ui/select'
 import { Tag } from '@/components/ui/tag'
 import { useNow, useTitle } from '@/lib/hooks'
-import { lifetimes, scopes, scopeTitle } from '@/lib/scopes'
+import { lifetimes, scopesFor, scopeTitle } from '@/lib/scopes'
 
-export function TokensPage() {
+export function TokensPage({ me }: { me: Me }) {
   useTitle('API tokens')
   const tokens = useQuery(tokensQuery)
   const [creating, setCreating] = useState(false)
@@ -61,6 +61,7 @@ export function TokensPage() {
       </Loaded>
       {creating && (
         <CreateDialog
+          me={me}
           onCreated={(token) => {
             setMade(token)
             setCreating(false)
@@ -124,11 +125,15 @@ function TokenItem({ token }: { token: Token }) {
   )
 }
 
-type CreateProps = { onCreated: (token: { name: string; token: string }) => void; onClose: () => void }
+type CreateProps = {
+  me: Me
+  onCreated: (token: { name: string; token: string }) => void
+  onClose: () => void
+}
 
-function CreateDialog({ onCreated, onClose }: CreateProps) {
+function CreateDialog({ me, onCreated, onClose }: CreateProps) {
   const [name, setName] = useState('')
-  const [chosen, setChosen] = useState<string[]>([])
+  const [chosen, setChosen] = useState<Scope[]>([])
   const [lifetime, setLifetime] = useState('720')
   const create = useCreateToken()
   const fieldError = create.error ? asProblem(create.error).fields.name : undefined
@@ -140,7 +145,7 @@ function CreateDialog({ onCreated, onClose }: CreateProps) {
       { onSuccess: onCreated },
     )
   }
-  const choose = (scope: string, on: boolean) =>
+  const choose = (scope: Scope, on: boolean) =>
     setChosen(on ? [...chosen, scope] : chosen.filter((one) => one !== scope))
 
   return (
@@ -162,7 +167,7 @@ function CreateDialog({ onCreated, onClose }: CreateProps) {
         />
         <fieldset className="grid gap-3">
           <legend className="mb-2 text-[0.8125rem] font-medium">It may</legend>
-          {scopes.map(({ scope, title, note }) => (
+          {scopesFor(me).map(({ scope, title, note }) => (
             <Checkbox
               key={scope}
               label={title}
