@@ -141,7 +141,7 @@ function PortItem({ workspace, port, cap, fixed, onKeep, onForget }: ItemProps) 
       <Select
         label={`Who may open ${name}`}
         hideLabel
-        note={port.effective === port.level ? undefined : 'In force is no more than your operator allows.'}
+        note={port.effective === port.level ? undefined : 'Your operator allows less, and that counts.'}
         options={levelOptions(cap)}
         value={level}
         disabled={busy}

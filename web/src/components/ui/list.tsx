@@ -14,7 +14,7 @@ type ItemProps = { title: ReactNode; tags?: ReactNode; actions?: ReactNode; chil
 export function Item({ title, tags, actions, children }: ItemProps) {
   return (
     <li className="flex flex-wrap items-center gap-x-4 gap-y-3 p-4 sm:px-5">
-      <div className="grid min-w-0 flex-1 basis-48 gap-1">
+      <div className="grid min-w-0 flex-1 basis-48 grid-cols-1 gap-1">
         <div className="flex min-h-6 min-w-0 flex-wrap items-center gap-x-2.5 gap-y-1">
           <h3 className="min-w-0 font-medium break-words">{title}</h3>
           {tags}

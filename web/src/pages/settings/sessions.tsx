@@ -72,7 +72,7 @@ function SessionItem({ session }: { session: Session }) {
       }
     >
       <ItemNote>
-        <span className="font-mono text-xs">{session.address}</span>
+        <span className="font-mono text-xs break-all">{session.address}</span>
         <Dot />
         last seen <TimeAgo time={session.seenAt} />
         <Dot />
