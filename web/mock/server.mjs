@@ -5,6 +5,7 @@ import { readFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { extname, join, normalize } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { identityApi, makeIdentity, portsApi, publicApi } from './identity.mjs'
 
 const dist = fileURLToPath(new URL('../dist/', import.meta.url))
 const types = {
@@ -47,6 +48,7 @@ export function makeState(port) {
     ...extra,
   })
   return {
+    ...makeIdentity(),
     signedIn: false,
     limit: 5,
     down: false,
@@ -103,24 +105,19 @@ export function serve(port = 4173) {
     return change(id, { state: first, reason: '' })
   }
 
-  const api = (method, path, body) => {
+  const api = (method, path, body, query) => {
     const problem = (status, detail, errors) => [status, { title: 'Refused', status, detail, errors }]
-    if (path === '/api/login/link') {
-      if (body.token !== 'good')
-        return problem(
-          401,
-          'This sign-in link was used already or is too old; ask for another, or run: kalpana sign-in-link.',
-        )
-      state.signedIn = true
-      return [204]
-    }
+    const open = publicApi(state, method, path, body)
+    if (open) return open
     if (!state.signedIn) return problem(401, 'You are signed out.')
     if (path === '/api/logout') {
       state.signedIn = false
       return [204]
     }
     if (path === '/api/me')
-      return [200, { id: 'u1', name: 'Asha Rao', role: 'admin', workspaceLimit: state.limit }]
+      return [200, { id: 'u1', name: 'Asha Rao', role: state.role, workspaceLimit: state.limit }]
+    const settings = identityApi(state, method, path, body, query, `http://kalpana.localhost:${port}`)
+    if (settings) return settings
     if (path === '/api/templates') return [200, { templates }]
     if (path === '/api/workspaces' && method === 'GET') return [200, { workspaces: state.workspaces }]
     if (path === '/api/workspaces') {
@@ -154,9 +151,10 @@ export function serve(port = 4173) {
       send('workspace', workspace)
       return [201, workspace]
     }
-    const [, , , id, verb] = path.split('/')
+    const [, , , id, verb, number] = path.split('/')
     const workspace = state.workspaces.find((one) => one.id === id)
     if (!workspace) return problem(404, 'There is no such workspace.')
+    if (verb === 'ports') return portsApi(state, method, id, number, body, port)
     if (verb === 'start') return [202, go(id, 'starting', 'running')]
     if (verb === 'stop') return [202, go(id, 'stopping', 'stopped')]
     if (method === 'PATCH') return [200, change(id, { name: body.name })]
@@ -175,7 +173,7 @@ export function serve(port = 4173) {
 
   const server = createServer(async (request, response) => {
     const { host = '' } = request.headers
-    const path = new URL(request.url, `http://${host}`).pathname
+    const { pathname: path, searchParams: query } = new URL(request.url, `http://${host}`)
     if (host.includes('.ws.')) {
       const id = host.split('.')[0]
       if (state.workspaces.find((one) => one.id === id)?.state !== 'running') go(id, 'starting', 'running')
@@ -196,16 +194,20 @@ export function serve(port = 4173) {
         response.writeHead(415)
         return response.end()
       }
-      const [status, answer] = await api(request.method, path, text ? JSON.parse(text) : {})
+      const [status, answer] = await api(request.method, path, text ? JSON.parse(text) : {}, query)
       response.writeHead(status, {
         'Content-Type': status < 400 ? 'application/json' : 'application/problem+json',
       })
       return response.end(answer && JSON.stringify(answer))
     }
+    if (path === '/provider') {
+      response.setHeader('Content-Type', 'text/html')
+      return response.end('<!doctype html><title>Provider</title>a page of the provider')
+    }
     const file = extname(path) ? path : '/index.html'
     try {
       const content = await readFile(join(dist, normalize(file)))
-      response.writeHead(200, {
+      response.writeHead(path === '/handoff' ? 404 : 200, {
         'Content-Type': types[extname(file)],
         'Content-Security-Policy': csp,
         'Cross-Origin-Opener-Policy': 'same-origin',

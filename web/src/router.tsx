@@ -6,23 +6,49 @@ import {
   Outlet,
   redirect,
 } from '@tanstack/react-router'
+import { methodsQuery } from './api/login'
 import { meQuery } from './api/queries'
 import { ConnectionBanner } from './components/connection-banner'
 import { LiveUpdates } from './components/live-updates'
-import { ErrorPage, NotFoundPage } from './pages/failure'
+import { auditSearch } from './lib/audit'
+import { forgetNext } from './lib/next'
+import { AuditPage } from './pages/admin/audit'
+import { AdminFrame } from './pages/admin/frame'
+import { InvitationsPage } from './pages/admin/invitations'
+import { PeoplePage } from './pages/admin/people'
+import { ErrorPage, NotFoundPage, WorkspaceGonePage } from './pages/failure'
+import { InvitePage } from './pages/invite'
 import { LandingPage } from './pages/landing'
 import { LinkPage } from './pages/link'
 import { NewWorkspacePage } from './pages/new-workspace'
+import { AccountsPage } from './pages/settings/accounts'
+import { SettingsFrame } from './pages/settings/frame'
+import { SessionsPage } from './pages/settings/sessions'
+import { TokensPage } from './pages/settings/tokens'
 import { WorkspacePage } from './pages/workspace'
 import { WorkspacesPage } from './pages/workspaces'
 
 type Context = { client: QueryClient }
-type Search = { next?: string }
 
-const validateSearch = (search: Record<string, unknown>): Search =>
-  typeof search.next === 'string' ? { next: search.next } : {}
+/** Of the query, those of `names` that are text. */
+const texts =
+  <N extends string>(...names: N[]) =>
+  (search: Record<string, unknown>): { [name in N]?: string } => {
+    const found: { [name in N]?: string } = {}
+    for (const name of names) {
+      const value = search[name]
+      if (typeof value === 'string') found[name] = value
+    }
+    return found
+  }
+
+const nextAndError = texts('next', 'error')
 
 const root = createRootRouteWithContext<Context>()({ component: Outlet })
+
+// The ways to sign in are there before the page is, so that it does not jump. A failure is the page's to tell.
+const loadMethods = ({ context }: { context: Context }) =>
+  context.client.prefetchQuery({ ...methodsQuery, retry: false })
 
 const landing = createRoute({
   getParentRoute: () => root,
@@ -30,22 +56,43 @@ const landing = createRoute({
   beforeLoad: async ({ context }) => {
     if (await context.client.ensureQueryData(meQuery)) throw redirect({ to: '/workspaces', replace: true })
   },
+  loader: loadMethods,
   component: () => <LandingPage />,
 })
 
 const login = createRoute({
   getParentRoute: () => root,
   path: '/login',
-  validateSearch,
-  component: () => <LandingPage next={login.useSearch().next} />,
+  validateSearch: nextAndError,
+  beforeLoad: async ({ context, search: { error } }) => {
+    // Someone who is signed in and comes back with an error wanted to connect an account.
+    if (error !== undefined && (await context.client.ensureQueryData(meQuery)))
+      throw redirect({ to: '/settings/accounts', search: { error }, replace: true })
+  },
+  loader: loadMethods,
+  component: () => <LandingPage {...login.useSearch()} />,
 })
 
 const link = createRoute({
   getParentRoute: () => root,
   path: '/login/link',
-  validateSearch,
+  validateSearch: texts('next'),
   component: () => <LinkPage next={link.useSearch().next} />,
 })
+
+const invite = createRoute({
+  getParentRoute: () => root,
+  path: '/invite',
+  loader: ({ context: { client } }) =>
+    Promise.all([
+      client.prefetchQuery({ ...methodsQuery, retry: false }),
+      client.prefetchQuery({ ...meQuery, retry: false }),
+    ]),
+  component: InvitePage,
+})
+
+/** The server answers here itself; it shows this app where there is no workspace to hand over to. */
+const handoff = createRoute({ getParentRoute: () => root, path: '/handoff', component: WorkspaceGonePage })
 
 /** Everything that needs someone signed in. */
 const inside = createRoute({
@@ -54,6 +101,7 @@ const inside = createRoute({
   beforeLoad: async ({ context, location }) => {
     const me = await context.client.ensureQueryData(meQuery)
     if (!me) throw redirect({ to: '/login', search: { next: location.href }, replace: true })
+    forgetNext()
     return { me }
   },
   component: () => (
@@ -83,11 +131,81 @@ const workspace = createRoute({
   component: () => <WorkspacePage id={workspace.useParams().id} />,
 })
 
+const settings = createRoute({
+  getParentRoute: () => inside,
+  path: '/settings',
+  component: () => <SettingsFrame me={settings.useRouteContext().me} />,
+})
+
+const settingsIndex = createRoute({
+  getParentRoute: () => settings,
+  path: '/',
+  beforeLoad: () => {
+    throw redirect({ to: '/settings/sessions', replace: true })
+  },
+})
+
+const sessions = createRoute({ getParentRoute: () => settings, path: 'sessions', component: SessionsPage })
+
+const tokens = createRoute({
+  getParentRoute: () => settings,
+  path: 'tokens',
+  component: () => <TokensPage me={tokens.useRouteContext().me} />,
+})
+
+const accounts = createRoute({
+  getParentRoute: () => settings,
+  path: 'accounts',
+  validateSearch: texts('error'),
+  component: () => <AccountsPage {...accounts.useSearch()} />,
+})
+
+const admin = createRoute({
+  getParentRoute: () => inside,
+  path: '/admin',
+  component: () => <AdminFrame me={admin.useRouteContext().me} />,
+})
+
+const adminIndex = createRoute({
+  getParentRoute: () => admin,
+  path: '/',
+  beforeLoad: () => {
+    throw redirect({ to: '/admin/people', replace: true })
+  },
+})
+
+const people = createRoute({
+  getParentRoute: () => admin,
+  path: 'people',
+  component: () => <PeoplePage me={people.useRouteContext().me} />,
+})
+
+const invitations = createRoute({
+  getParentRoute: () => admin,
+  path: 'invitations',
+  component: InvitationsPage,
+})
+
+const audit = createRoute({
+  getParentRoute: () => admin,
+  path: 'audit',
+  validateSearch: auditSearch,
+  component: () => <AuditPage filter={audit.useSearch()} />,
+})
+
 const routeTree = root.addChildren([
   landing,
   login,
   link,
-  inside.addChildren([workspaces, newWorkspace, workspace]),
+  invite,
+  handoff,
+  inside.addChildren([
+    workspaces,
+    newWorkspace,
+    workspace,
+    settings.addChildren([settingsIndex, sessions, tokens, accounts]),
+    admin.addChildren([adminIndex, people, invitations, audit]),
+  ]),
 ])
 
 export function makeRouter(client: QueryClient) {

@@ -37,14 +37,16 @@ function fieldErrors(errors: unknown): Record<string, string> {
   return fields
 }
 
+/** What is told where no answer came. */
+export function unreachable(): Problem {
+  return new Problem(
+    0,
+    'Kalpana cannot be reached',
+    'No answer came from the server. Check your connection and try again.',
+  )
+}
+
 export function asProblem(error: unknown): Problem {
   if (error instanceof Problem) return error
-  if (error instanceof TypeError) {
-    return new Problem(
-      0,
-      'Kalpana cannot be reached',
-      'No answer came from the server. Check your connection and try again.',
-    )
-  }
   return new Problem(0, 'Something went wrong', error instanceof Error ? error.message : String(error))
 }

@@ -2,6 +2,7 @@ import {
   MutationCache,
   QueryCache,
   QueryClient,
+  type QueryKey,
   queryOptions,
   useMutation,
   useQuery,
@@ -109,13 +110,12 @@ export function useDelete() {
   })
 }
 
-export function useSignIn() {
+/** A change after which a list is read anew before the change counts as done. */
+export function useAct<V, R>(list: { queryKey: QueryKey }, mutationFn: (variables: V) => Promise<R>) {
+  const client = useQueryClient()
   return useMutation({
-    mutationFn: (token: string) => data(api.POST('/api/login/link', { body: { token } })),
-    meta: { anonymous: true },
+    mutationFn,
+    // Also after a failure: the list may have been out of date.
+    onSettled: () => client.invalidateQueries({ queryKey: list.queryKey }),
   })
-}
-
-export function useSignOut() {
-  return useMutation({ mutationFn: () => data(api.POST('/api/logout')), meta: { anonymous: true } })
 }

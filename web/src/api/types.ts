@@ -1,12 +1,34 @@
+import type { planned } from './planned'
 import type { paths } from './schema'
 
-type Answer<P extends keyof paths> = paths[P] extends {
+type Paths = paths & planned
+type Answer<P extends keyof Paths> = Paths[P] extends {
   get: { responses: { 200: { content: { 'application/json': infer T } } } }
 }
   ? T
   : never
+type Body<P extends keyof Paths> = Paths[P] extends {
+  post: { requestBody: { content: { 'application/json': infer T } } }
+}
+  ? T
+  : never
+type Item<L> = NonNullable<L> extends (infer T)[] ? T : never
 
 export type Me = Answer<'/api/me'>
-export type Template = NonNullable<Answer<'/api/templates'>['templates']>[number]
-export type Workspace = NonNullable<Answer<'/api/workspaces'>['workspaces']>[number]
+export type Template = Item<Answer<'/api/templates'>['templates']>
+export type Workspace = Item<Answer<'/api/workspaces'>['workspaces']>
 export type State = Workspace['state']
+
+export type Method = Item<Answer<'/api/login'>['methods']>
+export type Session = Item<Answer<'/api/sessions'>['sessions']>
+export type NewToken = Body<'/api/tokens'>
+export type Scope = NewToken['scopes'][number]
+export type Token = Item<Answer<'/api/tokens'>['tokens']>
+export type Account = Item<Answer<'/api/accounts'>['accounts']>
+export type Person = Item<Answer<'/api/people'>['people']>
+export type Role = Person['role']
+export type NewInvitation = Body<'/api/invitations'>
+export type Invitation = Item<Answer<'/api/invitations'>['invitations']>
+export type AuditEvent = Item<Answer<'/api/audit'>['events']>
+export type Port = Item<Answer<'/api/workspaces/{id}/ports'>['ports']>
+export type Level = Port['level']

@@ -1,11 +1,19 @@
 import { useNow } from '@/lib/hooks'
-import { ago } from '@/lib/time'
+import { ago, until } from '@/lib/time'
 
 export function TimeAgo({ time }: { time: string }) {
-  const now = useNow()
+  return <Time time={time} text={ago(time, useNow())} />
+}
+
+/** When something that still lasts ends. */
+export function TimeUntil({ time }: { time: string }) {
+  return <Time time={time} text={until(time, useNow())} />
+}
+
+function Time({ time, text }: { time: string; text: string }) {
   return (
     <time dateTime={time} title={new Date(time).toLocaleString()}>
-      {ago(time, now)}
+      {text}
     </time>
   )
 }

@@ -1,5 +1,6 @@
-import { ChevronDown, LogOut } from 'lucide-react'
-import { useSignOut } from '@/api/queries'
+import { Link } from '@tanstack/react-router'
+import { ChevronDown, LogOut, Settings, ShieldCheck } from 'lucide-react'
+import { useSignOut } from '@/api/login'
 import type { Me } from '@/api/types'
 import { Button } from './ui/button'
 import { Menu, MenuItem, MenuLabel, MenuSeparator } from './ui/menu'
@@ -41,6 +42,21 @@ export function UserMenu({ me }: { me: Me }) {
           <span className="block truncate text-sm font-medium">{me.name}</span>
           <span className="block text-xs text-muted">{me.role === 'admin' ? 'Admin' : 'Member'}</span>
         </MenuLabel>
+        <MenuSeparator />
+        <MenuItem asChild>
+          <Link to="/settings/sessions">
+            <Settings aria-hidden />
+            Settings
+          </Link>
+        </MenuItem>
+        {me.role === 'admin' && (
+          <MenuItem asChild>
+            <Link to="/admin/people">
+              <ShieldCheck aria-hidden />
+              Administration
+            </Link>
+          </MenuItem>
+        )}
         <MenuSeparator />
         <MenuItem onSelect={() => void leave()} disabled={signOut.isPending}>
           <LogOut aria-hidden />

@@ -2,6 +2,7 @@ import { type FormEvent, useState } from 'react'
 import { asProblem } from '@/api/problem'
 import { useDelete, useRename } from '@/api/queries'
 import type { Workspace } from '@/api/types'
+import { Confirm } from './confirm'
 import { ProblemNotice } from './problem-notice'
 import { Button } from './ui/button'
 import { Dialog, DialogActions, DialogClose } from './ui/dialog'
@@ -48,26 +49,16 @@ export function RenameDialog({ workspace, onClose }: Props) {
 export function DeleteDialog({ workspace, onClose }: Props) {
   const remove = useDelete()
   return (
-    <Dialog
-      open
-      alert
-      onOpenChange={onClose}
+    <Confirm
       title={`Delete ${workspace.name}?`}
       description="Its container, its files and its record are deleted for good. What you have not pushed elsewhere is lost."
-    >
-      {remove.error && <ProblemNotice error={remove.error} title="It was not deleted" />}
-      <DialogActions>
-        <DialogClose asChild>
-          <Button variant="ghost">Keep it</Button>
-        </DialogClose>
-        <Button
-          variant="destructive"
-          disabled={remove.isPending}
-          onClick={() => remove.mutate(workspace.id, { onSuccess: onClose })}
-        >
-          {remove.isPending ? 'Deleting…' : 'Delete for good'}
-        </Button>
-      </DialogActions>
-    </Dialog>
+      action="Delete for good"
+      busy="Deleting…"
+      cancel="Keep it"
+      failed="It was not deleted"
+      act={remove}
+      onConfirm={() => remove.mutate(workspace.id, { onSuccess: onClose })}
+      onClose={onClose}
+    />
   )
 }

@@ -9,6 +9,7 @@ import { Reason } from './reason'
 import { StatePill } from './state-pill'
 import { TimeAgo } from './time-ago'
 import { Button } from './ui/button'
+import { Dot } from './ui/list'
 import { Menu, MenuItem, MenuSeparator } from './ui/menu'
 import { DeleteDialog, RenameDialog } from './workspace-dialogs'
 
@@ -117,13 +118,5 @@ function Activity({ workspace }: { workspace: Workspace }) {
       active <TimeAgo time={workspace.lastActiveAt} />
       {workspace.lastActivity && ` (${workspace.lastActivity})`}
     </>
-  )
-}
-
-function Dot() {
-  return (
-    <span aria-hidden className="mx-1.5 text-muted/60">
-      ·
-    </span>
   )
 }

@@ -29,15 +29,29 @@ export function rememberNext(next: string | undefined): void {
   }
 }
 
-export function takeNext(fromAddress: unknown): string | undefined {
+/** Where the person was heading: what the address says, else what an earlier visit left. */
+export function recallNext(fromAddress: unknown): string | undefined {
   let stored: string | null = null
   try {
     stored = sessionStorage.getItem(key)
-    sessionStorage.removeItem(key)
   } catch {
     // See rememberNext.
   }
   return safeNext(fromAddress) ?? safeNext(stored)
+}
+
+export function forgetNext(): void {
+  try {
+    sessionStorage.removeItem(key)
+  } catch {
+    // See rememberNext.
+  }
+}
+
+export function takeNext(fromAddress: unknown): string | undefined {
+  const next = recallNext(fromAddress)
+  forgetNext()
+  return next
 }
 
 /** Leaves the sign-in pages. */

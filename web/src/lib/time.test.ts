@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { ago } from './time'
+import { ago, until } from './time'
 
 const now = Date.parse('2025-06-15T12:00:00Z')
 
@@ -20,3 +20,15 @@ test.each([
 })
 
 test('nonsense is said to be so', () => expect(ago('soon', now)).toBe('at an unknown time'))
+
+test.each([
+  [-5, 'now'],
+  [30, 'in a moment'],
+  [600, 'in 10 minutes'],
+  [86399, 'tomorrow'],
+  [7 * 86400, 'in 7 days'],
+  [90 * 86400, 'in 90 days'],
+  [365 * 86400, 'next year'],
+])('in %d seconds is %s', (seconds, text) => {
+  expect(until(new Date(now + seconds * 1000).toISOString(), now)).toBe(text)
+})

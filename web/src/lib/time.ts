@@ -13,10 +13,24 @@ export function ago(time: string, now: number): string {
   const then = Date.parse(time)
   if (Number.isNaN(then)) return 'at an unknown time'
   const seconds = (now - then) / 1000
-  if (seconds < 45) return 'just now'
+  return seconds < 45 ? 'just now' : distance(seconds, -1)
+}
+
+/** "in 3 days", for something that ends then. */
+export function until(time: string, now: number): string {
+  const then = Date.parse(time)
+  if (Number.isNaN(then)) return 'at an unknown time'
+  const seconds = (then - now) / 1000
+  if (seconds <= 0) return 'now'
+  const days = Math.round(seconds / 86400)
+  if (days >= 1 && days <= 100) return format.format(days, 'day')
+  return seconds < 45 ? 'in a moment' : distance(seconds, 1)
+}
+
+function distance(seconds: number, sign: 1 | -1): string {
   for (const [limit, size, unit] of steps) {
     const count = Math.max(1, Math.round(seconds / size))
-    if (seconds < limit && count * size < limit) return format.format(-count, unit)
+    if (seconds < limit && count * size < limit) return format.format(sign * count, unit)
   }
-  return 'long ago'
+  return sign < 0 ? 'long ago' : 'in a long time'
 }

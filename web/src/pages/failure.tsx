@@ -20,6 +20,25 @@ export function NotFoundPage() {
   )
 }
 
+/**
+ * What the hand-off to a workspace's address shows where there is none to be opened. One that belongs
+ * to someone else is not told from one that never was.
+ */
+export function WorkspaceGonePage() {
+  useTitle('No such workspace')
+  return (
+    <CentredPage>
+      <div className="grid gap-2">
+        <Heading>This workspace is not here</Heading>
+        <p className="text-soft">It may have been deleted, or it belongs to someone else.</p>
+      </div>
+      <Button asChild className="justify-self-start">
+        <Link to="/workspaces">See your workspaces</Link>
+      </Button>
+    </CentredPage>
+  )
+}
+
 export function ErrorPage({ error, reset }: { error: unknown; reset: () => void }) {
   useTitle('Error')
   const router = useRouter()

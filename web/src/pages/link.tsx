@@ -1,12 +1,13 @@
 import { useQueryClient } from '@tanstack/react-query'
 import { Link, useRouter } from '@tanstack/react-router'
 import { LogIn } from 'lucide-react'
-import { useEffect, useState } from 'react'
+import { useLinkSignIn } from '@/api/login'
 import { asProblem } from '@/api/problem'
-import { meQuery, useSignIn } from '@/api/queries'
+import { meQuery } from '@/api/queries'
 import { ProblemNotice } from '@/components/problem-notice'
 import { Button } from '@/components/ui/button'
 import { Notice } from '@/components/ui/notice'
+import { useFragment } from '@/lib/fragment'
 import { useTitle } from '@/lib/hooks'
 import { goTo, takeNext } from '@/lib/next'
 import { CentredPage, Heading } from './frame'
@@ -26,7 +27,7 @@ export function LinkPage({ next }: { next?: string }) {
   useTitle('Sign in')
   const router = useRouter()
   const client = useQueryClient()
-  const signIn = useSignIn()
+  const signIn = useLinkSignIn()
   const token = useFragment(signIn.reset)
 
   const submit = () =>
@@ -74,22 +75,4 @@ export function LinkPage({ next }: { next?: string }) {
       </Button>
     </CentredPage>
   )
-}
-
-/** Takes the token out of the address bar, also when another link is pasted into this tab. */
-function useFragment(onChange: () => void): string {
-  const [token, setToken] = useState(() => window.location.hash.slice(1))
-  useEffect(() => {
-    const take = () => {
-      const hash = window.location.hash.slice(1)
-      if (!hash) return
-      setToken(hash)
-      onChange()
-      window.history.replaceState(window.history.state, '', window.location.pathname + window.location.search)
-    }
-    take()
-    window.addEventListener('hashchange', take)
-    return () => window.removeEventListener('hashchange', take)
-  }, [onChange])
-  return token
 }

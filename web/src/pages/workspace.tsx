@@ -1,9 +1,10 @@
 import { Link } from '@tanstack/react-router'
-import { ArrowLeft, ExternalLink, Play } from 'lucide-react'
-import { useEffect, useState } from 'react'
+import { ArrowLeft, Cable, ExternalLink, Play } from 'lucide-react'
+import { useEffect, useId, useRef, useState } from 'react'
 import { useStart, useStop, useWorkspaces } from '@/api/queries'
 import type { State, Workspace } from '@/api/types'
 import { Mark } from '@/components/logo'
+import { PortsPanel } from '@/components/ports-panel'
 import { PowerButton } from '@/components/power-button'
 import { ProblemNotice } from '@/components/problem-notice'
 import { Reason } from '@/components/reason'
@@ -11,13 +12,14 @@ import { StatePill } from '@/components/state-pill'
 import { Button } from '@/components/ui/button'
 import { useTitle } from '@/lib/hooks'
 import { nextPane, openPane } from '@/lib/pane'
-import { CentredPage, Heading } from './frame'
+import { WorkspaceGonePage } from './failure'
+import { CentredPage } from './frame'
 
 export function WorkspacePage({ id }: { id: string }) {
   const { data: workspaces, error, refetch } = useWorkspaces()
   const workspace = workspaces?.find((one) => one.id === id)
   if (workspace) return <WorkspaceView key={id} workspace={workspace} />
-  if (workspaces) return <Gone />
+  if (workspaces) return <WorkspaceGonePage />
   if (error) {
     return (
       <CentredPage>
@@ -36,6 +38,13 @@ function WorkspaceView({ workspace }: { workspace: Workspace }) {
   const start = useStart()
   const stop = useStop()
   const busy = start.isPending || stop.isPending
+  const [ports, setPorts] = useState(false)
+  const portsId = useId()
+  const portsButton = useRef<HTMLButtonElement>(null)
+  const closePorts = () => {
+    setPorts(false)
+    portsButton.current?.focus()
+  }
 
   return (
     <div className="flex min-h-0 flex-1 flex-col">
@@ -57,6 +66,18 @@ function WorkspaceView({ workspace }: { workspace: Workspace }) {
             onStop={() => stop.mutate(id)}
           />
         )}
+        <Button
+          ref={portsButton}
+          variant="ghost"
+          size="sm"
+          aria-expanded={ports}
+          aria-controls={ports ? portsId : undefined}
+          className="aria-expanded:bg-hover aria-expanded:text-foreground"
+          onClick={() => setPorts(!ports)}
+        >
+          <Cable aria-hidden />
+          <span className="max-sm:sr-only">Ports</span>
+        </Button>
         <Button asChild variant="ghost" size="sm">
           <a href={url} target="_blank" rel="noreferrer" aria-label={`Open ${name} in its own tab`}>
             <ExternalLink aria-hidden />
@@ -69,19 +90,22 @@ function WorkspaceView({ workspace }: { workspace: Workspace }) {
           <ProblemNotice error={stop.error} title={`${name} was not stopped`} />
         </div>
       )}
-      <main className="relative flex min-h-0 flex-1">
-        {pane.show === 'frame' ? (
-          <iframe
-            key={pane.visit}
-            src={url}
-            title="VS Code"
-            allow="clipboard-read; clipboard-write; cross-origin-isolated"
-            className="absolute inset-0 size-full border-0 bg-background"
-          />
-        ) : (
-          <Down workspace={workspace} busy={busy} error={start.error} onStart={() => start.mutate(id)} />
-        )}
-      </main>
+      <div className="relative flex min-h-0 flex-1">
+        <main className="relative flex min-h-0 flex-1">
+          {pane.show === 'frame' ? (
+            <iframe
+              key={pane.visit}
+              src={url}
+              title="VS Code"
+              allow="clipboard-read; clipboard-write; cross-origin-isolated"
+              className="absolute inset-0 size-full border-0 bg-background"
+            />
+          ) : (
+            <Down workspace={workspace} busy={busy} error={start.error} onStart={() => start.mutate(id)} />
+          )}
+        </main>
+        {ports && <PortsPanel id={portsId} workspace={workspace} onClose={closePorts} />}
+      </div>
     </div>
   )
 }
@@ -125,20 +149,5 @@ function Down({ workspace, busy, error, onStart }: DownProps) {
         </Button>
       )}
     </div>
-  )
-}
-
-function Gone() {
-  useTitle('No such workspace')
-  return (
-    <CentredPage>
-      <div className="grid gap-2">
-        <Heading>This workspace is not here</Heading>
-        <p className="text-soft">It was deleted, or its address is wrong, or it belongs to someone else.</p>
-      </div>
-      <Button asChild className="justify-self-start">
-        <Link to="/workspaces">See your workspaces</Link>
-      </Button>
-    </CentredPage>
   )
 }

@@ -3,8 +3,8 @@ import { Link } from '@tanstack/react-router'
 import { Plus } from 'lucide-react'
 import { templatesQuery, useWorkspaces } from '@/api/queries'
 import type { Me } from '@/api/types'
+import { Loaded } from '@/components/loaded'
 import { Mark } from '@/components/logo'
-import { ProblemNotice } from '@/components/problem-notice'
 import { Shell } from '@/components/shell'
 import { Button } from '@/components/ui/button'
 import { WorkspaceRow } from '@/components/workspace-row'
@@ -12,7 +12,8 @@ import { useTitle } from '@/lib/hooks'
 
 export function WorkspacesPage({ me }: { me: Me }) {
   useTitle('Workspaces')
-  const { data: workspaces, error, refetch } = useWorkspaces()
+  const query = useWorkspaces()
+  const workspaces = query.data
   const { data: templates } = useQuery(templatesQuery)
   const titleOf = (name: string) => templates?.find((template) => template.name === name)?.title ?? name
 
@@ -27,29 +28,23 @@ export function WorkspacesPage({ me }: { me: Me }) {
         </div>
         {workspaces && workspaces.length > 0 && <NewButton />}
       </div>
-      {error && !workspaces && (
-        <ProblemNotice
-          error={error}
-          action={
-            <Button size="sm" onClick={() => void refetch()}>
-              Try again
-            </Button>
-          }
-        />
-      )}
-      {!workspaces && !error && <Skeleton />}
-      {workspaces?.length === 0 && <Empty />}
-      {workspaces && workspaces.length > 0 && (
-        <ul className="divide-y overflow-hidden rounded-xl border bg-card">
-          {workspaces.map((workspace) => (
-            <WorkspaceRow
-              key={workspace.id}
-              workspace={workspace}
-              templateTitle={titleOf(workspace.template)}
-            />
-          ))}
-        </ul>
-      )}
+      <Loaded query={query} what="workspaces">
+        {(workspaces) =>
+          workspaces.length === 0 ? (
+            <Empty />
+          ) : (
+            <ul className="divide-y overflow-hidden rounded-xl border bg-card">
+              {workspaces.map((workspace) => (
+                <WorkspaceRow
+                  key={workspace.id}
+                  workspace={workspace}
+                  templateTitle={titleOf(workspace.template)}
+                />
+              ))}
+            </ul>
+          )
+        }
+      </Loaded>
     </Shell>
   )
 }
@@ -82,19 +77,6 @@ function Empty() {
         </p>
       </div>
       <NewButton />
-    </div>
-  )
-}
-
-function Skeleton() {
-  return (
-    <div role="status" aria-label="Loading workspaces" className="divide-y rounded-xl border bg-card">
-      {[0, 1, 2].map((row) => (
-        <div key={row} className="grid animate-breathe gap-2.5 p-5">
-          <div className="h-4 w-44 rounded bg-hover" />
-          <div className="h-3 w-72 max-w-full rounded bg-hover" />
-        </div>
-      ))}
     </div>
   )
 }

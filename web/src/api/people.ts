@@ -1,0 +1,48 @@
+import { infiniteQueryOptions, queryOptions, useMutation } from '@tanstack/react-query'
+import type { AuditSearch } from '@/lib/audit'
+import { api, data } from './client'
+import { useAct } from './queries'
+import type { NewInvitation, Role } from './types'
+
+// What admins see and do.
+
+export const peopleQuery = queryOptions({
+  queryKey: ['people'],
+  queryFn: async () => (await data(api.GET('/api/people'))).people,
+})
+
+export type PersonChange = { id: string; role?: Role; disabled?: boolean }
+
+export const useChangePerson = () =>
+  useAct(peopleQuery, ({ id, ...body }: PersonChange) =>
+    data(api.PATCH('/api/people/{id}', { params: { path: { id } }, body })),
+  )
+
+export const useSignInLink = () =>
+  useMutation({
+    mutationFn: (id: string) => data(api.POST('/api/people/{id}/sign-in-link', { params: { path: { id } } })),
+  })
+
+export const invitationsQuery = queryOptions({
+  queryKey: ['invitations'],
+  queryFn: async () => (await data(api.GET('/api/invitations'))).invitations,
+})
+
+export const useInvite = () =>
+  useAct(invitationsQuery, (body: NewInvitation) => data(api.POST('/api/invitations', { body })))
+
+export const useRevokeInvitation = () =>
+  useAct(invitationsQuery, (id: string) =>
+    data(api.DELETE('/api/invitations/{id}', { params: { path: { id } } })),
+  )
+
+export const auditQuery = (filter: AuditSearch) =>
+  infiniteQueryOptions({
+    queryKey: ['audit', filter],
+    queryFn: async ({ pageParam }) => {
+      const query = { ...filter, ...(pageParam && { before: pageParam }), limit: 50 }
+      return data(api.GET('/api/audit', { params: { query } }))
+    },
+    initialPageParam: '',
+    getNextPageParam: ({ next }) => next,
+  })

@@ -1,0 +1,160 @@
+import { useQuery } from '@tanstack/react-query'
+import { Link } from '@tanstack/react-router'
+import { EllipsisVertical, History, Link as LinkIcon, UserCheck, UserX } from 'lucide-react'
+import { useState } from 'react'
+import { peopleQuery, useChangePerson, useSignInLink } from '@/api/people'
+import type { Me, Person } from '@/api/types'
+import { Confirm } from '@/components/confirm'
+import { Loaded } from '@/components/loaded'
+import { ProblemNotice } from '@/components/problem-notice'
+import { Secret } from '@/components/secret'
+import { Section } from '@/components/section'
+import { TimeAgo } from '@/components/time-ago'
+import { Button } from '@/components/ui/button'
+import { Dot, Item, ItemNote, List } from '@/components/ui/list'
+import { Menu, MenuItem, MenuSeparator } from '@/components/ui/menu'
+import { Select } from '@/components/ui/select'
+import { Tag } from '@/components/ui/tag'
+import { useTitle } from '@/lib/hooks'
+import { asRole, roles } from '@/lib/roles'
+
+export function PeoplePage({ me }: { me: Me }) {
+  useTitle('People')
+  const people = useQuery(peopleQuery)
+  const [link, setLink] = useState<{ name: string; url: string }>()
+
+  return (
+    <Section
+      title="People"
+      description="Everybody who has an account here. Admins see this part of the console; members have workspaces only."
+      action={
+        <Button asChild variant="primary">
+          <Link to="/admin/invitations">Invite someone</Link>
+        </Button>
+      }
+    >
+      {link && (
+        <Secret
+          key={link.url}
+          title={`A sign-in link for ${link.name}`}
+          note="Whoever opens it is signed in as this person. It works once, for a short time, and is not shown again."
+          secret={link.url}
+          copy="Copy the link"
+          onDone={() => setLink(undefined)}
+        />
+      )}
+      <Loaded query={people} what="people">
+        {(people) => (
+          <List label="People">
+            {people.map((person) => (
+              <PersonItem
+                key={person.id}
+                person={person}
+                self={person.id === me.id}
+                onLink={(url) => setLink({ name: person.name, url })}
+              />
+            ))}
+          </List>
+        )}
+      </Loaded>
+    </Section>
+  )
+}
+
+type ItemProps = { person: Person; self: boolean; onLink: (url: string) => void }
+
+function PersonItem({ person, self, onLink }: ItemProps) {
+  const change = useChangePerson()
+  const signInLink = useSignInLink()
+  const [asking, setAsking] = useState(false)
+  const { id, name, email, role, disabled, byRule, createdAt } = person
+  const close = () => setAsking(false)
+
+  return (
+    <Item
+      title={name}
+      tags={
+        <>
+          {self && <Tag tone="good">You</Tag>}
+          {disabled && <Tag tone="bad">Disabled</Tag>}
+        </>
+      }
+      actions={
+        <>
+          <Select
+            label={`Role of ${name}`}
+            hideLabel
+            options={roles}
+            value={role}
+            disabled={self || change.isPending}
+            onChange={(event) => change.mutate({ id, role: asRole(event.target.value) })}
+          />
+          <Menu
+            trigger={
+              <Button variant="ghost" size="icon" aria-label={`More for ${name}`}>
+                <EllipsisVertical aria-hidden />
+              </Button>
+            }
+          >
+            <MenuItem
+              disabled={disabled || signInLink.isPending}
+              onSelect={() => signInLink.mutate(id, { onSuccess: ({ url }) => onLink(url) })}
+            >
+              <LinkIcon aria-hidden />
+              Make a sign-in link
+            </MenuItem>
+            <MenuItem asChild>
+              <Link to="/admin/audit" search={{ person: id }}>
+                <History aria-hidden />
+                Show in the audit log
+              </Link>
+            </MenuItem>
+            {!self && <MenuSeparator />}
+            {!self && disabled && (
+              <MenuItem onSelect={() => change.mutate({ id, disabled: false })}>
+                <UserCheck aria-hidden />
+                Enable
+              </MenuItem>
+            )}
+            {!self && !disabled && (
+              <MenuItem danger onSelect={() => setAsking(true)}>
+                <UserX aria-hidden />
+                Disable
+              </MenuItem>
+            )}
+          </Menu>
+        </>
+      }
+    >
+      <ItemNote>
+        {email && (
+          <>
+            {email}
+            <Dot />
+          </>
+        )}
+        here since <TimeAgo time={createdAt} />
+        {byRule && (
+          <>
+            <Dot />
+            let in by a rule
+          </>
+        )}
+      </ItemNote>
+      {change.error && !asking && <ProblemNotice error={change.error} title={`${name} was not changed`} />}
+      {signInLink.error && <ProblemNotice error={signInLink.error} title="No link was made" />}
+      {asking && (
+        <Confirm
+          title={`Disable ${name}?`}
+          description="Their sessions and API tokens end at once, and what they have open closes. Workspaces and files are kept, and you can enable them again."
+          action="Disable"
+          busy="Disabling…"
+          failed={`${name} was not disabled`}
+          act={change}
+          onConfirm={() => change.mutate({ id, disabled: true }, { onSuccess: close })}
+          onClose={close}
+        />
+      )}
+    </Item>
+  )
+}
