@@ -103,6 +103,7 @@ func (p *proxy) rewrite(pr *httputil.ProxyRequest) {
 	out.Host = pr.In.Host
 	identity.StripCookies(out.Header)
 	stripIdentityHeaders(out.Header)
+	stripIdentityHeaders(out.Trailer)
 
 	values := [...]string{v.route.Token, pr.In.Host, p.scheme, "", ""}
 	out.Header[bridge.TokenHeader] = values[0:1:1]
