@@ -271,6 +271,18 @@ func split(address string) (host, target string) {
 // connection or is silent for a second.
 func (s *site) exchange(t testing.TB, host, raw string) []*answer {
 	t.Helper()
+	return s.answers(t, host, raw, 0)
+}
+
+// exchange1 is exchange where there is but one request.
+func (s *site) exchange1(t testing.TB, host, raw string) []*answer {
+	t.Helper()
+	return s.answers(t, host, raw, 1)
+}
+
+// answers returns at most so many answers; 0 is all that come.
+func (s *site) answers(t testing.TB, host, raw string, most int) []*answer {
+	t.Helper()
 	conn := s.dial(t, host)
 	defer conn.Close()
 	go func() { _, _ = io.WriteString(conn, raw) }()
@@ -287,7 +299,7 @@ func (s *site) exchange(t testing.TB, host, raw string) []*answer {
 		if a != nil {
 			answers = append(answers, a)
 		}
-		if err != nil {
+		if err != nil || len(answers) == most {
 			return answers
 		}
 		wait = time.Second
@@ -373,3 +385,5 @@ func eventually(t testing.TB, what string, ok func() bool) {
 		}
 	}
 }
+
+func (r record) String() string { return fmt.Sprintf("port %d: %.2000q", r.Port, r.Raw) }
