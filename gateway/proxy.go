@@ -155,7 +155,12 @@ func foldedPrefix(name, prefix string) bool {
 	return true
 }
 
+var errStatus = errors.New("its status is none")
+
 func (p *proxy) modifyResponse(r *http.Response) error {
+	if r.StatusCode < 100 || r.StatusCode > 999 {
+		return errStatus // net/http panics when told to write it
+	}
 	v := r.Request.Context().Value(visitKey{}).(*visit)
 	stripSetCookies(r.Header)
 	if v.host.Kind == workspace.HostIDE {

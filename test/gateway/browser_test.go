@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/gorilla/websocket"
 
@@ -220,8 +221,13 @@ func (b *browser) start(t testing.TB, id string) {
 // await waits until a workspace is in a state.
 func (b *browser) await(t testing.TB, id, state string) workspace {
 	t.Helper()
+	return b.awaitFor(t, id, state, patience)
+}
+
+func (b *browser) awaitFor(t testing.TB, id, state string, within time.Duration) workspace {
+	t.Helper()
 	var w workspace
-	eventually(t, "workspace is "+state, func() bool {
+	eventuallyWithin(t, within, "workspace is "+state, func() bool {
 		if code, body := b.api(t, "GET", "/api/workspaces/"+id, nil, &w); code != http.StatusOK {
 			t.Fatalf("looking at a workspace: %d %s", code, body)
 		}

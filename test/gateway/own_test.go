@@ -72,7 +72,7 @@ func buildImage(dir, tag string) error {
 func (p parts) remove() { _ = exec.Command("docker", "image", "rm", "--force", p.image).Run() }
 
 // startTimeout is how long one wake may take in a deployment of the suite's own: some never end.
-const startTimeout = "20s"
+const startTimeout = "15s"
 
 // start starts a deployment with the given console and parent domain of workspaces.
 func (p parts) start(ctx context.Context, name, console, parent string) (*site, error) {

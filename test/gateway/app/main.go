@@ -9,7 +9,8 @@
 // its own messages, and these targets in a way of their own:
 //
 //	/__app/requests?contains=<text>   the record: JSON of []record, without the questions for it
-//	/__app/answer?bytes=<base64url>   these very bytes; with &open=1 the connection stays open
+//	/__app/answer?bytes=<base64url>   these very bytes, 300 KiB for each "{long}"; with &open=1 the
+//	                                  connection stays open
 //	/__app/stream                     a line every 50 ms
 //	/__app/flood                      as much as the connection takes
 //	/__app/silent                     nothing
@@ -176,7 +177,7 @@ func answer(t *tap, in *bufio.Reader, r *http.Request, port int, now *record) bo
 		if err != nil {
 			return write(t, 400, "text/plain", []byte(err.Error()))
 		}
-		_, _ = t.Write(raw)
+		_, _ = t.Write(bytes.ReplaceAll(raw, []byte("{long}"), bytes.Repeat([]byte("x"), 300<<10)))
 		if r.URL.Query().Has("open") {
 			_, _ = io.Copy(io.Discard, in)
 		}
