@@ -199,10 +199,15 @@ func unsafeMethods(t *testing.T, s *site) {
 	})
 	t.Run("Console", func(t *testing.T) {
 		t.Parallel()
-		session := "Cookie: " + s.sessions[admin]
-		calls := map[string]string{"POST /api/logout": "", "DELETE /api/workspaces/" + s.mine: "", "POST /api/workspaces": `{"name":"evil","template":"blank"}`,
-			"PATCH /api/workspaces/" + s.mine: `{"name":"evil"}`, "POST /api/login/link": fmt.Sprintf(`{"token":%q}`, strings.Repeat("A", 43)), "GET /api/workspaces": "", "GET /api/me": "",
-			"GET /api/events": "", "POST /api/workspaces/" + s.mine + "/stop": ""}
+		b := s.signIn(t, admin) // what must not happen would end this session, and delete this workspace
+		session := b.cookies(s.console + "/")
+		id := b.create(t, "may not be changed", "")
+		calls := map[string]string{
+			"GET /api/me": "", "GET /api/events": "", "GET /api/workspaces": "",
+			"POST /api/workspaces": `{"name":"evil","template":"blank"}`, "PATCH /api/workspaces/" + id: `{"name":"evil"}`,
+			"POST /api/workspaces/" + id + "/stop": "", "DELETE /api/workspaces/" + id: "",
+			"POST /api/login/link": fmt.Sprintf(`{"token":%q}`, strings.Repeat("A", 43)), "POST /api/logout": "",
+		}
 		for call, body := range calls {
 			method, path, _ := strings.Cut(call, " ")
 			refuses := func(what string, headers ...string) {
@@ -220,8 +225,8 @@ func unsafeMethods(t *testing.T, s *site) {
 			}
 			refuses("two Origins", "Origin: "+s.console, "Origin: http://evil.com")
 		}
-		if code, _ := b.api(t, "GET", "/api/me", nil, nil); code != http.StatusOK {
-			t.Errorf("the session afterwards: %d", code)
+		if code, body := b.api(t, "GET", "/api/workspaces/"+id, nil, nil); code != http.StatusOK || strings.Contains(body, "evil") {
+			t.Errorf("the workspace afterwards: %d %s", code, body)
 		}
 	})
 }

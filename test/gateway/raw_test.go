@@ -32,6 +32,16 @@ func smuggling(t *testing.T, s *site) {
 			})
 		}
 	}
+	t.Run("ARequestThatMayFollowDoes", func(t *testing.T) { // so that the others would be seen
+		t.Parallel()
+		mark := marker()
+		host := s.host(s.mine)
+		cookie := "Cookie: " + b.grant(t, s.mine)
+		s.exchange(t, host, head("GET", "/begin", host, "", cookie)+head("GET", "/hidden"+mark, host, "", cookie))
+		if got := s.reached(t, s.mine, mark); len(got) != 1 || !strings.Contains(got[0].line(), "/hidden") {
+			t.Errorf("the second of two requests arrives as %v", got)
+		}
+	})
 	// Whatever was sent, everybody still gets the answer to their own request.
 	t.Run("EverybodyGetsTheirOwnAnswer", func(t *testing.T) {
 		t.Parallel()
