@@ -87,6 +87,7 @@ func (p *proxy) rewrite(pr *httputil.ProxyRequest) {
 	identity.StripCookies(out.Header)
 	identity.StripTokens(out.Header)
 	stripIdentityHeaders(out.Header)
+	stripIdentityHeaders(out.Trailer)
 
 	values := [...]string{v.route.Token, pr.In.Host, p.scheme, "", ""}
 	out.Header[bridge.TokenHeader] = values[0:1:1]
@@ -138,7 +139,12 @@ func foldedPrefix(name, prefix string) bool {
 	return true
 }
 
+var errStatus = errors.New("its status is none")
+
 func (p *proxy) modifyResponse(r *http.Response) error {
+	if r.StatusCode < 100 || r.StatusCode > 999 {
+		return errStatus // net/http panics when told to write it
+	}
 	v := r.Request.Context().Value(visitKey{}).(*visit)
 	stripSetCookies(r.Header)
 	if v.host.Kind == workspace.HostIDE {

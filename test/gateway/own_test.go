@@ -1,0 +1,154 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/kalpana-dev/kalpana/identity"
+	"github.com/kalpana-dev/kalpana/store/sqlite"
+	"github.com/kalpana-dev/kalpana/test/harness"
+	kalpana "github.com/kalpana-dev/kalpana/workspace"
+)
+
+// own is a deployment of the suite's own: the gateway's process, and its store from behind.
+type own struct {
+	*harness.Installation
+	store    *sqlite.Store
+	identity *identity.Service
+	member   identity.Person
+}
+
+// parts are what all deployments of a run share.
+type parts struct{ dir, binary, image string }
+
+// build builds the gateway and the image of the containers.
+func build(dir string) (parts, error) {
+	p := parts{dir: dir, image: "kalpana/test-app:" + strconv.Itoa(os.Getpid())}
+	built := make(chan error, 1)
+	go func() { built <- buildImage(dir, p.image) }()
+	var err error
+	p.binary, err = harness.Build(dir, false)
+	return p, errors.Join(err, <-built)
+}
+
+// buildImage puts test/gateway/app in the place of the bridge. The image is the workspace image
+// otherwise, since Kalpana proves its firewall from a container of it.
+func buildImage(dir, tag string) error {
+	arch, err := exec.Command("docker", "version", "--format", "{{.Server.Arch}}").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("no Docker Engine answers; scripts/engine.sh starts one: %s", arch)
+	}
+	base := os.Getenv("KALPANA_IMAGE")
+	if base == "" {
+		base = "kalpana/workspace:latest"
+	}
+	if err := os.MkdirAll(filepath.Join(dir, "image"), 0o755); err != nil {
+		return err
+	}
+	build := exec.Command("go", "build", "-trimpath", "-o", filepath.Join(dir, "image", "app"), "./test/gateway/app")
+	build.Dir = harness.Root()
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+strings.TrimSpace(string(arch)))
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("test/gateway/app does not build: %w\n%s", err, out)
+	}
+	file := "FROM " + base + "\nCOPY app /usr/local/bin/test-app\nENTRYPOINT [\"/usr/local/bin/test-app\"]\n"
+	if err := os.WriteFile(filepath.Join(dir, "image", "Dockerfile"), []byte(file), 0o644); err != nil {
+		return err
+	}
+	cmd := exec.Command("docker", "build", "--quiet", "--tag", tag, filepath.Join(dir, "image"))
+	cmd.Env = append(os.Environ(), "DOCKER_BUILDKIT=0") // is in every engine
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("docker build: %w\n%s", err, out)
+	}
+	return nil
+}
+
+func (p parts) remove() { _ = exec.Command("docker", "image", "rm", "--force", p.image).Run() }
+
+// startTimeout is how long one wake may take in a deployment of the suite's own: some never end.
+const startTimeout = "15s"
+
+// start starts a deployment with the given console and parent domain of workspaces.
+func (p parts) start(ctx context.Context, name, console, parent string) (*site, error) {
+	dir, err := os.MkdirTemp(p.dir, name+"-")
+	if err != nil {
+		return nil, err
+	}
+	i, err := harness.New(p.binary, dir, "KALPANA_IMAGE="+p.image, "KALPANA_WORKSPACE_LIMIT=100", "KALPANA_HOST="+console,
+		"KALPANA_WORKSPACES="+parent, "KALPANA_BIND=127.0.0.1", "KALPANA_SCHEME=http", "KALPANA_AUTO_HTTPS=disable_redirects", "KALPANA_GLOBAL_OPTIONS=")
+	if err != nil {
+		return nil, err
+	}
+	if i.Config, err = config(dir); err != nil {
+		return nil, err
+	}
+	port := ":" + strconv.Itoa(i.Port)
+	s, err := newSite(name, "http://"+console+port, parent)
+	if err != nil {
+		return nil, err
+	}
+	s.dialTo = "127.0.0.1" + port
+	s.own = &own{Installation: i}
+	if err := i.Start(); err != nil {
+		return nil, errors.Join(err, i.Stop())
+	}
+	if err := s.own.openStore(ctx, s); err != nil {
+		return nil, errors.Join(err, i.Stop())
+	}
+	return s, nil
+}
+
+// config writes the root Caddyfile with a shorter start timeout.
+func config(dir string) (string, error) {
+	text, err := os.ReadFile(filepath.Join(harness.Root(), "Caddyfile"))
+	if err != nil {
+		return "", err
+	}
+	const option = "\tkalpana {\n"
+	if !strings.Contains(string(text), option) {
+		return "", errors.New("the root Caddyfile has no global option kalpana")
+	}
+	path := filepath.Join(dir, "Caddyfile")
+	return path, os.WriteFile(path, []byte(strings.Replace(string(text), option, option+"\t\tstart_timeout "+startTimeout+"\n", 1)), 0o600)
+}
+
+// openStore opens the database beside the gateway, as a second gateway on it would.
+func (o *own) openStore(ctx context.Context, s *site) error {
+	store, err := sqlite.Open(ctx, filepath.Join(o.Dir, "kalpana.db"))
+	if err != nil {
+		return err
+	}
+	o.store = store
+	key, err := identity.LoadKey(filepath.Join(o.Dir, "key"))
+	if err != nil {
+		return err
+	}
+	hosts, err := kalpana.NewHosts(s.console, s.parent)
+	if err != nil {
+		return err
+	}
+	o.identity = identity.New(identity.Config{Store: store, Hosts: hosts, Key: key})
+	o.member, err = o.identity.AddPerson(ctx, "member", identity.RoleMember)
+	return err
+}
+
+// link returns a fresh sign-in link.
+func (o *own) link(ctx context.Context, who person) (string, error) {
+	p := o.member
+	if who == admin {
+		var err error
+		if p, err = o.identity.FirstAdmin(ctx); err != nil {
+			return "", err
+		}
+	}
+	link, _, err := o.identity.SignInLink(ctx, p)
+	return link, err
+}
+
+func (o *own) close() error { return errors.Join(o.store.Close(), o.Stop(), o.Faults()) }

@@ -1,0 +1,176 @@
+package gateway
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/kalpana-dev/kalpana/test/harness"
+)
+
+var shared parts
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	flag.Parse()
+	// Most tests wait most of the time; the machine's processors are no measure of how many may.
+	_ = flag.Set("test.parallel", "32")
+	if os.Getenv("KALPANA_TEST_CONSOLE") != "" {
+		return m.Run()
+	}
+	dir, err := os.MkdirTemp("", "kalpana-gateway-")
+	if err == nil {
+		defer os.RemoveAll(dir)
+		shared, err = build(dir)
+		defer shared.remove()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return m.Run()
+}
+
+// forms are the deployments that the suite starts, by what the console's and the workspaces' domains
+// have in common.
+var forms = []struct{ name, console, parent string }{
+	{"OneDomain", "kalpana.localhost", "ws.kalpana.localhost"},
+	{"TwoDomains", "kalpana.localhost", "kalpana-workspaces.localhost"},
+}
+
+func TestGateway(t *testing.T) {
+	s, err := given()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s != nil {
+		Run(t, s)
+		return
+	}
+	for _, form := range forms {
+		t.Run(form.name, func(t *testing.T) {
+			t.Parallel()
+			s, err := shared.start(context.Background(), form.name, form.console, form.parent)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() {
+				if err := s.own.close(); err != nil {
+					t.Error(err)
+				}
+				artifacts := filepath.Join(harness.Root(), "test", "artifacts")
+				_ = os.MkdirAll(artifacts, 0o755)
+				_ = os.WriteFile(filepath.Join(artifacts, "TestGateway-"+form.name+".log"), []byte(s.own.Log.String()), 0o644)
+			})
+			Run(t, s)
+		})
+	}
+}
+
+// Whether a promise has to do with the form of the deployment.
+const (
+	everyForm = iota
+	anyForm   // it has not: it is tested on the first
+)
+
+// promises is what the suite asks, in the order of a request on its way in.
+var promises = []struct {
+	name string
+	test func(*testing.T, *site)
+	on   int
+}{
+	{"HostForms_OnlyTheExactNameIsServed", hostForms, everyForm},
+	{"WithoutAGrant_ANavigationIsHandedOverAndNothingElseIsAnswered", withoutSession, everyForm},
+	{"HandoffCode_WorksOnceOnItsHostInItsBrowser", codes, everyForm},
+	{"HandoffCode_IsRefusedAfterHalfAMinute", lateCode, anyForm},
+	{"HandoffOnTheConsole_AnswersNavigationsOnly", consoleEnd, everyForm},
+	{"Grant_IsGoodOnItsHostAlone", grantsElsewhere, everyForm},
+	{"Grant_EndsWithTheSession", grantAfterSignOut, everyForm},
+	{"Grant_EndsWithTheWorkspace", grantAfterDelete, everyForm},
+	{"WhatExists_LooksLikeWhatDoesNotWithoutAccess", unseen, everyForm},
+	{"WebSocket_OpensFromItsOwnPageAlone", sockets, everyForm},
+	{"UnsafeMethods_ComeFromTheirOwnPageAlone", unsafeMethods, everyForm},
+	{"Redirects_StayAtHomeInFiveHundredForms", openRedirects, everyForm},
+	{"Smuggling_NoHiddenRequestReachesAnApp", smuggling, anyForm},
+	{"OddTargets_ReachNothingElse", oddTargets, anyForm},
+	{"Preview_OfAReservedPortIsNone", reservedPorts, everyForm},
+	{"SignInLink_WorksOnce", linkWorksOnce, anyForm},
+	{"SignIn_AlwaysGivesANewSession", sessionIsRotated, everyForm},
+	{"SignIn_TenThousandGuessesGetNothingAndFillNothing", signInAttempts, anyForm},
+	{"SignOut_EndsEveryTabWithinFiveSeconds", signOutEndsTabs, everyForm},
+	{"ACookieTossedByASibling_DoesNothing", tossedCookies, everyForm},
+	{"HugeHeaders_AreRefused", hugeHeaders, anyForm},
+	{"SlowClients_HoldNobodyUp", slowClients, anyForm},
+	{"IdentityHeaders_FromOutsideNeverArriveInAnySpelling", identityHeadersStay, everyForm},
+	{"IdentityHeaders_SentInOddWaysNeverArrive", oddHeadersStay, anyForm},
+	{"OurCookies_NeverReachTheApp", cookiesStay, everyForm},
+	{"OurCookies_CannotBeSetByAnApp", answersCannotSetOurs, everyForm},
+	{"Addresses_ArriveAsTheyCame", addressesPass, everyForm},
+	{"HostileBridge_LiesAboutItsReadinessInVain", hostileReadiness, anyForm},
+	{"HostileApp_AnswersWithoutHarm", hostileAnswers, anyForm},
+	{"HostileApp_FloodsAndDeafnessHoldNobodyUp", hostileStreams, anyForm},
+}
+
+// Run asks a deployment for everything that is promised.
+func Run(t *testing.T, s *site) {
+	s.setUp(t)
+	t.Run("Promises", func(t *testing.T) { // returns when the parallel ones have ended
+		for _, p := range promises {
+			if p.on == anyForm && s.name == forms[1].name {
+				continue
+			}
+			t.Run(p.name, func(t *testing.T) {
+				t.Parallel()
+				p.test(t, s)
+			})
+		}
+	})
+	t.Run("OfAllThatReachedAnApp_NothingIsOurs", func(t *testing.T) { nothingOfOurs(t, s) })
+}
+
+// setUp signs both people in and wakes the workspaces that the tests share.
+func (s *site) setUp(t *testing.T) {
+	for _, who := range []person{admin, member} {
+		b := s.signIn(t, who)
+		s.sessions[who] = strings.TrimPrefix(b.cookies(s.console+"/"), "Cookie: ")
+		t.Cleanup(func() { s.clean(t, who) })
+	}
+	var waking sync.WaitGroup
+	for _, w := range []struct {
+		id   *string
+		name string
+		who  person
+	}{{&s.mine, "mine", admin}, {&s.sibling, "sibling", admin}, {&s.theirs, "theirs", member}} {
+		b := s.browser(w.who)
+		*w.id = b.create(t, w.name, "")
+		s.watchers[*w.id] = b
+		waking.Go(func() {
+			b.start(t, *w.id)
+			b.grant(t, *w.id)
+		})
+	}
+	waking.Wait()
+	if t.Failed() {
+		t.FailNow()
+	}
+}
+
+// clean deletes what a person has.
+func (s *site) clean(t *testing.T, who person) {
+	b := s.browser(who)
+	var list struct{ Workspaces []workspace }
+	if code, body := b.api(t, "GET", "/api/workspaces", nil, &list); code != 200 {
+		t.Errorf("the list of %s's workspaces: %d %s", who, code, body)
+	}
+	var deleting sync.WaitGroup
+	for _, w := range list.Workspaces {
+		deleting.Go(func() { b.delete(t, w.ID) })
+	}
+	deleting.Wait()
+}
