@@ -28,13 +28,16 @@ func TestACancelledWriteIsWrittenOrRefusedAndNeverBoth(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), rand.N(longest)) //nolint:gosec // not a secret
 		err := s.UpdateWorkspace(ctx, w)
 		cancel()
+		// How long a write takes depends on what else the machine does: find the limit where half are refused.
 		switch {
 		case err == nil:
 			written++
+			longest = max(longest*9/10, 10*time.Microsecond)
 		case !errors.Is(err, context.DeadlineExceeded):
 			t.Fatalf("got error %v, want none or the context's", err)
 		default:
 			refused++
+			longest += longest/4 + time.Microsecond
 			if !cmp.Equal(*w, before) {
 				t.Fatal("a refused update changed the caller's record")
 			}
