@@ -50,7 +50,9 @@ lint: web $(GOLANGCI_LINT)
 	@go vet ./...
 	@$(GOLANGCI_LINT) run ./...
 
-bench: build image ## Compare with Caddy's reverse_proxy and with docker start
+bench: build image ## Compare with Caddy's reverse_proxy, nginx, and docker start
+	@scripts/deps.sh bench
+	@cd web && { [ -d node_modules ] || npm ci --no-audit --no-fund --prefer-offline >/dev/null; }
 	@go run ./bench
 
 clean: ## Remove what the build made in this checkout

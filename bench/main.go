@@ -1,10 +1,11 @@
 // Command bench measures Kalpana against its peers, side by side on this machine: its gateway against
-// Caddy's own reverse_proxy in the same build, and its wake against docker start. Each line shows both
+// Caddy's own reverse_proxy in the same build, and against proxies that ask an endpoint about each
+// request, and its wake against docker start. Each line shows both
 // figures, their ratio, the bar, and whether it holds.
 //
 //	go run ./bench [-run name] [-n runs] [-quick] [-json]
 //
-// It needs what "make build image" makes, a container engine, and Chromium with Node for one line. It
+// It needs what "make build image" makes, a container engine, nginx, and Chromium with Node for one line. It
 // runs from the root of the checkout and removes what it made. The exit status is 1 if a bar is
 // missed. The figures of a machine that is busy with other things are noise.
 package main
@@ -106,6 +107,7 @@ func (b *bench) run(ctx context.Context, only string, save bool) (err error) {
 	// What is cheap to set up first; both of a pair share what they measure.
 	all := []measurement{
 		{"proxy", b.benchProxy},
+		{"auth", b.benchAuth},
 		{"websocket", b.benchWebSocket},
 		{"wake", b.benchWake},
 		{"wake-chromium", b.benchWakeChromium},

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Installs the programs that the tests use beside Go and Node: Debian's Chromium, ripgrep, and what
-# the workspace image is made with.
+# the workspace image is made with. "deps.sh bench" adds what the benchmarks compare with: nginx.
 set -euo pipefail
 
 declare -A packages=([chromium]=chromium [rg]=ripgrep [debootstrap]=debootstrap [iptables]=iptables [shellcheck]=shellcheck)
+[ "${1:-}" != bench ] || packages[nginx]=nginx-light
 missing=()
 for program in "${!packages[@]}"; do
 	command -v "$program" >/dev/null || missing+=("${packages[$program]}")

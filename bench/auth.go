@@ -1,0 +1,181 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// nginxConfig is nginx as its manual shows auth_request, or, tuned, with connections that are kept to both
+// the application and the endpoint that is asked. That endpoint is nginx too, and answers at once.
+func nginxConfig(dir, backend, token string, port, endpoint int, tuned bool) string {
+	keep, upstreams := "", ""
+	app, ask := backend, fmt.Sprintf("127.0.0.1:%d", endpoint)
+	if tuned {
+		keep = "proxy_http_version 1.1; proxy_set_header Connection '';"
+		upstreams = fmt.Sprintf("upstream app { server %s; keepalive 64; }\nupstream ask { server %s; keepalive 64; }", app, ask)
+		app, ask = "app", "ask"
+	}
+	return fmt.Sprintf(`worker_processes auto;
+daemon off;
+error_log stderr crit;
+pid %[1]s/nginx.pid;
+events { worker_connections 1024; }
+http {
+	access_log off;
+	keepalive_requests 1000000;
+	client_body_temp_path %[1]s; proxy_temp_path %[1]s; fastcgi_temp_path %[1]s; uwsgi_temp_path %[1]s; scgi_temp_path %[1]s;
+	%[2]s
+	server {
+		listen 127.0.0.1:%[3]d;
+		location / {
+			auth_request /ask;
+			proxy_set_header X-Kalpana-Token %[4]s;
+			proxy_set_header Host $host;
+			%[5]s
+			proxy_pass http://%[6]s;
+		}
+		location = /ask {
+			internal;
+			proxy_pass_request_body off;
+			proxy_set_header Content-Length "";
+			%[5]s
+			proxy_pass http://%[7]s;
+		}
+	}
+	server {
+		listen 127.0.0.1:%[8]d;
+		location / { return 204; }
+	}
+}
+`, dir, upstreams, port, token, keep, app, ask, endpoint)
+}
+
+// nginx starts one and returns the ports of the site and of the endpoint that it asks.
+func (b *bench) nginx(ctx context.Context, box *box, tuned bool) (site, endpoint int, err error) {
+	dir := b.tempDir()
+	if site, err = freePort(); err != nil {
+		return 0, 0, err
+	}
+	if endpoint, err = freePort(); err != nil {
+		return 0, 0, err
+	}
+	// Its workers run as another user.
+	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // holds what everybody may read
+		return 0, 0, err
+	}
+	file := filepath.Join(dir, "nginx.conf")
+	if err := os.WriteFile(file, []byte(nginxConfig(dir, box.own, box.token, site, endpoint, tuned)), 0o600); err != nil {
+		return 0, 0, err
+	}
+	p, err := startProcess(exec.Command("nginx", "-p", dir, "-c", file))
+	if err != nil {
+		return 0, 0, fmt.Errorf("%w: scripts/deps.sh bench installs nginx", err)
+	}
+	b.atEnd(p.stop)
+	return site, endpoint, p.await(ctx, func() error { return listening(site) })
+}
+
+func listening(port int) error {
+	conn, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", port), time.Second)
+	if err != nil {
+		return err
+	}
+	return conn.Close()
+}
+
+// benchAuth compares with proxies that ask somebody else about each request.
+func (b *bench) benchAuth(ctx context.Context) ([]line, error) {
+	p, err := b.proxied(ctx)
+	if err != nil {
+		return nil, err
+	}
+	plain, endpoint, err := b.nginx(ctx, p.box, false)
+	if err != nil {
+		return nil, err
+	}
+	tuned, _, err := b.nginx(ctx, p.box, true)
+	if err != nil {
+		return nil, err
+	}
+	caddy, err := b.forwardAuth(ctx, p.box, endpoint)
+	if err != nil {
+		return nil, err
+	}
+	d := 5 * time.Second
+	if b.short {
+		d = time.Second
+	}
+	rates := map[string]*[]float64{}
+	run := func(name, addr string) end {
+		rates[name] = new([]float64)
+		return end{name, func(ctx context.Context) (string, error) {
+			l, err := generate(ctx, addr, p.request(""), nil, d)
+			if err != nil {
+				return "", err
+			}
+			*rates[name] = append(*rates[name], l.rate())
+			return fmt.Sprintf("%.0f requests/s", l.rate()), nil
+		}}
+	}
+	local := func(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
+	err = b.alternate(ctx, "auth", run("Kalpana", p.kalpana.addr), run("auth_request", local(plain)),
+		run("auth_request, tuned", local(tuned)), run("forward_auth", local(caddy)))
+	if err != nil {
+		return nil, err
+	}
+	what := func(peer string) string {
+		return "the same GET, authenticated by the gateway itself, against " + peer + ",\n" +
+			"to the same container, asking an endpoint on this machine (nginx, which answers 204) about each request"
+	}
+	l := func(peer, about string, bar float64) line {
+		return line{
+			Name: "auth", Unit: "requests/s", Peer: peer, Bar: bar, AtLeast: true,
+			What: what(about), Ours: *rates["Kalpana"], Theirs: *rates[peer],
+		}
+	}
+	info := l("auth_request, tuned", "the same nginx with connections kept to the application and the endpoint (no bar: for information)", 0)
+	return []line{l("auth_request", "nginx with auth_request as its manual has it", 1.3), info, l("forward_auth", "Caddy's forward_auth in the same build", 3)}, nil
+}
+
+// forwardAuth starts the same build as a proxy that asks an endpoint first.
+func (b *bench) forwardAuth(ctx context.Context, box *box, endpoint int) (int, error) {
+	dir := b.tempDir()
+	port, err := freePort()
+	if err != nil {
+		return 0, err
+	}
+	config := filepath.Join(dir, "Caddyfile")
+	text := strings.NewReplacer("PORT", fmt.Sprint(port), "ENDPOINT", fmt.Sprint(endpoint), "BACKEND", box.own, "TOKEN", box.token).Replace(`{
+	admin off
+	auto_https off
+	persist_config off
+	default_bind 127.0.0.1
+}
+
+http://:PORT {
+	forward_auth 127.0.0.1:ENDPOINT {
+		uri /
+	}
+	reverse_proxy BACKEND {
+		header_up X-Kalpana-Token TOKEN
+	}
+}
+`)
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		return 0, err
+	}
+	cmd := exec.Command(b.binary, "run", "--config", config, "--adapter", "caddyfile")
+	cmd.Env = append(os.Environ(), "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
+	p, err := startProcess(cmd)
+	if err != nil {
+		return 0, err
+	}
+	b.atEnd(p.stop)
+	return port, p.await(ctx, func() error { return listening(port) })
+}
