@@ -57,7 +57,7 @@ http {
 }
 
 // nginx starts one and returns the ports of the site and of the endpoint that it asks.
-func (b *bench) nginx(ctx context.Context, box *box, tuned bool) (site, endpoint int, err error) {
+func (b *bench) nginx(ctx context.Context, addr, token string, tuned bool) (site, endpoint int, err error) {
 	dir := b.tempDir()
 	if site, err = freePort(); err != nil {
 		return 0, 0, err
@@ -70,7 +70,7 @@ func (b *bench) nginx(ctx context.Context, box *box, tuned bool) (site, endpoint
 		return 0, 0, err
 	}
 	file := filepath.Join(dir, "nginx.conf")
-	if err := os.WriteFile(file, []byte(nginxConfig(dir, box.own, box.token, site, endpoint, tuned)), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(nginxConfig(dir, addr, token, site, endpoint, tuned)), 0o600); err != nil {
 		return 0, 0, err
 	}
 	p, err := startProcess(exec.Command("nginx", "-p", dir, "-c", file))
@@ -95,15 +95,19 @@ func (b *bench) benchAuth(ctx context.Context) ([]line, error) {
 	if err != nil {
 		return nil, err
 	}
-	plain, endpoint, err := b.nginx(ctx, p.box, false)
+	plain, endpoint, err := b.nginx(ctx, p.box.addr, p.box.token, false)
 	if err != nil {
 		return nil, err
 	}
-	tuned, _, err := b.nginx(ctx, p.box, true)
+	tuned, _, err := b.nginx(ctx, p.box.own, p.box.token, true)
 	if err != nil {
 		return nil, err
 	}
-	caddy, err := b.forwardAuth(ctx, p.box, endpoint)
+	caddy, err := b.forwardAuth(ctx, p.box.addr, p.box.token, endpoint)
+	if err != nil {
+		return nil, err
+	}
+	past, err := b.forwardAuth(ctx, p.box.own, p.box.token, endpoint)
 	if err != nil {
 		return nil, err
 	}
@@ -124,34 +128,36 @@ func (b *bench) benchAuth(ctx context.Context) ([]line, error) {
 		}}
 	}
 	local := func(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
-	err = b.alternate(ctx, "auth", run("Kalpana", p.kalpana.addr), run("auth_request", local(plain)),
-		run("auth_request, tuned", local(tuned)), run("forward_auth", local(caddy)))
+	err = b.alternate(ctx, "auth", run("Kalpana", p.kalpana.addr), run("auth_request", local(plain)), run("auth_request, tuned", local(tuned)),
+		run("forward_auth", local(caddy)), run("forward_auth, own address", local(past)))
 	if err != nil {
 		return nil, err
-	}
-	what := func(peer string) string {
-		return "the same GET, authenticated by the gateway itself, against " + peer + ",\n" +
-			"to the same container, asking an endpoint on this machine (nginx, which answers 204) about each request"
 	}
 	l := func(peer, about string, bar float64) line {
 		return line{
 			Name: "auth", Unit: "requests/s", Peer: peer, Bar: bar, AtLeast: true,
-			What: what(about), Ours: *rates["Kalpana"], Theirs: *rates[peer],
+			What: "the same GET, authenticated by the gateway itself, against " + about + ",\n" +
+				"which asks an endpoint on this machine (nginx, which answers 204) about each request",
+			Ours: *rates["Kalpana"], Theirs: *rates[peer],
 		}
 	}
-	info := l("auth_request, tuned", "the same nginx with connections kept to the application and the endpoint (no bar: for information)", 0)
-	return []line{l("auth_request", "nginx with auth_request as its manual has it", 1.3), info, l("forward_auth", "Caddy's forward_auth in the same build", 3)}, nil
+	return []line{
+		l("auth_request", "nginx with auth_request as its manual has it, in front of the published port", 1.3),
+		l("auth_request, tuned", "the same nginx with connections kept to the endpoint and to the container's own address (no bar)", 0),
+		l("forward_auth", "Caddy's forward_auth in the same build, in front of the published port", 3),
+		l("forward_auth, own address", "the same in front of the container's own address (no bar)", 0),
+	}, nil
 }
 
 // forwardAuth starts the same build as a proxy that asks an endpoint first.
-func (b *bench) forwardAuth(ctx context.Context, box *box, endpoint int) (int, error) {
+func (b *bench) forwardAuth(ctx context.Context, addr, token string, endpoint int) (int, error) {
 	dir := b.tempDir()
 	port, err := freePort()
 	if err != nil {
 		return 0, err
 	}
 	config := filepath.Join(dir, "Caddyfile")
-	text := strings.NewReplacer("PORT", fmt.Sprint(port), "ENDPOINT", fmt.Sprint(endpoint), "BACKEND", box.own, "TOKEN", box.token).Replace(`{
+	text := strings.NewReplacer("PORT", fmt.Sprint(port), "ENDPOINT", fmt.Sprint(endpoint), "BACKEND", addr, "TOKEN", token).Replace(`{
 	admin off
 	auto_https off
 	persist_config off

@@ -20,7 +20,7 @@ type line struct {
 	Peer    string    `json:"peer"`
 	Ours    []float64 `json:"ours"`
 	Theirs  []float64 `json:"theirs"`
-	Bar     float64   `json:"bar"`     // of ours to theirs
+	Bar     float64   `json:"bar"`     // of ours to theirs; 0 is none
 	AtLeast bool      `json:"atLeast"` // else at most
 }
 
@@ -47,8 +47,12 @@ func (l line) print(w io.Writer) {
 		verdict = "MISSED"
 	}
 	fmt.Fprintf(w, "\n%s: %s\n", l.Name, strings.ReplaceAll(l.What, "\n", "\n    "))
-	fmt.Fprintf(w, "    %s %s, %s %s %s   ratio %.3f   bar %s %.2f   %s\n",
-		left, figures(l.Ours), l.Peer, figures(l.Theirs), l.Unit, l.ratio(), sign, l.Bar, verdict)
+	bar := fmt.Sprintf("bar %s %.2f   %s", sign, l.Bar, verdict)
+	if l.Bar == 0 {
+		bar = "for information"
+	}
+	fmt.Fprintf(w, "    %s %s, %s %s %s   ratio %.3f   %s\n",
+		left, figures(l.Ours), l.Peer, figures(l.Theirs), l.Unit, l.ratio(), bar)
 }
 
 func figures(all []float64) string {
