@@ -152,6 +152,7 @@ func tokenOf(t *testing.T, container string) string {
 }
 
 func TestSecrets_StayOnTheHost(t *testing.T) {
+	t.Parallel()
 	i := install(t)
 	b := i.signIn()
 	w := b.open("secrets")

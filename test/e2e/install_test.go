@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"net"
 	"net/http"
@@ -27,6 +28,8 @@ var artifacts string
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
+	// The tests mostly wait, for the engine and for VS Code; more than two at a time wait for each other.
+	_ = flag.Set("test.parallel", "2")
 	root := filepath.Join("..", "..")
 	var err error
 	if artifacts, err = filepath.Abs(filepath.Join(root, "test", "artifacts")); err == nil {

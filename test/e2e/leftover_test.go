@@ -13,6 +13,7 @@ import (
 // TestLeftoverBody_IsNeverTakenForARequest sends bodies that nobody reads to their end, each holding
 // a request: it must not be answered.
 func TestLeftoverBody_IsNeverTakenForARequest(t *testing.T) {
+	t.Parallel()
 	i := install(t)
 	b := i.signIn()
 	w := b.open("leftover")

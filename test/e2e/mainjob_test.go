@@ -10,6 +10,7 @@ import (
 )
 
 func TestMainJob(t *testing.T) {
+	t.Parallel()
 	i := install(t)
 	b := i.signIn()
 

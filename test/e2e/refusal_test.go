@@ -14,6 +14,7 @@ import (
 )
 
 func TestBadInput_IsRefusedClearly(t *testing.T) {
+	t.Parallel()
 	i := install(t)
 	link := i.signInLink()
 	b := i.signIn()
@@ -102,6 +103,7 @@ func TestBadInput_IsRefusedClearly(t *testing.T) {
 }
 
 func TestDeadEngine_IsSaidClearlyAndNothingIsLost(t *testing.T) {
+	t.Parallel()
 	i := install(t, "DOCKER_HOST=unix:///nonexistent/docker.sock")
 	b := i.signIn()
 	w := b.create(map[string]string{"name": "no engine", "template": "blank"})
@@ -140,6 +142,7 @@ func TestDeadEngine_IsSaidClearlyAndNothingIsLost(t *testing.T) {
 }
 
 func TestMissingImage_IsSaidClearly(t *testing.T) {
+	t.Parallel()
 	i := install(t, "KALPANA_IMAGE=kalpana/nowhere:none")
 	b := i.signIn()
 	w := b.create(map[string]string{"name": "no image", "template": "blank"})
@@ -150,6 +153,7 @@ func TestMissingImage_IsSaidClearly(t *testing.T) {
 }
 
 func TestSecondGateway_IsKeptOffTheDataDirectory(t *testing.T) {
+	t.Parallel()
 	i := install(t)
 	second := i.command("run", "--config", i.config, "--adapter", "caddyfile")
 	second.Env = append(second.Env, "KALPANA_PORT=1", "KALPANA_METRICS_PORT=1")
@@ -171,6 +175,7 @@ func TestSecondGateway_IsKeptOffTheDataDirectory(t *testing.T) {
 }
 
 func TestMetrics_TellOfRequestsAndWakes(t *testing.T) {
+	t.Parallel()
 	i := install(t)
 	b := i.signIn()
 	b.open("metrics")
@@ -199,6 +204,7 @@ func TestMetrics_TellOfRequestsAndWakes(t *testing.T) {
 }
 
 func TestDyingContainer_ShowsTheEndOfItsLog(t *testing.T) {
+	t.Parallel()
 	image := os.Getenv("KALPANA_IMAGE")
 	if image == "" {
 		image = "kalpana/workspace:latest"
@@ -218,6 +224,7 @@ func TestDyingContainer_ShowsTheEndOfItsLog(t *testing.T) {
 }
 
 func TestPorts_ThatAreExhaustedAreSaidClearly(t *testing.T) {
+	t.Parallel()
 	port := freePort(t)
 	i := install(t, fmt.Sprintf("KALPANA_PORTS=%d-%d", port, port+1))
 	b := i.signIn()
@@ -230,6 +237,7 @@ func TestPorts_ThatAreExhaustedAreSaidClearly(t *testing.T) {
 }
 
 func TestFullDisk_IsSaidClearlyAndNothingIsLost(t *testing.T) {
+	t.Parallel()
 	if os.Geteuid() != 0 {
 		t.Skip("mounting a small file system needs root")
 	}

@@ -54,6 +54,7 @@ func alive(conn *websocket.Conn) bool {
 }
 
 func TestReload_DropsNoWebSocket(t *testing.T) {
+	t.Parallel()
 	i := install(t)
 	b := i.signIn()
 	w := b.open("reload")
@@ -93,6 +94,7 @@ func TestReload_DropsNoWebSocket(t *testing.T) {
 }
 
 func TestSignOut_EndsOpenWebSockets(t *testing.T) {
+	t.Parallel()
 	i := install(t)
 	b := i.signIn()
 	w := b.open("sign-out")
@@ -116,6 +118,7 @@ func TestSignOut_EndsOpenWebSockets(t *testing.T) {
 }
 
 func TestKilledGateway_FindsEverythingAgain(t *testing.T) {
+	t.Parallel()
 	i := install(t)
 	b := i.signIn()
 	w := b.open("killed")
@@ -154,6 +157,7 @@ func TestKilledGateway_FindsEverythingAgain(t *testing.T) {
 }
 
 func TestDyingContainer_IsSeenAndWakesAgain(t *testing.T) {
+	t.Parallel()
 	i := install(t)
 	b := i.signIn()
 	w := b.open("dying")
@@ -165,6 +169,7 @@ func TestDyingContainer_IsSeenAndWakesAgain(t *testing.T) {
 }
 
 func TestLostKey_LosesNoWorkspace(t *testing.T) {
+	t.Parallel()
 	i := install(t)
 	b := i.signIn()
 	w := b.open("lost key")
