@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -72,6 +73,9 @@ func (h *Handler) signedIn(ctx huma.Context, next func(huma.Context)) {
 	caller, err := h.authorize(r, ctx.Operation())
 	if err != nil {
 		fault := h.fault(err)
+		if errors.Is(err, identity.ErrToken) {
+			ctx.SetHeader("WWW-Authenticate", tokenChallenge)
+		}
 		_ = huma.WriteErr(h.huma, ctx, fault.GetStatus(), fault.Error())
 		return
 	}

@@ -203,6 +203,12 @@ func TestAccess_ADescriptionNamesTheScope(t *testing.T) {
 func TestAccess_RefusalsSayWhatToDo(t *testing.T) {
 	s := newSite(t)
 	admin, asha := s.admin(), s.signIn("Asha")
+	bad := s.stranger().with("Authorization", "Bearer kalpana_x")
+	for _, path := range []string{"/api/me", "/api/events"} {
+		if got := bad.must(401, "GET", path, nil).Header().Get("WWW-Authenticate"); got != `Bearer error="invalid_token"` {
+			t.Errorf("%s: %q", path, got)
+		}
+	}
 	for _, test := range []struct {
 		who          *browser
 		method, path string
@@ -210,7 +216,7 @@ func TestAccess_RefusalsSayWhatToDo(t *testing.T) {
 		detail       string
 	}{
 		{s.stranger(), "GET", "/api/me", 401, "You are not signed in."},
-		{s.stranger().with("Authorization", "Bearer kalpana_x"), "GET", "/api/me", 401, "This token is unknown, expired or revoked; make another in the console's settings."},
+		{bad, "GET", "/api/me", 401, "This token is unknown, expired or revoked; make another in the console's settings."},
 		{asha.program(identity.ScopeRead), "POST", "/api/workspaces", 403, "This token lacks the scope that this needs; make one that has it in the console's settings."},
 		{admin.program(identity.ScopeAdmin), "POST", "/api/tokens", 403, "This is for people in a browser; no token may do it."},
 		{asha, "GET", "/api/audit", 403, "This is for admins alone; ask one of them."},

@@ -23,6 +23,10 @@ func (h *Handler) Handoff(w http.ResponseWriter, r *http.Request, notFound http.
 		writeProblem(w, http.StatusForbidden, "This address is a step of signing in and opens in a browser only.")
 		return
 	}
+	if _, ok := identity.BearerToken(r); ok {
+		h.refuse(w, errNotForTokens)
+		return
+	}
 	query := r.URL.Query()
 	challenge := query.Get("challenge")
 	host, err := h.cfg.Hosts.ParseLabel(query.Get("host"))

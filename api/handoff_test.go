@@ -52,6 +52,15 @@ func (b *browser) grant(host workspace.Host) string {
 	return grant.Name + "=" + grant.Value
 }
 
+func TestHandoff_IsNotForTokens(t *testing.T) {
+	asha := newSite(t).signIn("Asha")
+	id := asha.create("x").ID
+	program := asha.program(identity.Scopes[:3]...)
+	if w := program.handoff("GET", handoffPath(id, identity.Hash("x"))); w.Code != http.StatusForbidden {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
 func TestHandoff_OfMineGoesBackToItsHostWithACode(t *testing.T) {
 	s := newSite(t)
 	asha := s.signIn("Asha")

@@ -76,9 +76,15 @@ func (h *Handler) fault(err error) huma.StatusError {
 	}
 }
 
+// tokenChallenge tells programs that it is their token (RFC 6750).
+const tokenChallenge = `Bearer error="invalid_token"` //nolint:gosec // no credential
+
 // refuse answers with the problem that err is, outside of huma.
 func (h *Handler) refuse(w http.ResponseWriter, err error) {
 	fault := h.fault(err)
+	if errors.Is(err, identity.ErrToken) {
+		w.Header().Set("WWW-Authenticate", tokenChallenge)
+	}
 	writeProblem(w, fault.GetStatus(), fault.Error())
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"github.com/kalpana-dev/kalpana/api"
 	"github.com/kalpana-dev/kalpana/gateway"
+	"github.com/kalpana-dev/kalpana/identity"
 	"github.com/kalpana-dev/kalpana/orchestrator"
 	"github.com/kalpana-dev/kalpana/workspace"
 )
@@ -43,6 +44,8 @@ type App struct {
 	LastPort  int `json:"last_port,omitempty"`
 	// How long one wake may take. Default: 60s.
 	StartTimeout caddy.Duration `json:"start_timeout,omitempty"`
+	// How long events of the audit log are kept in the store; negative is for ever. Default: 90d.
+	AuditKeep caddy.Duration `json:"audit_keep,omitempty"`
 	// What one container may use. Default: 4 GiB of memory, 2 CPUs, 2048 processes, 16384 open files,
 	// 10 MiB of log, no limit of its disk layer.
 	Limits *Limits `json:"limits,omitempty"`
@@ -151,6 +154,9 @@ func (a *App) setDefaults() error {
 	}
 	if a.StartTimeout < 0 {
 		return errors.New("kalpana: start_timeout cannot be negative")
+	}
+	if a.AuditKeep == 0 {
+		a.AuditKeep = caddy.Duration(identity.AuditKeep)
 	}
 	if a.Limits == nil {
 		a.Limits = new(Limits)

@@ -34,6 +34,7 @@ func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 //		workspace_limit <number>|unlimited
 //		ports           <first>-<last>
 //		start_timeout   <duration>
+//		audit_keep      <duration>|unlimited
 //		limits {
 //			memory     <size>|unlimited
 //			cpus       <number>|unlimited
@@ -85,10 +86,9 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		case "ports":
 			err = a.parsePorts(d)
 		case "start_timeout":
-			err = numberArg(d, &a.StartTimeout, func(s string) (caddy.Duration, error) {
-				v, err := caddy.ParseDuration(s)
-				return caddy.Duration(v), err
-			})
+			err = numberArg(d, &a.StartTimeout, parseDuration)
+		case "audit_keep":
+			err = numberArg(d, &a.AuditKeep, parseDuration)
 		case "limits":
 			a.Limits = new(Limits)
 			err = a.Limits.UnmarshalCaddyfile(d)
@@ -114,6 +114,11 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		}
 	}
 	return nil
+}
+
+func parseDuration(s string) (caddy.Duration, error) {
+	v, err := caddy.ParseDuration(s)
+	return caddy.Duration(v), err
 }
 
 func (a *App) parsePorts(d *caddyfile.Dispenser) error {

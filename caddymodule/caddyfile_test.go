@@ -80,6 +80,7 @@ func TestCaddyfile_TellsTheLineOfEachMistake(t *testing.T) {
 		{"negative limit", option("workspace_limit -3"), "give a positive value, at Caddyfile:3"},
 		{"ports", option("ports 40000"), "write a range like 40000-50000, at Caddyfile:3"},
 		{"timeout", option("start_timeout soon"), "at Caddyfile:3"},
+		{"audit", option("audit_keep some"), "audit_keep some: give a positive value, at Caddyfile:3"},
 		{"limits", option("limits {\n\t\t\tgpu 1\n\t\t}"), "unrecognized option of limits: gpu, at Caddyfile:4"},
 		{"memory", option("limits {\n\t\t\tmemory much\n\t\t}"), "memory much: give a positive value, at Caddyfile:4"},
 		{"unknown secret", option("secrets {\n\t\t\tpassword x\n\t\t}"), "unrecognized option of secrets: password, at Caddyfile:4"},

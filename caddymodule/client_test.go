@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"context"
+	"net/http"
 	"net/http/httptest"
 	"testing"
 
@@ -9,7 +10,7 @@ import (
 )
 
 func TestClientAddress_IsWhatCaddyTakesItFor(t *testing.T) {
-	r := httptest.NewRequest("GET", "/", nil)
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	if got := clientAddress(r); got != "" { // the connection's is taken then
 		t.Errorf("outside of Caddy: %q", got)
 	}

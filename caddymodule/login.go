@@ -37,10 +37,7 @@ func (l *LinkLogin) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		if name != "lifetime" {
 			return false, nil
 		}
-		return true, numberArg(d, &l.Lifetime, func(s string) (caddy.Duration, error) {
-			v, err := caddy.ParseDuration(s)
-			return caddy.Duration(v), err
-		})
+		return true, numberArg(d, &l.Lifetime, parseDuration)
 	})
 }
 

@@ -15,8 +15,8 @@ import (
 func (h *Handler) openByToken(v *visit, text string) bool {
 	// Nothing but our own page can send a token from a browser, so there is no Origin to demand; one
 	// that is there tells where a stolen one is used.
-	origin, has := v.r.Header["Origin"]
-	if has && (len(origin) != 1 || origin[0] != h.cfg.Hosts.Origin(v.host)) {
+	origin := v.r.Header["Origin"]
+	if len(origin) > 1 || len(origin) == 1 && origin[0] != h.cfg.Hosts.Origin(v.host) {
 		writeProblem(&v.w, http.StatusForbidden, "This request came from another site, so it is refused.")
 		return false
 	}

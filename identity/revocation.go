@@ -211,5 +211,9 @@ func (s *Service) purge(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, pollTimeout)
 	defer cancel()
 	now := s.cfg.Now()
-	return errors.Join(s.cfg.Store.Purge(ctx, now, revocationKeep), s.cfg.Store.PurgeAudit(ctx, now.Add(-s.cfg.AuditKeep)))
+	err := s.cfg.Store.Purge(ctx, now, revocationKeep)
+	if s.cfg.AuditKeep > 0 {
+		err = errors.Join(err, s.cfg.Store.PurgeAudit(ctx, now.Add(-s.cfg.AuditKeep)))
+	}
+	return err
 }

@@ -98,6 +98,43 @@ func TestRun_TwoGatewaysSeeEachOthersRevocationsWithinThePoll(t *testing.T) {
 	})
 }
 
+func TestRun_ARevokedSessionAndADisabledPersonEndOnEveryGatewayWithinThePoll(t *testing.T) {
+	inBubble(t, func(t *testing.T, s *site) {
+		one, two := s.gateway(s.store), s.gateway(openStore(t, s.dir))
+		asha := s.person("Asha")
+		lost, here := s.signIn(asha), s.signIn(asha)
+		who := func(cookie *http.Cookie) identity.Caller {
+			caller, err := two.Authenticate(request("/", cookie))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return caller
+		}
+		tab, stays := held(t, two, s.grant(who(lost), ideA), ideA), held(t, two, s.grant(who(here), ideA), ideA)
+		time.Sleep(time.Minute)
+		within := func(what string, stream context.Context) {
+			t.Helper()
+			start := time.Now()
+			<-stream.Done()
+			if took := time.Since(start); took > 5*time.Second {
+				t.Errorf("%s: ended after %v", what, took)
+			}
+		}
+		if err := one.RevokeSession(context.Background(), who(here), who(lost).Session.ID()); err != nil {
+			t.Fatal(err)
+		}
+		within("the revoked session's stream", tab)
+		_, err := two.Authenticate(request("/", lost))
+		mustBe(t, "the revoked session", err, identity.ErrNoSession)
+		mustBe(t, "the other's stream", stays.Err(), nil)
+		s.set(asha, func(p *identity.Person) { p.Disabled = true })
+		if err := one.RevokePerson(context.Background(), asha.ID); err != nil {
+			t.Fatal(err)
+		}
+		within("the disabled person's stream", stays)
+	})
+}
+
 func TestRun_FiveMinutesWithoutAStoreEndGrantsUntilItIsBack(t *testing.T) {
 	inBubble(t, func(t *testing.T, s *site) {
 		store := &silentStore{Store: s.store}

@@ -42,7 +42,8 @@ type Config struct {
 	Now    func() time.Time // nil means time.Now
 	// LinkLifetime is how long a sign-in link works; 0 means [LinkLifetime].
 	LinkLifetime time.Duration
-	// AuditKeep is how long events of the audit log are kept; 0 means [AuditKeep].
+	// AuditKeep is how long events of the audit log are kept; 0 means [AuditKeep], less than 0 for
+	// ever.
 	AuditKeep time.Duration
 	// ClientAddress returns the IP address that a request comes from, where a trusted proxy stands in
 	// front; nil means the connection's.

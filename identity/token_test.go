@@ -299,6 +299,14 @@ func TestTokenGrant_IsInMemoryForAnHour(t *testing.T) {
 	if asked != 2 || store.tokens.Load() != 2 {
 		t.Errorf("it was not looked up again: asked %d times", asked)
 	}
+	late, _, err := s.CreateToken(t.Context(), s.caller(s.person("Ravi")), "ci", []identity.Scope{identity.ScopeOpen}, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.advance(30 * time.Minute)
+	mustBe(t, "one that ends in half an hour", open(s.Service, late, ideA), nil)
+	s.advance(30 * time.Minute)
+	mustBe(t, "at its end", open(s.Service, late, ideA), identity.ErrToken)
 	s.clock.Advance(6 * time.Minute) // nothing was read since
 	mustBe(t, "when revocations cannot be read", request(), workspace.ErrStoreDown)
 }

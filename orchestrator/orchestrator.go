@@ -206,13 +206,13 @@ func (o *Orchestrator) knows(template string) bool {
 	return false
 }
 
-// notTheirs reads as workspace.ErrNotFound, so that ids cannot be probed; it is
+// notTheirsError reads as workspace.ErrNotFound, so that ids cannot be probed; it is
 // workspace.ErrForbidden as well, for the audit log.
-type notTheirs struct{}
+type notTheirsError struct{}
 
-func (notTheirs) Error() string { return workspace.ErrNotFound.Error() }
+func (notTheirsError) Error() string { return workspace.ErrNotFound.Error() }
 
-func (notTheirs) Is(target error) bool {
+func (notTheirsError) Is(target error) bool {
 	return target == workspace.ErrNotFound || target == workspace.ErrForbidden
 }
 
@@ -224,7 +224,7 @@ func (o *Orchestrator) Get(ctx context.Context, person string, id workspace.ID) 
 		return nil, err
 	}
 	if w.Owner != person {
-		return nil, notTheirs{}
+		return nil, notTheirsError{}
 	}
 	return w, nil
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/kalpana-dev/kalpana/identity"
 )
 
-const tokenColumns = "hash, id, person, name, scopes, created_at, expires_at, used_at"
+const tokenColumns = "hash, id, person, name, scopes, created_at, expires_at, used_at" //nolint:gosec // no credential
 
 func readToken(scan func(...any) error) (t identity.Token, err error) {
 	err = scan(&t.Hash, &t.ID, &t.Person, &t.Name, &t.Scopes, moment{&t.CreatedAt}, moment{&t.ExpiresAt}, moment{&t.UsedAt})
