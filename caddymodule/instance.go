@@ -98,7 +98,10 @@ func (i *instance) doOpen() error {
 	if i.store, err = i.parts.store.Open(ctx, a.DataDir); err != nil {
 		return err
 	}
-	config := identity.Config{Store: i.store, Hosts: hosts, Key: key, Sealer: sealer, Log: i.logger, ClientAddress: clientAddress}
+	config := identity.Config{
+		Store: i.store, Hosts: hosts, Key: key, Sealer: sealer, Log: i.logger, ClientAddress: clientAddress,
+		Providers: i.parts.providers, Access: i.parts.access,
+	}
 	for _, login := range i.parts.logins {
 		if link, ok := login.(*LinkLogin); ok {
 			i.links = true
