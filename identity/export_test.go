@@ -19,3 +19,6 @@ func (s *Service) Apply(list []Revocation) {
 
 // FailAfter calls step with the name of each step of a rotation; an error ends the rotation there.
 func (s *Sealer) FailAfter(step func(name string) error) { s.step = step }
+
+// ConsolePath is consolePath.
+func ConsolePath(next string) string { return consolePath(next) }

@@ -202,6 +202,18 @@ func (b *browser) request(target string) *http.Request {
 	return request(target, cookies...)
 }
 
+// only returns the one cookie that there is.
+func (b *browser) only() (name, value string) {
+	b.s.t.Helper()
+	if len(b.cookies) != 1 {
+		b.s.t.Fatalf("cookies %v", b.cookies)
+	}
+	for name, value = range b.cookies {
+		break
+	}
+	return name, value
+}
+
 // begin returns the address that the provider sends the browser back to.
 func (b *browser) begin(start identity.LoginStart) string {
 	b.s.t.Helper()
