@@ -39,7 +39,7 @@ func TestPeople_WhoIsDisabledLosesEverythingAtOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.ChangePerson(t.Context(), asha.ID, disabled(true)); err != nil {
+	if _, err := s.ChangePerson(t.Context(), identity.Caller{}, asha.ID, disabled(true)); err != nil {
 		t.Fatal(err)
 	}
 	_, err = s.Authenticate(request("/", session))
@@ -56,7 +56,7 @@ func TestPeople_WhoIsDisabledLosesEverythingAtOnce(t *testing.T) {
 	mustBe(t, "a link", err, identity.ErrDisabled)
 
 	s.advance(time.Minute)
-	if _, err := s.ChangePerson(t.Context(), asha.ID, disabled(false)); err != nil {
+	if _, err := s.ChangePerson(t.Context(), identity.Caller{}, asha.ID, disabled(false)); err != nil {
 		t.Fatal(err)
 	}
 	_, err = s.Authenticate(request("/", session))
@@ -69,22 +69,22 @@ func TestPeople_TheLastAdminStays(t *testing.T) {
 	s := newSite(t)
 	first, second := s.admin("Asha"), s.admin("Ravi")
 	for _, change := range []identity.PersonChange{role(identity.RoleMember), disabled(true)} {
-		if _, err := s.ChangePerson(t.Context(), second.ID, change); err != nil {
+		if _, err := s.ChangePerson(t.Context(), identity.Caller{}, second.ID, change); err != nil {
 			t.Errorf("one of two: %v", err)
 		}
 		for _, change := range []identity.PersonChange{role(identity.RoleMember), disabled(true)} {
-			_, err := s.ChangePerson(t.Context(), first.ID, change)
+			_, err := s.ChangePerson(t.Context(), identity.Caller{}, first.ID, change)
 			mustBe(t, "the last one", err, identity.ErrLastAdmin)
 		}
 		no, admin := false, identity.RoleAdmin
-		if _, err := s.ChangePerson(t.Context(), second.ID, identity.PersonChange{Role: &admin, Disabled: &no}); err != nil {
+		if _, err := s.ChangePerson(t.Context(), identity.Caller{}, second.ID, identity.PersonChange{Role: &admin, Disabled: &no}); err != nil {
 			t.Error(err)
 		}
 	}
-	if _, err := s.ChangePerson(t.Context(), "nobody", role(identity.RoleMember)); !errors.Is(err, identity.ErrUnknownPerson) {
+	if _, err := s.ChangePerson(t.Context(), identity.Caller{}, "nobody", role(identity.RoleMember)); !errors.Is(err, identity.ErrUnknownPerson) {
 		t.Errorf("nobody: %v", err)
 	}
-	if _, err := s.ChangePerson(t.Context(), first.ID, role("owner")); !errors.Is(err, identity.ErrUnknownRole) {
+	if _, err := s.ChangePerson(t.Context(), identity.Caller{}, first.ID, role("owner")); !errors.Is(err, identity.ErrUnknownRole) {
 		t.Errorf("another role: %v", err)
 	}
 }
@@ -105,7 +105,7 @@ func TestPeople_OfAllAdminsWhoStepDownAtOnceOneStays(t *testing.T) {
 			if i%3 == 0 {
 				change = disabled(true)
 			}
-			_, err := service.ChangePerson(t.Context(), p.ID, change)
+			_, err := service.ChangePerson(t.Context(), identity.Caller{}, p.ID, change)
 			if errors.Is(err, identity.ErrLastAdmin) {
 				refused.Add(1)
 			} else if err != nil {
@@ -136,7 +136,7 @@ func TestFirstAdmin_ComesBackForWhoOwnsTheServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	second := s.admin("Asha")
-	if _, err := s.ChangePerson(t.Context(), first.ID, disabled(true)); err != nil {
+	if _, err := s.ChangePerson(t.Context(), identity.Caller{}, first.ID, disabled(true)); err != nil {
 		t.Fatal(err)
 	}
 	if p, err := s.FirstAdmin(t.Context()); err != nil || p.ID != second.ID {
@@ -161,7 +161,7 @@ func TestInvitation_IsListedWithdrawnAndEnds(t *testing.T) {
 	admin := s.admin("Asha")
 	secrets := map[string]string{}
 	for note, life := range map[string]time.Duration{"short": time.Hour, "default": 0, "long": identity.MaxInvitationLifetime} {
-		i, address, err := s.Invite(t.Context(), admin, identity.RoleMember, note, life)
+		i, address, err := s.Invite(t.Context(), identity.Caller{Person: admin}, identity.RoleMember, note, life)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -197,8 +197,8 @@ func TestInvitation_IsListedWithdrawnAndEnds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mustBe(t, "withdrawing", s.Withdraw(t.Context(), all[0].ID), nil)
-	mustBe(t, "withdrawing again", s.Withdraw(t.Context(), all[0].ID), identity.ErrInvitation)
+	mustBe(t, "withdrawing", s.Withdraw(t.Context(), identity.Caller{}, all[0].ID), nil)
+	mustBe(t, "withdrawing again", s.Withdraw(t.Context(), identity.Caller{}, all[0].ID), identity.ErrInvitation)
 	_, _, err = s.Redeem(t.Context(), secrets["long"], "Eve")
 	mustBe(t, "one that was withdrawn", err, identity.ErrInvitation)
 	_, _, err = s.Redeem(t.Context(), secrets["default"], "")
@@ -230,7 +230,7 @@ func TestInvitation_RefusesWhatItCannotBe(t *testing.T) {
 		{identity.RoleMember, "a\nb", 0, identity.ErrNote}, {identity.RoleMember, strings.Repeat("ü", 201), 0, identity.ErrNote},
 		{identity.RoleMember, strings.Repeat("ü", 200), 0, nil},
 	} {
-		_, _, err := s.Invite(t.Context(), admin, c.role, c.note, c.life)
+		_, _, err := s.Invite(t.Context(), identity.Caller{Person: admin}, c.role, c.note, c.life)
 		mustBe(t, "invitation", err, c.want)
 	}
 }
