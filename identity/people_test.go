@@ -15,7 +15,7 @@ func role(r identity.Role) identity.PersonChange { return identity.PersonChange{
 
 func disabled(v bool) identity.PersonChange { return identity.PersonChange{Disabled: &v} }
 
-func (s *site) admin(name string) identity.Person {
+func (s *site) anAdmin(name string) identity.Person {
 	s.t.Helper()
 	p, err := s.AddPerson(s.t.Context(), name, identity.RoleAdmin)
 	if err != nil {
@@ -67,7 +67,7 @@ func TestPeople_WhoIsDisabledLosesEverythingAtOnce(t *testing.T) {
 
 func TestPeople_TheLastAdminStays(t *testing.T) {
 	s := newSite(t)
-	first, second := s.admin("Asha"), s.admin("Ravi")
+	first, second := s.anAdmin("Asha"), s.anAdmin("Ravi")
 	for _, change := range []identity.PersonChange{role(identity.RoleMember), disabled(true)} {
 		if _, err := s.ChangePerson(t.Context(), identity.Caller{}, second.ID, change); err != nil {
 			t.Errorf("one of two: %v", err)
@@ -94,7 +94,7 @@ func TestPeople_OfAllAdminsWhoStepDownAtOnceOneStays(t *testing.T) {
 	other := s.service(s.config())
 	var admins []identity.Person
 	for range 6 {
-		admins = append(admins, s.admin("Admin"))
+		admins = append(admins, s.anAdmin("Admin"))
 	}
 	var group sync.WaitGroup
 	var refused atomic.Int32
@@ -135,7 +135,7 @@ func TestFirstAdmin_ComesBackForWhoOwnsTheServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	second := s.admin("Asha")
+	second := s.anAdmin("Asha")
 	if _, err := s.ChangePerson(t.Context(), identity.Caller{}, first.ID, disabled(true)); err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +158,7 @@ func TestFirstAdmin_ComesBackForWhoOwnsTheServer(t *testing.T) {
 
 func TestInvitation_IsListedWithdrawnAndEnds(t *testing.T) {
 	s := newSite(t)
-	admin := s.admin("Asha")
+	admin := s.anAdmin("Asha")
 	secrets := map[string]string{}
 	for note, life := range map[string]time.Duration{"short": time.Hour, "default": 0, "long": identity.MaxInvitationLifetime} {
 		i, address, err := s.Invite(t.Context(), identity.Caller{Person: admin}, identity.RoleMember, note, life)
@@ -217,7 +217,7 @@ func TestInvitation_IsListedWithdrawnAndEnds(t *testing.T) {
 
 func TestInvitation_RefusesWhatItCannotBe(t *testing.T) {
 	s := newSite(t)
-	admin := s.admin("Asha")
+	admin := s.anAdmin("Asha")
 	for _, c := range []struct {
 		role identity.Role
 		note string
