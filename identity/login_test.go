@@ -942,3 +942,91 @@ func TestProviderToken_ARefusedRefreshEndsTheSessions(t *testing.T) {
 	b.mustBeNobody()
 	byLink.mustBe(login.Person)
 }
+
+func TestProviderToken_SessionsGoOnWhileTheProviderVouches(t *testing.T) {
+	s := newLoginSite(t, identity.Access{Allow: rules(t, "user", "github:octocat", "user", "github:hubot")})
+	round := func() error { return s.RefreshTokens(t.Context()) }
+	at := func(p identity.Profile) *browser {
+		p.Token = identity.ProviderToken{Access: "first", Refresh: "refresh of " + p.Login, ExpiresAt: s.clock.Now().Add(8 * time.Hour)}
+		s.github.is(p)
+		b := s.browser()
+		if _, err := b.at("github"); err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	mine, left := at(octocat), at(hubot)
+	me, err := s.Authenticate(mine.request("/"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone, err := s.Authenticate(left.request("/"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.SignOut(t.Context(), gone.Session); err != nil {
+		t.Fatal(err)
+	}
+	s.advance(7 * time.Hour)
+	if err := round(); err != nil || s.github.refreshed != 0 {
+		t.Errorf("an hour early: %d refreshes, %v", s.github.refreshed, err)
+	}
+	s.advance(time.Hour)
+	s.github.fail(identity.ErrProviderDown)
+	if err := round(); !errors.Is(err, identity.ErrProviderDown) {
+		t.Errorf("while the provider is down: %v", err)
+	}
+	mine.mustBe(me.Person)
+	s.github.fail(nil)
+	if err := errors.Join(round(), round()); err != nil || s.github.refreshed != 1 {
+		t.Errorf("once it is back: %d refreshes, %v; want one, for who is signed in", s.github.refreshed, err)
+	}
+	mine.mustBe(me.Person)
+	s.github.fail(identity.ErrTokenRefused)
+	s.advance(9 * time.Hour)
+	if err := round(); err != nil {
+		t.Error(err)
+	}
+	mine.mustBeNobody()
+}
+
+func TestLogin_TheAuditLogTellsWhoCameInAndWhoDidNot(t *testing.T) {
+	s := newLoginSite(t, identity.Access{Allow: rules(t, "user", "github:octocat")})
+	b := s.browser()
+	login, err := b.at("github")
+	if err != nil {
+		t.Fatal(err)
+	}
+	caller, err := s.Authenticate(b.request("/"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.signIn(identity.LoginStart{Provider: "corp", Connect: &caller}); err != nil {
+		t.Fatal(err)
+	}
+	evil := hubot
+	evil.Login = "hubot\n{\"action\":\"sign-in\"}" + strings.Repeat("x", 10_000)
+	s.github.is(evil)
+	if _, err := s.browser().at("github"); err == nil {
+		t.Fatal("hubot came in")
+	}
+	if _, err := s.browser().signIn(identity.LoginStart{Provider: "github", Invitation: s.invite(identity.RoleMember)}); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, e := range events(t, s.Service, identity.AuditQuery{}) {
+		if len(e.Detail) > 1024 || strings.ContainsRune(e.Detail, '\n') {
+			t.Errorf("%q", e.Detail)
+		}
+		got = append(got, e.Action+" "+e.Outcome+" "+e.Via)
+	}
+	want := []string{
+		"sign-in ok github", "connect ok session", "sign-in refused github", "invitation ok session", "invitation ok github", "sign-in ok github",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	if e := events(t, s.Service, identity.AuditQuery{})[0]; e.Person != login.Person.ID || e.Address == "" {
+		t.Errorf("%+v", e)
+	}
+}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"slices"
 	"time"
 )
 
@@ -20,6 +22,7 @@ const (
 	refreshLease   = time.Minute
 	refreshTimeout = 20 * time.Second
 	refreshPoll    = 100 * time.Millisecond // while another one refreshes
+	tokenRound     = 30 * time.Second       // between two looks for tokens that are about to end
 )
 
 // ErrNoToken says that a provider gave no token to act for the person with, or that it ended.
@@ -163,4 +166,61 @@ func (s *Service) tokenLost(ctx context.Context, account *Account) error {
 		return err // who signed in meanwhile has a token that works
 	}
 	return s.endSessions(ctx, account.Person, func(session Session) bool { return session.Provider == account.Provider })
+}
+
+// keepTokens looks for tokens that are about to end, until ctx ends.
+func (s *Service) keepTokens(ctx context.Context) {
+	if s.cfg.Sealer == nil || len(s.cfg.Providers) == 0 {
+		return
+	}
+	round := time.NewTicker(tokenRound)
+	defer round.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-round.C:
+			if err := s.refreshTokens(ctx); err != nil && ctx.Err() == nil {
+				s.cfg.Log.Warn("tokens of sign-in providers could not be refreshed; it is tried again", "error", err)
+			}
+		}
+	}
+}
+
+// refreshTokens refreshes the tokens that are about to end and that a session rests on. So a session
+// goes on as long as the provider vouches for the person; while the provider does not answer, too.
+func (s *Service) refreshTokens(ctx context.Context) error {
+	accounts, err := s.cfg.Store.Accounts(ctx, "")
+	if err != nil {
+		return err
+	}
+	var faults []error
+	for _, a := range accounts {
+		if len(a.Token) == 0 {
+			continue
+		}
+		token, err := s.openToken(a)
+		if err == nil && (s.good(token) || token.Refresh == "") {
+			continue
+		}
+		inUse := false
+		if err == nil {
+			inUse, err = s.inUse(ctx, a)
+		}
+		if err == nil && inUse {
+			_, err = s.AccessToken(ctx, a.Provider, a.Subject)
+		}
+		if err != nil && !errors.Is(err, ErrNoToken) && !errors.Is(err, ErrUnknownProvider) {
+			faults = append(faults, fmt.Errorf("%s:%s: %w", a.Provider, a.Subject, err))
+		}
+	}
+	return errors.Join(faults[:min(len(faults), 3)]...) // one outage makes many
+}
+
+// inUse reports whether a session rests on the account.
+func (s *Service) inUse(ctx context.Context, a *Account) (bool, error) {
+	sessions, err := s.cfg.Store.Sessions(ctx, a.Person)
+	return slices.ContainsFunc(sessions, func(session Session) bool {
+		return session.Provider == a.Provider && s.cfg.Now().Before(session.ExpiresAt)
+	}), err
 }
