@@ -3,8 +3,6 @@ package identity_test
 import (
 	"bytes"
 	"context"
-	"crypto/aes"
-	"crypto/cipher"
 	"errors"
 	"net/http"
 	"net/url"
@@ -111,30 +109,6 @@ func (p *played) Refresh(_ context.Context, token string) (identity.ProviderToke
 	return fresh, nil
 }
 
-// gcm seals as a keyset does: what was sealed for one place opens at no other.
-type gcm struct{ aead cipher.AEAD }
-
-func newGCM(t testing.TB) *gcm {
-	t.Helper()
-	block, err := aes.NewCipher(make([]byte, 32))
-	if err != nil {
-		t.Fatal(err)
-	}
-	aead, err := cipher.NewGCMWithRandomNonce(block)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &gcm{aead}
-}
-
-func (g *gcm) Seal(plaintext []byte, collection, person, field string) ([]byte, error) {
-	return g.aead.Seal(nil, nil, plaintext, []byte(collection+"\x00"+person+"\x00"+field)), nil
-}
-
-func (g *gcm) Open(sealed []byte, collection, person, field string) ([]byte, error) {
-	return g.aead.Open(nil, nil, sealed, []byte(collection+"\x00"+person+"\x00"+field))
-}
-
 var (
 	octocat = identity.Profile{Subject: "583231", ID: "583231", Login: "octocat", Handle: "octocat", Name: "Mona Lisa", Email: "mona@corp.com"}
 	hubot   = identity.Profile{Subject: "480938", ID: "480938", Login: "hubot", Handle: "hubot", Name: "Hubot", Email: "hubot@corp.com"}
@@ -164,7 +138,7 @@ func newLoginSite(t testing.TB, access identity.Access) *loginSite {
 	t.Helper()
 	s := &loginSite{site: newSite(t), github: newPlayed("github", "github", octocat), corp: newPlayed("corp", "oidc", mona)}
 	s.cfg = s.config()
-	s.cfg.Providers, s.cfg.Access, s.cfg.Sealer = []identity.Provider{s.github, s.corp}, access, newGCM(t)
+	s.cfg.Providers, s.cfg.Access, s.cfg.Sealer = []identity.Provider{s.github, s.corp}, access, identity.NewSealer()
 	s.Service = s.service(s.cfg)
 	return s
 }

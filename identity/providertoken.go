@@ -9,12 +9,6 @@ import (
 	"time"
 )
 
-// sealing encrypts for storage. What was sealed for one place opens at no other.
-type sealing interface {
-	Seal(plaintext []byte, collection, person, field string) ([]byte, error)
-	Open(sealed []byte, collection, person, field string) ([]byte, error)
-}
-
 // The times of a refresh. The lease outlasts the request by far, so that nobody else can begin one
 // while the provider may still see ours.
 const (
@@ -36,14 +30,14 @@ func (s *Service) sealToken(a *Account, t ProviderToken) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.cfg.Sealer.Seal(text, "accounts", a.Person, "token")
+	return s.cfg.Sealer.Seal(text, accountCollection, a.Person, tokenField)
 }
 
 func (s *Service) openToken(a *Account) (t ProviderToken, err error) {
 	if s.cfg.Sealer == nil || len(a.Token) == 0 {
 		return t, ErrNoToken
 	}
-	text, err := s.cfg.Sealer.Open(a.Token, "accounts", a.Person, "token")
+	text, err := s.cfg.Sealer.Open(a.Token, accountCollection, a.Person, tokenField)
 	if err != nil {
 		return t, err
 	}
@@ -210,7 +204,7 @@ func (s *Service) refreshTokens(ctx context.Context) error {
 		if err == nil && inUse {
 			_, err = s.AccessToken(ctx, a.Provider, a.Subject)
 		}
-		if err != nil && !errors.Is(err, ErrNoToken) && !errors.Is(err, ErrUnknownProvider) {
+		if err != nil && !errors.Is(err, ErrNoToken) && !errors.Is(err, ErrUnknownProvider) && !errors.Is(err, ErrSealed) {
 			faults = append(faults, fmt.Errorf("%s:%s: %w", a.Provider, a.Subject, err))
 		}
 	}

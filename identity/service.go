@@ -49,8 +49,6 @@ type Config struct {
 	// Providers vouch for people; their names differ from one another and from "link".
 	Providers []Provider
 	Access    Access
-	// Sealer encrypts the tokens that providers give; without one they are not kept.
-	Sealer sealing
 }
 
 // Service signs people in and checks them.

@@ -5,8 +5,6 @@ package oidc_test
 import (
 	"bufio"
 	"context"
-	"crypto/aes"
-	"crypto/cipher"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -137,17 +135,6 @@ func start(t *testing.T) string {
 	return strings.TrimSpace(line)
 }
 
-// gcm seals as a keyset does.
-type gcm struct{ cipher.AEAD }
-
-func (g gcm) Seal(plaintext []byte, collection, person, field string) ([]byte, error) {
-	return g.AEAD.Seal(nil, nil, plaintext, []byte(collection+"\x00"+person+"\x00"+field)), nil
-}
-
-func (g gcm) Open(sealed []byte, collection, person, field string) ([]byte, error) {
-	return g.AEAD.Open(nil, nil, sealed, []byte(collection+"\x00"+person+"\x00"+field))
-}
-
 // site is an installation whose people sign in at the provider.
 type site struct {
 	*identity.Service
@@ -195,21 +182,13 @@ func newSite(t *testing.T, change func(*oidc.Config), allow ...string) *site {
 		}
 		access.Allow = append(access.Allow, rule)
 	}
-	block, err := aes.NewCipher(make([]byte, 32))
-	if err != nil {
-		t.Fatal(err)
-	}
-	aead, err := cipher.NewGCMWithRandomNonce(block)
-	if err != nil {
-		t.Fatal(err)
-	}
 	s := new(site)
 	if s.store, err = sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "kalpana.db")); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.store.Close() })
 	s.Service = identity.New(identity.Config{
-		Store: s.store, Hosts: hosts, Key: identity.NewKey(), Now: s.now, Providers: []identity.Provider{p}, Access: access, Sealer: gcm{aead},
+		Store: s.store, Hosts: hosts, Key: identity.NewKey(), Now: s.now, Providers: []identity.Provider{p}, Access: access, Sealer: identity.NewSealer(),
 	})
 	if err := s.Load(t.Context()); err != nil {
 		t.Fatal(err)
