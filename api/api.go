@@ -44,7 +44,7 @@ type Config struct {
 	Stopping <-chan struct{}
 }
 
-// Handler serves /api/ and the hand-off.
+// Handler serves /api/, the hand-off, and the end of a sign-in at a provider.
 type Handler struct {
 	cfg  Config
 	mux  *http.ServeMux

@@ -46,9 +46,24 @@ func (h *Handler) fault(err error) huma.StatusError {
 		return huma.NewError(http.StatusNotFound, "It does not exist, or no longer. Reload the page.")
 	case errors.Is(err, identity.ErrHandoff):
 		return huma.NewError(http.StatusBadRequest, "This step of signing in is malformed. Open the workspace's address again.")
+	case errors.Is(err, identity.ErrUnknownProvider), errors.Is(err, identity.ErrUnknownPerson), errors.Is(err, identity.ErrUnknownAccount):
+		return huma.NewError(http.StatusNotFound, orchestrator.Explain(err))
+	case errors.Is(err, identity.ErrInvitation):
+		return huma.NewError(http.StatusNotFound, orchestrator.Explain(err)+" Ask who invited you for another one.")
+	case errors.Is(err, identity.ErrLastAdmin), errors.Is(err, identity.ErrLastAccount), errors.Is(err, identity.ErrOccupied):
+		return huma.NewError(http.StatusConflict, orchestrator.Explain(err))
+	case errors.Is(err, identity.ErrUnknownRole):
+		return field("role")
+	case errors.Is(err, identity.ErrNote):
+		return field("note")
+	case errors.Is(err, identity.ErrLifetime):
+		return field("lifetimeHours")
+	case errors.Is(err, identity.ErrProviderDown):
+		h.cfg.Log.Error("a sign-in provider does not answer", "error", err)
+		return huma.NewError(http.StatusServiceUnavailable, "The sign-in provider does not answer. Try again in a moment, or sign in another way.")
 	case errors.Is(err, workspace.ErrNotFound), errors.Is(err, workspace.ErrInvalidID), errors.Is(err, workspace.ErrForbidden):
 		return huma.NewError(http.StatusNotFound, "This workspace does not exist, or no longer.")
-	case errors.Is(err, workspace.ErrInvalidName):
+	case errors.Is(err, workspace.ErrInvalidName), errors.Is(err, identity.ErrPersonName):
 		return field("name")
 	case errors.Is(err, workspace.ErrInvalidRepo):
 		return field("repository")

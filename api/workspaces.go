@@ -90,6 +90,10 @@ func (h *Handler) routes() {
 	h.sessionRoutes()
 	h.tokenRoutes()
 	h.auditRoutes()
+	h.loginRoutes()
+	h.accountRoutes()
+	h.peopleRoutes()
+	h.invitationRoutes()
 	h.eventRoutes()
 	const tag = "workspaces"
 	huma.Register(h.huma, scoped(h.operation("GET", "/api/templates", "listTemplates", "List templates", 200, tag), identity.ScopeRead),

@@ -61,6 +61,8 @@ type App struct {
 	RuntimeRaw json.RawMessage `json:"runtime,omitempty" caddy:"namespace=kalpana.runtime inline_key=module"`
 	// How people sign in. Default: link.
 	LoginsRaw []json.RawMessage `json:"logins,omitempty" caddy:"namespace=kalpana.login inline_key=method"`
+	// Who may enter without an invitation. Default: nobody.
+	Access *Access `json:"access,omitempty"`
 
 	log      *slog.Logger
 	key      string // in the pool of instances; "" while none is held
@@ -192,9 +194,11 @@ func (l *Limits) resolve() orchestrator.Limits {
 
 // guests are the loaded guest modules.
 type guests struct {
-	store   Store
-	runtime Runtime
-	logins  []Login
+	store     Store
+	runtime   Runtime
+	logins    []Login
+	providers []identity.Provider
+	access    identity.Access
 }
 
 func (a *App) loadGuests(ctx caddy.Context) (guests, error) {
@@ -220,6 +224,12 @@ func (a *App) loadGuests(ctx caddy.Context) (guests, error) {
 	}
 	for _, login := range v.([]any) {
 		g.logins = append(g.logins, login.(Login))
+	}
+	if g.access, err = a.Access.parse(); err != nil {
+		return g, fmt.Errorf("kalpana: %w", err)
+	}
+	if g.providers, err = provideLogins(g.logins, g.access); err != nil {
+		return g, fmt.Errorf("kalpana: %w", err)
 	}
 	return g, nil
 }

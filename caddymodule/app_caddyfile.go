@@ -56,6 +56,10 @@ func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 //		store   <module> { … }
 //		runtime <module> { … }
 //		login   <module> { … }
+//		access {
+//			allow user|email|domain|org|team|group <value>...
+//			admin user|email|domain|org|team|group <value>...
+//		}
 //	}
 //
 // Every line is optional. login may appear several times.
@@ -106,6 +110,12 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			var raw json.RawMessage
 			raw, err = guest(d, "kalpana.login", "method")
 			a.LoginsRaw = append(a.LoginsRaw, raw)
+		case "access":
+			if d.NextArg() {
+				return d.ArgErr()
+			}
+			a.Access = new(Access)
+			err = a.Access.UnmarshalCaddyfile(d)
 		default:
 			return d.Errf("unrecognized option of kalpana: %s", name)
 		}
@@ -208,10 +218,32 @@ func guest(d *caddyfile.Dispenser, namespace, key string) (json.RawMessage, erro
 	return caddyconfig.JSONModuleObject(unm, key, name, nil), nil
 }
 
+// someArgs takes one argument or more.
+func someArgs(d *caddyfile.Dispenser, into *[]string) error {
+	if *into = d.RemainingArgs(); len(*into) == 0 {
+		return d.ArgErr()
+	}
+	return nil
+}
+
+// namedBlock is block for a module that may be given a name.
+func namedBlock(d *caddyfile.Dispenser, name *string, option func(name string) (known bool, err error)) error {
+	d.Next()
+	what := d.Val()
+	if d.NextArg() {
+		*name = d.Val()
+	}
+	return options(d, what, option)
+}
+
 // block reads a module without arguments whose block may hold what option knows.
 func block(d *caddyfile.Dispenser, option func(name string) (known bool, err error)) error {
 	d.Next()
-	what := d.Val()
+	return options(d, d.Val(), option)
+}
+
+// options reads the block of what is called what.
+func options(d *caddyfile.Dispenser, what string, option func(name string) (known bool, err error)) error {
 	if d.NextArg() {
 		return d.ArgErr()
 	}

@@ -92,6 +92,21 @@ func TestCaddyfile_TellsTheLineOfEachMistake(t *testing.T) {
 		{"option of the runtime", option("runtime docker {\n\t\t\tsocket x\n\t\t}"), "unrecognized option of docker: socket, at Caddyfile:4"},
 		{"flag of the runtime", option("runtime docker {\n\t\t\tallow_private maybe\n\t\t}"), "write true or false, at Caddyfile:4"},
 		{"option of the login", option("login link {\n\t\t\tlife 3m\n\t\t}"), "unrecognized option of link: life, at Caddyfile:4"},
+		{"option of github", option("login github {\n\t\t\tsecret x\n\t\t}"), "unrecognized option of github: secret, at Caddyfile:4"},
+		{"client of github", option("login github {\n\t\t\tclient bot\n\t\t}"), "client bot: write oauth or app, at Caddyfile:4"},
+		{"two names", option("login github a b"), "at Caddyfile:3"},
+		{"no scopes", option("login github {\n\t\t\tscopes\n\t\t}"), "at Caddyfile:4"},
+		{"oidc without a name", option("login oidc {\n\t\t\tissuer https://x.example\n\t\t}"), "login oidc needs a name"},
+		{"option of oidc", option("login oidc corp {\n\t\t\tdiscovery x\n\t\t}"), "unrecognized option of oidc: discovery, at Caddyfile:4"},
+		{"parameter of oidc", option("login oidc corp {\n\t\t\tparameter prompt\n\t\t}"), "at Caddyfile:4"},
+		{"unknown login", option("login smtp"), "kalpana.login.smtp"},
+		{"access", option("access yes"), "at Caddyfile:3"},
+		{"option of access", option("access {\n\t\t\tdeny user github:x\n\t\t}"), "unrecognized option of access: deny, at Caddyfile:4"},
+		{"rule without value", option("access {\n\t\t\tallow domain\n\t\t}"), "at Caddyfile:4"},
+		{"kind of rule", option("access {\n\t\t\tallow everybody now\n\t\t}"), "it is user, email, domain, org, team or group, at Caddyfile:4"},
+		{"rule without login", option("access {\n\t\t\tallow user octocat\n\t\t}"), "write it like github:octocat"},
+		{"domain", option("access {\n\t\t\tallow domain a@corp.com\n\t\t}"), "write it like example.com, at Caddyfile:4"},
+		{"e-mail", option("access {\n\t\t\tadmin email a@b@corp.com\n\t\t}"), "write it like asha@example.com, at Caddyfile:4"},
 		{"workspace handler", ":80 {\n\tkalpana_workspace fast\n}\n", "at Caddyfile:2"},
 		{"workspace handler's block", ":80 {\n\tkalpana_workspace {\n\t\tx\n\t}\n}\n", "unrecognized option of kalpana_workspace: x, at Caddyfile:3"},
 		{"console", ":80 {\n\tkalpana_console here\n}\n", "takes neither arguments nor a block"},
@@ -121,7 +136,7 @@ func validate(t *testing.T, text string) error {
 }
 
 func site(options string) string {
-	return fmt.Sprintf("{\n\tadmin off\n\tkalpana {\n\t\t%s\n\t}\n}\nhttp://kalpana.localhost:8080 {\n\tkalpana_console\n}\nhttp://*.ws.kalpana.localhost:8080 {\n\tkalpana_workspace\n}\n", options)
+	return string(caddyfile.Format(fmt.Appendf(nil, "{\n\tadmin off\n\tkalpana {\n\t\t%s\n\t}\n}\nhttp://kalpana.localhost:8080 {\n\tkalpana_console\n}\nhttp://*.ws.kalpana.localhost:8080 {\n\tkalpana_workspace\n}\n", options)))
 }
 
 func TestValidate_WritesNothing(t *testing.T) {
@@ -146,6 +161,15 @@ func TestValidate_RefusesWhatCannotWork(t *testing.T) {
 		{"no address", "console kalpana", "write it like https://kalpana.example.com"},
 		{"privileged ports", "ports 80-90", "give a range within 1024 and 65535"},
 		{"ports upside down", "ports 50000-40000", "give a range"},
+		{"github without a secret", "login github {\nclient_id x\n}", "login github: client_id and client_secret are needed"},
+		{"a secret that is not there", "login github {\nclient_id x\nclient_secret {env.KALPANA_NO_SUCH_SECRET}\n}", "client_secret {env.KALPANA_NO_SUCH_SECRET} is empty"},
+		{"oidc without an issuer", "login oidc corp {\nclient_id x\n}", "login corp: issuer and client_id are needed"},
+		{"an issuer over plain http", "login oidc corp {\nissuer http://login.example.com\nclient_id x\n}", "use https"},
+		{"two logins of a name", "login oidc corp {\nissuer https://x.example\nclient_id x\n}\nlogin github corp {\nclient_id x\nclient_secret y\n}", "login corp is given twice"},
+		{"a login called link", "login github link {\nclient_id x\nclient_secret y\n}", "and is not link"},
+		{"a login with a slash", "login github a/b {\nclient_id x\nclient_secret y\n}", "login name"},
+		{"a rule about no login", "access {\nallow user corp:x\n}", "there is no login corp"},
+		{"organisations of oidc", "login oidc corp {\nissuer https://x.example\nclient_id x\n}\naccess {\nallow org corp:acme\n}", "a login of kind oidc has no orgs"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if err := validate(t, site(c.options)); err == nil || !strings.Contains(err.Error(), c.want) {

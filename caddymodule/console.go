@@ -30,7 +30,8 @@ func parseConsole(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	return values, nil
 }
 
-// APIHandler serves the console's JSON API under /api/ and the hand-off to workspace hosts.
+// APIHandler serves the console's JSON API under /api/, the hand-off to workspace hosts, and what
+// login providers send browsers back to.
 type APIHandler struct{ app *App }
 
 // CaddyModule returns the Caddy module information.
@@ -50,13 +51,18 @@ func (m *APIHandler) ServeHTTP(w http.ResponseWriter, r *http.Request, next cadd
 		return err
 	}
 	handoff := r.URL.Path == identity.HandoffPath
-	if !handoff && r.URL.Path != "/api" && !strings.HasPrefix(r.URL.Path, "/api/") {
+	_, callback := api.LoginCallback(r.URL.Path)
+	if !handoff && !callback && r.URL.Path != "/api" && !strings.HasPrefix(r.URL.Path, "/api/") {
 		return next.ServeHTTP(w, r)
 	}
 	if err := m.app.ready(r); err != nil {
 		return caddyhttp.Error(http.StatusServiceUnavailable, err)
 	}
 	api.Protect(m.app.hosts, w.Header())
+	if callback {
+		m.app.api.CompleteLogin(w, r)
+		return nil
+	}
 	if !handoff {
 		m.app.api.ServeHTTP(w, r)
 		return nil

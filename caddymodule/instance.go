@@ -101,6 +101,7 @@ func (i *instance) doOpen() error {
 	config := identity.Config{
 		Store: i.store, Hosts: hosts, Key: key, Sealer: sealer, Log: i.logger,
 		AuditKeep: time.Duration(a.AuditKeep), ClientAddress: clientAddress,
+		Providers: i.parts.providers, Access: i.parts.access,
 	}
 	for _, login := range i.parts.logins {
 		if link, ok := login.(*LinkLogin); ok {

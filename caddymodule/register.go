@@ -21,6 +21,8 @@ func init() {
 	caddy.RegisterModule(new(SQLite))
 	caddy.RegisterModule(new(Docker))
 	caddy.RegisterModule(new(LinkLogin))
+	caddy.RegisterModule(new(GitHubLogin))
+	caddy.RegisterModule(new(OIDCLogin))
 	caddy.RegisterModule(new(Authenticator))
 	caddy.RegisterModule(new(WorkspaceHandler))
 	caddy.RegisterModule(new(APIHandler))

@@ -28,6 +28,8 @@ const (
 	ActionTokenRevoke   = "token-revoke"
 	ActionSessionRevoke = "session-revoke"
 	ActionInvitation    = "invitation"
+	ActionConnect       = "connect" // an account became a way in for the person
+	ActionDisconnect    = "disconnect"
 	ActionCreate        = "create" // of a workspace, as the next ones
 	ActionRename        = "rename"
 	ActionStart         = "start"

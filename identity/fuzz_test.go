@@ -1,8 +1,10 @@
 package identity_test
 
 import (
+	"errors"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -74,6 +76,68 @@ func FuzzHandoffCookie(f *testing.F) {
 		}
 		if err != identity.ErrHandoff || grant != nil || clear != nil || path != "" {
 			t.Fatalf("%v, %v, %q, %v", grant, clear, path, err)
+		}
+	})
+}
+
+func FuzzLoginCallback(f *testing.F) {
+	s := newLoginSite(f, identity.Access{Allow: rules(f, "user", "github:octocat")})
+	b := s.browser()
+	u, err := url.Parse(b.begin(identity.LoginStart{Provider: "github", Next: "/next"}))
+	if err != nil {
+		f.Fatal(err)
+	}
+	state := u.Query().Get("state")
+	name, value := b.only()
+	f.Add(name, value, u.RawQuery+"&x=y", "github")
+	f.Add(name, value, "state="+state, "github")
+	f.Add(name, value[1:], u.RawQuery, "github")
+	f.Add(name, value, u.RawQuery+"&state="+state, "github")
+	f.Add(name, value, u.RawQuery, "corp")
+	f.Add(name+"0", value, "code=x;state="+state, "github")
+	f.Add("", "", "%", "")
+	f.Fuzz(func(t *testing.T, cookie, content, query, provider string) {
+		r := asCookie(cookie, content)
+		r.URL.RawQuery = query
+		login, err := s.CompleteLogin(r, provider)
+		if err == nil {
+			// The code works once, so this is the one good call, or what is equal to it.
+			if q := r.URL.Query(); provider != "github" || q.Get("state") != state || q.Get("code") != u.Query().Get("code") || login.Next != "/next" {
+				t.Fatalf("%q=%q with %q at %q signs in: %+v", cookie, content, query, provider, login)
+			}
+			return
+		}
+		if !errors.Is(err, identity.ErrAttempt) && !errors.Is(err, identity.ErrUnknownProvider) {
+			t.Fatalf("%v", err)
+		}
+		if login.Person.ID != "" || (login.Next != "/" && login.Next != "/next") {
+			t.Fatalf("%+v", login)
+		}
+		for _, c := range login.Cookies {
+			if c.MaxAge >= 0 {
+				t.Fatalf("a refused sign-in sets %s", c)
+			}
+		}
+	})
+}
+
+func FuzzNextPath(f *testing.F) {
+	s := newLoginSite(f, identity.Access{Allow: rules(f, "user", "github:octocat")})
+	base, err := url.Parse(s.hosts.Console() + "/login/github/callback?code=x")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, seed := range openRedirects {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, next string) {
+		got := identity.ConsolePath(next)
+		if !strings.HasPrefix(got, "/") || strings.HasPrefix(got, "//") || strings.HasPrefix(got, "/login") ||
+			strings.ContainsFunc(got, func(r rune) bool { return r < ' ' || r == '\\' || r == 0x7f }) {
+			t.Fatalf("%q goes on to %q", next, got)
+		}
+		if target, err := base.Parse(got); err == nil && (target.Host != base.Host || target.Scheme != base.Scheme) {
+			t.Fatalf("%q leads to %s", next, target)
 		}
 	})
 }

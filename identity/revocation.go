@@ -159,12 +159,13 @@ func (s *Service) silent(now time.Time) bool {
 	return now.UnixMilli()-s.lastRead.Load() > storeGrace.Milliseconds()
 }
 
-// Run reads revocations every two seconds, writes the audit log, and purges what has ended every
-// hour, until ctx ends.
+// Run reads revocations every two seconds, writes the audit log, keeps the tokens of providers
+// fresh, and purges what has ended every hour, until ctx ends.
 func (s *Service) Run(ctx context.Context) {
-	var writer sync.WaitGroup
-	writer.Go(func() { s.write(ctx) })
-	defer writer.Wait()
+	var beside sync.WaitGroup
+	beside.Go(func() { s.write(ctx) })
+	beside.Go(func() { s.keepTokens(ctx) })
+	defer beside.Wait()
 	poll, purge := time.NewTicker(pollInterval), time.NewTicker(time.Hour)
 	defer poll.Stop()
 	defer purge.Stop()

@@ -1,10 +1,9 @@
 package identity
 
 import (
-	"context"
+	"crypto/cipher"
 	"crypto/rand"
 	"encoding/base32"
-	"errors"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -48,17 +47,21 @@ type Config struct {
 	// ClientAddress returns the IP address that a request comes from, where a trusted proxy stands in
 	// front; nil means the connection's.
 	ClientAddress func(*http.Request) string
+	// Providers vouch for people; their names differ from one another and from "link".
+	Providers []Provider
+	Access    Access
 }
 
 // Service signs people in and checks them.
 type Service struct {
-	cfg     Config
-	grants  *authenticator
-	nonces  *authenticator
-	revoked atomic.Pointer[revocations]
-	streams streams
-	audit   audit
-	tokens  tokens
+	cfg      Config
+	grants   *authenticator
+	nonces   *authenticator
+	attempts cipher.AEAD
+	revoked  atomic.Pointer[revocations]
+	streams  streams
+	audit    audit
+	tokens   tokens
 
 	mu       sync.Mutex // serialises updates of revoked
 	lastRead atomic.Int64
@@ -79,10 +82,11 @@ func New(cfg Config) *Service {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Service{
-		cfg:    cfg,
-		grants: newAuthenticator(cfg.Key.derive("grant")),
-		nonces: newAuthenticator(cfg.Key.derive("handoff nonce")),
-		audit:  audit{wake: make(chan struct{}, 1)},
+		cfg:      cfg,
+		grants:   newAuthenticator(cfg.Key.derive("grant")),
+		nonces:   newAuthenticator(cfg.Key.derive("handoff nonce")),
+		attempts: newCookieAEAD(cfg.Key.derive("login attempt")),
+		audit:    audit{wake: make(chan struct{}, 1)},
 	}
 	s.revoked.Store(&revocations{})
 	return s
@@ -93,36 +97,4 @@ func newID() string {
 	var random [16]byte
 	_, _ = rand.Read(random[:])
 	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(random[:]))
-}
-
-// FirstAdmin returns the first person with the admin role, and makes one where there is none.
-func (s *Service) FirstAdmin(ctx context.Context) (Person, error) {
-	people, err := s.cfg.Store.People(ctx)
-	if err != nil {
-		return Person{}, err
-	}
-	for _, p := range people {
-		if p.Role == RoleAdmin {
-			return p, nil
-		}
-	}
-	// A fixed id lets two gateways that start at once agree on one admin.
-	p := Person{ID: "admin", Name: "admin", Role: RoleAdmin, Revision: 1, CreatedAt: s.cfg.Now().UTC()}
-	if err := s.cfg.Store.CreatePerson(ctx, p); err != nil {
-		if errors.Is(err, ErrExists) {
-			return s.cfg.Store.Person(ctx, p.ID)
-		}
-		return Person{}, err
-	}
-	return p, nil
-}
-
-// AddPerson makes a person of the given name and role.
-func (s *Service) AddPerson(ctx context.Context, name string, role Role) (Person, error) {
-	name, err := workspace.CleanName(name)
-	if err != nil {
-		return Person{}, err
-	}
-	p := Person{ID: newID(), Name: name, Role: role, Revision: 1, CreatedAt: s.cfg.Now().UTC()}
-	return p, s.cfg.Store.CreatePerson(ctx, p)
 }

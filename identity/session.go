@@ -67,7 +67,7 @@ func (s *Service) SignInByLink(ctx context.Context, secret string) (*http.Cookie
 	if err != nil {
 		return nil, Person{}, err
 	}
-	cookie, err := s.startSession(ctx, person, "link")
+	cookie, err := s.startSession(ctx, person, "link", time.Time{})
 	return cookie, person, err
 }
 
@@ -96,18 +96,26 @@ func (s *Service) takeLink(ctx context.Context, secret string) (Person, error) {
 
 // startSession signs person in, for whom the login called provider vouches. A session that the
 // browser has already ends: it is replaced, so nobody who had the old one goes on with it.
-func (s *Service) startSession(ctx context.Context, person Person, provider string) (*http.Cookie, error) {
+// The new one ends at until at the latest, if that is not zero.
+func (s *Service) startSession(ctx context.Context, person Person, provider string, until time.Time) (*http.Cookie, error) {
 	if person.Disabled {
 		s.Audit(ctx, AuditEvent{Action: ActionSignIn, Outcome: OutcomeRefused, Person: person.ID, Via: provider, Detail: "access is turned off"})
 		return nil, ErrDisabled
 	}
 	token := NewSecret()
 	now := s.cfg.Now().UTC()
+	expires, ends := now.Add(SessionIdle), now.Add(SessionMax)
+	if !until.IsZero() && until.Before(ends) {
+		ends = until.UTC()
+	}
+	if ends.Before(expires) {
+		expires = ends
+	}
 	client := clientFrom(ctx)
 	err := s.cfg.Store.CreateSession(ctx, Session{
 		Hash: Hash(token), Person: person.ID, Provider: provider,
 		Address: escape(client.Address, maxWord), UserAgent: escape(client.UserAgent, maxUserAgent),
-		CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(SessionIdle), EndsAt: now.Add(SessionMax),
+		CreatedAt: now, SeenAt: now, ExpiresAt: expires, EndsAt: ends,
 	})
 	if err != nil {
 		return nil, err

@@ -25,13 +25,17 @@ const (
 
 // Person is someone who may sign in.
 type Person struct {
-	ID        string // 26 characters at most, of our making
-	Name      string
-	Email     string // verified by whoever vouches for the person, or ""
-	Role      Role
-	Disabled  bool  // may not sign in, and has neither sessions nor tokens that work
-	Revision  int64 // counts the writes; 1 in a new record
-	CreatedAt time.Time
+	ID       string // 26 characters at most, of our making
+	Name     string
+	Email    string // verified by whoever vouches for the person, or ""
+	Role     Role
+	Disabled bool // may not sign in, and has neither sessions nor tokens that work
+	// ByRule says that a rule of the configuration let the person in, not an invitation, so that they
+	// come in only as long as one does; AdminByRule, that the role comes from a rule and goes with it.
+	ByRule      bool
+	AdminByRule bool
+	Revision    int64 // counts the writes; 1 in a new record
+	CreatedAt   time.Time
 }
 
 // Account is what a login provider vouches for: one of its users is this person.

@@ -1,0 +1,102 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/kalpana-dev/kalpana/identity"
+)
+
+// Person is somebody as admins see them.
+type Person struct {
+	ID        string    `json:"id"`
+	Name      string    `json:"name"`
+	Email     string    `json:"email,omitempty" doc:"Verified by a login provider."`
+	Role      string    `json:"role" enum:"admin,member"`
+	Disabled  bool      `json:"disabled"`
+	ByRule    bool      `json:"byRule" doc:"Came in by a rule of the configuration, and comes in only as long as one matches."`
+	CreatedAt time.Time `json:"createdAt"`
+}
+
+// People is a list of people.
+type People struct {
+	People []Person `json:"people" nullable:"false"`
+}
+
+// PersonChange is what can be changed of a person.
+type PersonChange struct {
+	Role     string `json:"role,omitempty" enum:"admin,member"`
+	Disabled *bool  `json:"disabled,omitempty" doc:"Whoever is disabled cannot sign in, and every session, token and grant of theirs ends."`
+}
+
+// SignInLink is an address that signs somebody in, once.
+type SignInLink struct {
+	URL       string    `json:"url"`
+	ExpiresAt time.Time `json:"expiresAt"`
+}
+
+type personInput struct {
+	ID string `path:"id" maxLength:"64"`
+}
+
+type personChangeInput struct {
+	ID   string `path:"id" maxLength:"64"`
+	Body PersonChange
+}
+
+func personView(p identity.Person) Person {
+	return Person{
+		ID: p.ID, Name: p.Name, Email: p.Email, Role: string(p.Role), Disabled: p.Disabled, ByRule: p.ByRule, CreatedAt: p.CreatedAt,
+	}
+}
+
+func (h *Handler) peopleRoutes() {
+	const tag = "people"
+	huma.Register(h.huma, forAdmins(h.operation("GET", "/api/people", "listPeople", "List everybody, oldest first", 200, tag)),
+		func(ctx context.Context, _ *struct{}) (*struct{ Body People }, error) {
+			people, err := h.cfg.Identity.People(ctx)
+			if err != nil {
+				return nil, h.problem(err)
+			}
+			list := make([]Person, 0, len(people))
+			for _, p := range people {
+				list = append(list, personView(p))
+			}
+			return &struct{ Body People }{People{list}}, nil
+		})
+	huma.Register(h.huma, forAdmins(h.operation("PATCH", "/api/people/{id}", "changePerson", "Change somebody's role, or disable them", 200, tag)),
+		func(ctx context.Context, in *personChangeInput) (*struct{ Body Person }, error) {
+			change := identity.PersonChange{Disabled: in.Body.Disabled}
+			if in.Body.Role != "" {
+				role := identity.Role(in.Body.Role)
+				change.Role = &role
+			}
+			p, err := h.cfg.Identity.ChangePerson(ctx, callerOf(ctx), in.ID, change)
+			if err != nil {
+				return nil, h.problem(err)
+			}
+			return &struct{ Body Person }{personView(p)}, nil
+		})
+	huma.Register(h.huma, forAdmins(h.operation("POST", "/api/people/{id}/sign-in-link", "createSignInLink", "Make an address that signs somebody in, once", 200, tag)),
+		func(ctx context.Context, in *personInput) (*struct{ Body SignInLink }, error) {
+			if !h.cfg.Links {
+				return nil, huma.NewError(http.StatusConflict, "Sign-in by link is off here. Ask the operator to add login link to the configuration.")
+			}
+			p, err := h.cfg.Identity.Person(ctx, in.ID)
+			if err != nil {
+				return nil, h.problem(err)
+			}
+			if p.Disabled {
+				return nil, huma.NewError(http.StatusConflict, "This person is disabled. Enable them first.")
+			}
+			address, expires, err := h.cfg.Identity.SignInLink(ctx, p)
+			if err != nil {
+				return nil, h.problem(err)
+			}
+			h.done(ctx, identity.ActionAdmin, "", "a sign-in link for "+p.ID+" "+p.Name)
+			return &struct{ Body SignInLink }{SignInLink{URL: address, ExpiresAt: expires}}, nil
+		})
+}
