@@ -22,7 +22,7 @@ export default defineConfig({
     host: '127.0.0.1',
     port: 5173,
     open: false,
-    proxy: { '/api': upstream, '/handoff': upstream },
+    proxy: { '/api': upstream, '/handoff': upstream, '^/login/[^/]+/callback': upstream },
   },
   test: { environment: 'node', include: ['src/**/*.test.ts'] },
 })

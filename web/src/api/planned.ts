@@ -15,24 +15,6 @@ type Post<T, Body, Path = undefined> = Operation<200, T, Path, Body>
 type Remove<Path = undefined> = Operation<204, undefined, Path>
 
 type Method = { name: string; title: string; kind: 'link' | 'github' | 'oidc' }
-type Session = {
-  id: string
-  current: boolean
-  provider: string
-  address: string
-  userAgent: string
-  createdAt: string
-  seenAt: string
-  endsAt: string
-}
-type Token = {
-  id: string
-  name: string
-  scopes: string[]
-  createdAt: string
-  expiresAt: string
-  usedAt?: string
-}
 type Account = { provider: string; subject: string; login: string; email?: string; createdAt: string }
 type Person = {
   id: string
@@ -51,23 +33,9 @@ type Invitation = {
   createdAt: string
   expiresAt: string
 }
-type AuditEvent = {
-  id: string
-  at: string
-  action: string
-  outcome: 'ok' | 'refused'
-  person: string
-  via: string
-  workspace: string
-  address: string
-  userAgent: string
-  detail: string
-}
 type Level = 'private' | 'members' | 'public'
 type Port = { port: number; url: string; level: Level; effective: Level; wakes: boolean; cors: boolean }
 type NewInvitation = { role: 'admin' | 'member'; note?: string; lifetimeHours?: number }
-type Scope = 'workspaces:read' | 'workspaces:write' | 'workspaces:open' | 'admin'
-type NewToken = { name: string; scopes: Scope[]; lifetimeHours?: number }
 
 export interface planned {
   '/api/login': { get: Get<{ methods: Method[] }> }
@@ -95,20 +63,6 @@ export interface planned {
   }
   '/api/accounts': { get: Get<{ accounts: Account[] }> }
   '/api/accounts/{provider}/{subject}': { delete: Remove<{ provider: string; subject: string }> }
-  '/api/sessions': { get: Get<{ sessions: Session[] }>; delete: Remove }
-  '/api/sessions/{id}': { delete: Remove<{ id: string }> }
-  '/api/tokens': {
-    get: Get<{ tokens: Token[] }>
-    post: Operation<201, Token & { token: string }, undefined, NewToken>
-  }
-  '/api/tokens/{id}': { delete: Remove<{ id: string }> }
-  '/api/audit': {
-    get: Get<
-      { events: AuditEvent[]; next?: string },
-      undefined,
-      { person?: string; workspace?: string; action?: string; before?: string; limit?: number }
-    >
-  }
   '/api/workspaces/{id}/ports': { get: Get<{ ports: Port[]; cap: Level }, { id: string }> }
   '/api/workspaces/{id}/ports/{port}': {
     put: Post<Port, { level: Level; wakes?: boolean; cors?: boolean }, { id: string; port: number }>

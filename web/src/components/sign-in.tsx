@@ -62,7 +62,7 @@ function Methods({ methods, next }: { methods: Method[]; next?: string }) {
 function LinkHelp({ next }: { next?: string }) {
   return (
     <>
-      <p className="text-soft">Ask your operator for a sign-in link, or run this on the server:</p>
+      <p className="text-soft">Ask an admin for a sign-in link, or run this on the server:</p>
       <div className="flex items-center justify-between gap-2 rounded-md border border-input bg-background py-1 pr-1 pl-3.5">
         <code className="font-mono text-[0.8125rem]">
           <span aria-hidden className="text-primary select-none">

@@ -7,14 +7,14 @@ test('an unknown action is shown as it is', () => {
   expect(actionText('constructor')).toBe('constructor')
 })
 
-test('the right is told where it is not the usual one', () => {
-  expect([viaText('session'), viaText(''), viaText('link'), viaText('token t1')]).toEqual([
-    '',
-    '',
-    'by a link',
-    'by a token',
-  ])
-})
+test.each([
+  ['session', ''],
+  ['', ''],
+  ['link', 'by a link'],
+  ['token t1', 'by a token'],
+  ['admin socket', 'on the server'],
+  ['github', 'with github'],
+])('the right %j is told as %j', (via, text) => expect(viaText(via)).toBe(text))
 
 test('a filter from the address holds text only', () => {
   expect(auditSearch({ person: ' p1 ', workspace: '', action: 7, other: 'x' })).toEqual({ person: 'p1' })

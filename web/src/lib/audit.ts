@@ -2,7 +2,7 @@ const actions: Record<string, string> = {
   'sign-in': 'Signed in',
   'sign-out': 'Signed out',
   refusal: 'Asked for what is not theirs',
-  grant: 'Opened in a browser',
+  grant: 'Opened a workspace',
   'share-change': 'Changed a share',
   'token-use': 'Used a token',
   'token-create': 'Made a token',
@@ -26,10 +26,12 @@ export function actionText(action: string): string {
   return Object.hasOwn(actions, action) ? (actions[action] ?? action) : action
 }
 
-/** By what right: "session", "token <id>", "link", or nothing. */
+/** By what right, where it is not the usual one: "session", "token <id>", a login's name, "admin socket", or nothing. */
 export function viaText(via: string): string {
+  if (via === '' || via === 'session') return ''
   if (via === 'link') return 'by a link'
-  return via.startsWith('token ') ? 'by a token' : ''
+  if (via === 'admin socket') return 'on the server'
+  return via.startsWith('token ') ? 'by a token' : `with ${via}`
 }
 
 export type AuditSearch = { person?: string; workspace?: string; action?: string }

@@ -11,7 +11,7 @@ const scopes: { scope: Scope; title: string; note: string }[] = [
   {
     scope: 'workspaces:open',
     title: 'Open workspaces',
-    note: 'Reaches VS Code and the ports of your workspaces: all your files and terminals.',
+    note: 'Reaches VS Code in your workspaces, and with it all your files and terminals.',
   },
   {
     scope: 'admin',

@@ -14,7 +14,7 @@ import { CentredPage, Heading } from './frame'
 
 const another = (
   <>
-    Ask your operator for another, or run{' '}
+    Ask an admin for another, or run{' '}
     <code className="font-mono whitespace-nowrap text-foreground">kalpana sign-in-link</code> on the server.
   </>
 )

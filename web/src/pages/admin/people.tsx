@@ -2,6 +2,7 @@ import { useQuery } from '@tanstack/react-query'
 import { Link } from '@tanstack/react-router'
 import { EllipsisVertical, History, Link as LinkIcon, UserCheck, UserX } from 'lucide-react'
 import { useState } from 'react'
+import { methodsQuery } from '@/api/login'
 import { peopleQuery, useChangePerson, useSignInLink } from '@/api/people'
 import type { Me, Person } from '@/api/types'
 import { Confirm } from '@/components/confirm'
@@ -21,6 +22,7 @@ import { asRole, roles } from '@/lib/roles'
 export function PeoplePage({ me }: { me: Me }) {
   useTitle('People')
   const people = useQuery(peopleQuery)
+  const links = useQuery(methodsQuery).data?.some(({ kind }) => kind === 'link') ?? false
   const [link, setLink] = useState<{ name: string; url: string }>()
 
   return (
@@ -51,6 +53,7 @@ export function PeoplePage({ me }: { me: Me }) {
                 key={person.id}
                 person={person}
                 self={person.id === me.id}
+                links={links}
                 onLink={(url) => setLink({ name: person.name, url })}
               />
             ))}
@@ -61,9 +64,10 @@ export function PeoplePage({ me }: { me: Me }) {
   )
 }
 
-type ItemProps = { person: Person; self: boolean; onLink: (url: string) => void }
+/** `links`: people may sign in by link here. */
+type ItemProps = { person: Person; self: boolean; links: boolean; onLink: (url: string) => void }
 
-function PersonItem({ person, self, onLink }: ItemProps) {
+function PersonItem({ person, self, links, onLink }: ItemProps) {
   const change = useChangePerson()
   const signInLink = useSignInLink()
   const [asking, setAsking] = useState(false)
@@ -96,13 +100,15 @@ function PersonItem({ person, self, onLink }: ItemProps) {
               </Button>
             }
           >
-            <MenuItem
-              disabled={disabled || signInLink.isPending}
-              onSelect={() => signInLink.mutate(id, { onSuccess: ({ url }) => onLink(url) })}
-            >
-              <LinkIcon aria-hidden />
-              Make a sign-in link
-            </MenuItem>
+            {links && (
+              <MenuItem
+                disabled={disabled || signInLink.isPending}
+                onSelect={() => signInLink.mutate(id, { onSuccess: ({ url }) => onLink(url) })}
+              >
+                <LinkIcon aria-hidden />
+                Make a sign-in link
+              </MenuItem>
+            )}
             <MenuItem asChild>
               <Link to="/admin/audit" search={{ person: id }}>
                 <History aria-hidden />

@@ -1,5 +1,6 @@
 import { useQuery } from '@tanstack/react-query'
 import { useState } from 'react'
+import { methodsQuery } from '@/api/login'
 import { sessionsQuery, useEndOtherSessions, useEndSession } from '@/api/settings'
 import type { Session } from '@/api/types'
 import { Confirm } from '@/components/confirm'
@@ -53,6 +54,8 @@ export function SessionsPage() {
 
 function SessionItem({ session }: { session: Session }) {
   const end = useEndSession()
+  const methods = useQuery(methodsQuery).data
+  const provider = methods?.find((method) => method.name === session.provider)?.title
   const name = agentName(session.userAgent)
   return (
     <Item
@@ -77,7 +80,7 @@ function SessionItem({ session }: { session: Session }) {
         last seen <TimeAgo time={session.seenAt} />
         <Dot />
         signed in <TimeAgo time={session.createdAt} />
-        {session.provider === 'link' && ' by a link'}
+        {session.provider === 'link' ? ' by a link' : ` with ${provider ?? session.provider}`}
       </ItemNote>
       {end.error && <ProblemNotice error={end.error} title="It was not signed out" />}
     </Item>
