@@ -3,6 +3,7 @@ package api_test
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -134,7 +135,7 @@ func TestPorts_NarrowingEndsTheGrantsOfThatPortAlone(t *testing.T) {
 		asha.must(200, "PUT", portPath(id, port), map[string]any{"level": "members"})
 	}
 	good := func(grant string, host workspace.Host) bool {
-		r := httptest.NewRequest("GET", "/", nil)
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.Header.Set("Cookie", grant)
 		_, err := s.identity.CheckGrant(r, host)
 		return err == nil

@@ -43,7 +43,7 @@ func TestPreview_WhereNothingListensAPageSaysSoAndLooksAgain(t *testing.T) {
 			if a.StatusCode != http.StatusBadGateway || a.Header.Get("Content-Type") != "application/problem+json" {
 				t.Errorf("%s: %d %v", what, a.StatusCode, a.Header)
 			}
-			if r.Method == "GET" && !strings.Contains(a.text, "listens on port "+name) {
+			if r.Method == http.MethodGet && !strings.Contains(a.text, "listens on port "+name) {
 				t.Errorf("%s: %s", what, a.text)
 			}
 		}

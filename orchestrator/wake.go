@@ -147,6 +147,7 @@ func (o *Orchestrator) ensureContainer(ctx context.Context, w *workspace.Workspa
 		bridge.EnvToken + "=" + o.cfg.Token(w.ID),
 		bridge.EnvPreviewURI + "=" + o.cfg.Hosts.PreviewTemplate(w.ID),
 		bridge.EnvTemplate + "=" + w.Template,
+		bridge.EnvViteHosts + "=." + o.cfg.Hosts.WorkspaceDomain(),
 	}
 	if w.Repository != "" {
 		env = append(env, bridge.EnvRepository+"="+w.Repository)

@@ -231,6 +231,9 @@ func (h *Hosts) ConsoleHost() string { return h.console + h.port }
 // WorkspaceOrigins returns the pattern that covers every workspace host, for a Content-Security-Policy.
 func (h *Hosts) WorkspaceOrigins() string { return h.scheme + "://*" + h.suffix + h.port }
 
+// WorkspaceDomain returns the parent domain of every workspace host, e.g. "ws.kalpana.example.com".
+func (h *Hosts) WorkspaceDomain() string { return h.suffix[1:] }
+
 // Label returns the first label of t's host: "<id>" or "<port>-<id>".
 func (t Host) Label() string {
 	if t.Kind == HostPreview {
