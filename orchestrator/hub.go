@@ -74,8 +74,8 @@ func (o *Orchestrator) publish(w *workspace.Workspace) {
 	}
 	record := *w
 	o.hub.last[w.ID] = &record
-	if v, ok := o.known.Load(w.ID); !ok || v.(*known).record != nil { // a doubt is only ended by know
-		o.known.Store(w.ID, &known{&record})
+	if v, ok := o.known.Load(w.ID); !ok || !v.(*known).doubt { // a doubt is ended by know alone
+		o.known.Store(w.ID, &known{record: &record})
 	}
 	o.hub.send(Event{Workspace: &record})
 	o.cfg.Metrics.setState(w.ID, w.State)

@@ -34,22 +34,31 @@ func (o *Orchestrator) access(w *workspace.Workspace, host workspace.Host) Acces
 	return Access{Owner: w.Owner, Share: w.EffectiveShare(host, o.cfg.ShareLimit)}
 }
 
-// known is what this process knows of a workspace's record: nil where it must be read again before it
-// is relied on. Entries are replaced under the hub's lock, and read without it.
-type known struct{ record *workspace.Workspace }
+// known is what this process knows of a workspace. Entries are replaced under the hub's lock, and read
+// without it.
+type known struct {
+	record *workspace.Workspace // nil where only the doubt is known
+	doubt  bool                 // the record must be read again before its shares are relied on
+}
 
 // Access returns who may open host, as a rule from memory alone; only after [Orchestrator.Invalidate] it
-// reads the store. A workspace that this process has not heard of is ErrNotFound, whether or not it
-// exists: a stranger's request must cost nothing and tell nothing.
+// reads the store, and a store that does not answer leaves a port to the owner. A workspace that this
+// process has not heard of is ErrNotFound, whether or not it exists: a stranger's request must cost
+// nothing and tell nothing.
 func (o *Orchestrator) Access(ctx context.Context, host workspace.Host) (Access, error) {
 	v, ok := o.known.Load(host.ID)
 	if !ok {
 		return Access{}, workspace.ErrNotFound
 	}
-	if w := v.(*known).record; w != nil {
-		return o.access(w, host), nil
+	k := v.(*known)
+	if k.record != nil && (!k.doubt || host.Kind != workspace.HostPreview) {
+		return o.access(k.record, host), nil // an owner never changes
 	}
-	return o.ReadAccess(ctx, host)
+	a, err := o.ReadAccess(ctx, host)
+	if err != nil && !errors.Is(err, workspace.ErrNotFound) && k.record != nil {
+		return Access{Owner: k.record.Owner, Share: workspace.Share{Port: host.Port, Level: workspace.SharePrivate}}, nil
+	}
+	return a, err
 }
 
 // ReadAccess returns who may open host, from the store. A workspace that is being deleted opens no
@@ -76,8 +85,8 @@ func (o *Orchestrator) ReadAccess(ctx context.Context, host workspace.Host) (Acc
 func (o *Orchestrator) know(id workspace.ID, before any, w *workspace.Workspace) {
 	o.hub.mu.Lock()
 	defer o.hub.mu.Unlock()
-	doubt, ok := before.(*known)
-	if now, _ := o.known.Load(id); !ok || doubt.record != nil || now != before {
+	k, ok := before.(*known)
+	if now, _ := o.known.Load(id); !ok || !k.doubt || now != before {
 		return
 	}
 	if w == nil {
@@ -85,7 +94,7 @@ func (o *Orchestrator) know(id workspace.ID, before any, w *workspace.Workspace)
 		return
 	}
 	record := *w
-	o.known.Store(id, &known{&record})
+	o.known.Store(id, &known{record: &record})
 }
 
 // Invalidate says that another gateway may have changed a record: access is read anew before anybody
@@ -93,7 +102,11 @@ func (o *Orchestrator) know(id workspace.ID, before any, w *workspace.Workspace)
 func (o *Orchestrator) Invalidate(id workspace.ID) {
 	o.hub.mu.Lock()
 	defer o.hub.mu.Unlock()
-	o.known.Store(id, new(known))
+	k := &known{doubt: true}
+	if v, ok := o.known.Load(id); ok {
+		k.record = v.(*known).record
+	}
+	o.known.Store(id, k)
 }
 
 // Share sets how a port of person's workspace is shared, and returns how it was. Errors:
