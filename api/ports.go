@@ -94,9 +94,12 @@ func (h *Handler) share(ctx context.Context, id string, s workspace.Share) (*wor
 	if err != nil {
 		return nil, err
 	}
-	h.done(ctx, identity.ActionShareChange, w.ID, shareChange(before, w.ShareOf(s.Port)))
+	after := w.ShareOf(s.Port)
+	if before != after {
+		h.done(ctx, identity.ActionShareChange, w.ID, shareChange(before, after))
+	}
 	ctx = context.WithoutCancel(ctx) // half of it must not stay
-	if before.Level.WiderThan(s.Level) || before == w.ShareOf(s.Port) {
+	if before.Level.WiderThan(after.Level) || before == after {
 		host := workspace.Host{Kind: workspace.HostPreview, ID: w.ID, Port: s.Port}
 		return w, h.cfg.Identity.Revoke(ctx, identity.Revocation{Workspace: w.ID, Label: host.Label()})
 	}

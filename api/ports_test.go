@@ -184,3 +184,28 @@ func TestHandoff_OpensAPortToWhomTheEffectiveLevelAdmits(t *testing.T) {
 		t.Errorf("deleted: %d", got)
 	}
 }
+
+func TestPorts_AChangeIsInTheAuditLog(t *testing.T) {
+	s := newSite(t)
+	admin, asha, ravi := s.admin(), s.signIn("Asha"), s.signIn("Ravi")
+	id := asha.create("x").ID
+	program := asha.program(identity.ScopeWrite)
+	asha.must(200, "PUT", portPath(id, 5000), map[string]any{"level": "members", "cors": true})
+	asha.must(200, "PUT", portPath(id, 5000), map[string]any{"level": "members", "cors": true}) // no change
+	program.must(204, "DELETE", portPath(id, 5000), nil)
+	ravi.must(404, "PUT", portPath(id, 5000), map[string]any{"level": "members"})
+	var got []string
+	for _, e := range admin.audit("?limit=500&workspace=" + id) {
+		if e.Action == identity.ActionShareChange || e.Action == identity.ActionRefusal {
+			via, _, _ := strings.Cut(e.Via, " ")
+			got = append(got, e.Action+" "+via+": "+e.Detail)
+		}
+	}
+	want := []string{
+		"share-change session: port 5000: private → members, CORS", "share-change token: port 5000: members, CORS → private",
+		"refusal session: the workspace belongs to somebody else",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -43,7 +43,7 @@ type Config struct {
 type Handler struct {
 	cfg   Config
 	proxy *proxy
-	wakes wakeLimit
+	wakes visitorWakes
 }
 
 // New returns a Handler.
@@ -57,7 +57,7 @@ func New(cfg Config) *Handler {
 	if cfg.HoldTime == 0 {
 		cfg.HoldTime = HoldTime
 	}
-	return &Handler{cfg: cfg, proxy: newProxy(cfg)}
+	return &Handler{cfg: cfg, proxy: newProxy(cfg), wakes: newVisitorWakes()}
 }
 
 // visit is one request on its way through the gateway.
@@ -282,7 +282,7 @@ func (h *Handler) wake(v *visit) *orchestrator.Operation {
 			h.asleep(v, "The workspace behind this preview sleeps, and visitors do not wake it. Ask its owner to start it, then reload.", asleepRetry)
 			return nil
 		}
-		if wait := h.wakes.take(v.host.ID, v.r.RemoteAddr); wait > 0 {
+		if wait := h.wakes.take(v.host.ID, h.addressKey(v)); wait > 0 {
 			h.asleep(v, "The workspace behind this preview sleeps, and visitors have woken it often already. Try again later.", wait)
 			return nil
 		}

@@ -162,7 +162,7 @@ func (h *Handler) unavailable(v *visit, text string) {
 
 // asleep answers a visitor who may not wake the workspace.
 func (h *Handler) asleep(v *visit, text string, retry time.Duration) {
-	v.w.Header().Set("Retry-After", strconv.Itoa(int(retry/time.Second)))
+	ratelimit.SetRetryAfter(v.w.Header(), retry)
 	if v.kind() == navigation {
 		h.page(v, http.StatusServiceUnavailable, pageData{Title: "Asleep", Message: text, Action: "Try again", Href: ""}) // this very address
 		return
