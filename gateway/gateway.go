@@ -375,9 +375,8 @@ func (h *Handler) completeHandoff(v *visit) {
 	redirect(&v.w, path)
 }
 
-// beginAgain sends a browser whose access was revoked meanwhile back to where it came from, once that
-// revocation concerns no new grant: a share was narrowed, and its owner is still welcome. Who is not
-// any more will be told so by the console.
+// beginAgain sends a browser back to where it came from, once the narrowing of a share that came between
+// concerns no new grant: the owner is still welcome. Who is not any more is told so by the console.
 func (h *Handler) beginAgain(v *visit, path string) {
 	pause := time.NewTimer(identity.OvertakenPause)
 	defer pause.Stop()

@@ -42,9 +42,9 @@ const ChallengeLength = 64
 // ErrHandoff says that a hand-off did not complete; starting again may.
 var ErrHandoff = errors.New("this hand-off was used already, is too old, or began in another browser")
 
-// ErrOvertaken is an ErrHandoff: access was revoked when the hand-off was under way, or just before. One
-// that begins after OvertakenPause is judged by what is so then.
-var ErrOvertaken = fmt.Errorf("%w: access was revoked meanwhile", ErrHandoff)
+// ErrOvertaken is an ErrHandoff: who may open the host was narrowed when the hand-off was under way, or
+// just before. One that begins after OvertakenPause is judged by what is so then.
+var ErrOvertaken = fmt.Errorf("%w: who may open this host was changed meanwhile", ErrHandoff)
 
 // OvertakenPause is after what time a revocation no longer concerns a new grant.
 const OvertakenPause = clockSkew + 10*time.Millisecond
@@ -127,8 +127,11 @@ func (s *Service) CompleteHandoff(r *http.Request, host workspace.Host) (grant, 
 		return nil, nil, "", ErrHandoff
 	}
 	g := Grant{Session: p.Session, Person: p.Person, Label: p.Label, IssuedAt: p.IssuedAt, EndsAt: p.EndsAt}
-	if s.revoked.Load().ends(g) {
+	switch fields := s.revoked.Load().endedBy(g); {
+	case fields&byLabel != 0:
 		return nil, nil, path, ErrOvertaken
+	case fields != 0:
+		return nil, nil, "", ErrHandoff
 	}
 	e := g.Event(ActionGrant)
 	e.Detail = g.Label

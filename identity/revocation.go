@@ -73,9 +73,13 @@ func (t target) only(fields int) target {
 // a rule only a few of the maps have entries, so that a check costs a look-up or two.
 type revocations [16]map[target]time.Time
 
-func (v *revocations) ends(g Grant) bool {
+func (v *revocations) ends(g Grant) bool { return v.endedBy(g) != 0 }
+
+// endedBy returns the fields of a revocation that ends g, or 0. One that names the host comes last: what
+// is ended by that alone lost a share, and nothing else.
+func (v *revocations) endedBy(g Grant) (fields int) {
 	if g.IsVisitor() {
-		return false // by what comes to be known alone; see endVisitors
+		return 0 // by what comes to be known alone; see endVisitors
 	}
 	whole := targetOf(g)
 	for fields, m := range v {
@@ -85,10 +89,10 @@ func (v *revocations) ends(g Grant) bool {
 		at, ok := m[whole.only(fields)]
 		// A session's hash never comes back, so its time does not matter.
 		if ok && (fields == bySession || !g.IssuedAt.After(at.Add(clockSkew))) {
-			return true
+			return fields
 		}
 	}
-	return false
+	return 0
 }
 
 // with returns a view that has list too, and nothing from before oldest, and what of list is news; v
