@@ -55,6 +55,10 @@ var accesses = map[string]string{
 	"DELETE /api/workspaces/{id}":               string(identity.ScopeWrite),
 	"POST /api/workspaces/{id}/start":           string(identity.ScopeWrite),
 	"POST /api/workspaces/{id}/stop":            string(identity.ScopeWrite),
+
+	"GET /api/workspaces/{id}/ports":           string(identity.ScopeRead),
+	"PUT /api/workspaces/{id}/ports/{port}":    string(identity.ScopeWrite),
+	"DELETE /api/workspaces/{id}/ports/{port}": string(identity.ScopeWrite),
 }
 
 // admin returns a browser that the first admin is signed in with.
@@ -110,7 +114,7 @@ func (b *browser) status(t *testing.T, route string, op operation) int {
 		method = http.MethodHead // would go on for ever
 	}
 	w := httptest.NewRecorder()
-	b.ServeHTTP(w, b.request(method, strings.ReplaceAll(path, "{id}", string(workspace.NewID())), body))
+	b.ServeHTTP(w, b.request(method, strings.NewReplacer("{id}", string(workspace.NewID()), "{port}", "5000").Replace(path), body))
 	return w.Code
 }
 

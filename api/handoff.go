@@ -72,8 +72,9 @@ func (h *Handler) Handoff(w http.ResponseWriter, r *http.Request, notFound http.
 // mayOpen returns workspace.ErrNotFound where caller may not open host. A workspace that is being
 // deleted opens no more: its grants are revoked already.
 func (h *Handler) mayOpen(r *http.Request, caller identity.Caller, host workspace.Host) error {
-	w, err := h.theirs(r.Context(), caller, host.ID)
-	if err == nil && w.State == workspace.StateDeleting {
+	access, err := h.cfg.Orchestrator.ReadAccess(r.Context(), host)
+	if err == nil && !access.Admits(caller.Person.ID) {
+		h.notTheirs(r.Context(), caller, host.ID)
 		err = workspace.ErrNotFound
 	}
 	return err

@@ -71,6 +71,15 @@ func (h *Handler) fault(err error) huma.StatusError {
 		return field("template")
 	case errors.Is(err, workspace.ErrLimit):
 		return huma.NewError(http.StatusForbidden, "You have as many workspaces as you may have. Delete one that you no longer need, or ask the operator for more.")
+	case errors.Is(err, workspace.ErrInvalidPort):
+		text := orchestrator.Explain(err)
+		return huma.NewError(http.StatusUnprocessableEntity, text, &huma.ErrorDetail{Message: text, Location: "path.port"})
+	case errors.Is(err, workspace.ErrInvalidShare):
+		return field("level")
+	case errors.Is(err, workspace.ErrShareLimit):
+		return huma.NewError(http.StatusForbidden, "The operator does not let ports be shared more widely than: "+string(h.cfg.Orchestrator.ShareLimit())+". Choose that, or ask the operator for more.")
+	case errors.Is(err, workspace.ErrTooManyShares):
+		return huma.NewError(http.StatusForbidden, "This workspace has settings for as many ports as it may have. Remove those of a port that you no longer need.")
 	case errors.Is(err, workspace.ErrBusy), errors.Is(err, workspace.ErrConflict):
 		return huma.NewError(http.StatusConflict, orchestrator.Explain(err))
 	case errors.Is(err, workspace.ErrStorageFull):

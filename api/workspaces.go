@@ -95,6 +95,7 @@ func (h *Handler) routes() {
 	h.peopleRoutes()
 	h.invitationRoutes()
 	h.eventRoutes()
+	h.portRoutes()
 	const tag = "workspaces"
 	huma.Register(h.huma, scoped(h.operation("GET", "/api/templates", "listTemplates", "List templates", 200, tag), identity.ScopeRead),
 		func(context.Context, *struct{}) (*struct{ Body Templates }, error) {
@@ -188,11 +189,16 @@ func (h *Handler) workspace(ctx context.Context, raw string) (*workspace.Workspa
 func (h *Handler) theirs(ctx context.Context, caller identity.Caller, id workspace.ID) (*workspace.Workspace, error) {
 	w, err := h.cfg.Orchestrator.Get(ctx, caller.Person.ID, id)
 	if errors.Is(err, workspace.ErrForbidden) {
-		e := caller.Event(identity.ActionRefusal, id)
-		e.Outcome, e.Detail = identity.OutcomeRefused, "the workspace belongs to somebody else"
-		h.cfg.Identity.Audit(ctx, e)
+		h.notTheirs(ctx, caller, id)
 	}
 	return w, err
+}
+
+// notTheirs records that caller asked for somebody else's workspace.
+func (h *Handler) notTheirs(ctx context.Context, caller identity.Caller, id workspace.ID) {
+	e := caller.Event(identity.ActionRefusal, id)
+	e.Outcome, e.Detail = identity.OutcomeRefused, "the workspace belongs to somebody else"
+	h.cfg.Identity.Audit(ctx, e)
 }
 
 // done records that the caller acted on a workspace.

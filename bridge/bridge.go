@@ -66,6 +66,9 @@ const (
 	// gets it as VSCODE_PROXY_URI.
 	EnvPreviewURI = "KALPANA_PREVIEW_URI"
 	EnvTemplate   = "KALPANA_TEMPLATE"
+	// EnvViteHosts is Vite's own: a domain, with a dot in front for all below it, whose hosts its
+	// development server answers to. It refuses every host that it was not told of.
+	EnvViteHosts = "__VITE_ADDITIONAL_SERVER_ALLOWED_HOSTS"
 	// EnvRepository is the http(s) address of a public repository to clone on the first start. Optional.
 	EnvRepository = "KALPANA_REPOSITORY"
 )

@@ -39,6 +39,10 @@ type App struct {
 	Image string `json:"image,omitempty"`
 	// How many workspaces one person may have; -1 is any number. Default: 5.
 	WorkspaceLimit int `json:"workspace_limit,omitempty"`
+	// How widely people may share the ports of their workspaces: private (not at all), members (with
+	// whoever is signed in) or public (with anybody, without signing in). It also limits what was
+	// shared before. Default: members.
+	ShareLimit workspace.ShareLevel `json:"share_limit,omitempty"`
 	// The range of ports that containers are published on. Default: 40000 to 50000.
 	FirstPort int `json:"first_port,omitempty"`
 	LastPort  int `json:"last_port,omitempty"`
@@ -150,6 +154,12 @@ func (a *App) setDefaults() error {
 	}
 	if a.WorkspaceLimit == 0 {
 		a.WorkspaceLimit = 5
+	}
+	if a.ShareLimit == "" {
+		a.ShareLimit = workspace.ShareMembers
+	}
+	if !a.ShareLimit.Valid() {
+		return fmt.Errorf("kalpana: share_limit %s: write private, members or public", a.ShareLimit)
 	}
 	if a.StartTimeout == 0 {
 		a.StartTimeout = caddy.Duration(time.Minute)

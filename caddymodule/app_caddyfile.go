@@ -10,6 +10,8 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/dustin/go-humanize"
+
+	"github.com/kalpana-dev/kalpana/workspace"
 )
 
 func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
@@ -32,6 +34,7 @@ func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 //		data_dir        <path>
 //		image           <reference>
 //		workspace_limit <number>|unlimited
+//		share_limit     private|members|public
 //		ports           <first>-<last>
 //		start_timeout   <duration>
 //		audit_keep      <duration>|unlimited
@@ -87,6 +90,8 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			err = oneArg(d, &a.Image)
 		case "workspace_limit":
 			err = numberArg(d, &a.WorkspaceLimit, func(s string) (int, error) { return strconv.Atoi(s) })
+		case "share_limit":
+			err = a.parseShareLimit(d)
 		case "ports":
 			err = a.parsePorts(d)
 		case "start_timeout":
@@ -129,6 +134,17 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 func parseDuration(s string) (caddy.Duration, error) {
 	v, err := caddy.ParseDuration(s)
 	return caddy.Duration(v), err
+}
+
+func (a *App) parseShareLimit(d *caddyfile.Dispenser) error {
+	var text string
+	if err := oneArg(d, &text); err != nil {
+		return err
+	}
+	if a.ShareLimit = workspace.ShareLevel(text); !a.ShareLimit.Valid() {
+		return d.Errf("share_limit %s: write private, members or public", text)
+	}
+	return nil
 }
 
 func (a *App) parsePorts(d *caddyfile.Dispenser) error {

@@ -78,6 +78,8 @@ func TestCaddyfile_TellsTheLineOfEachMistake(t *testing.T) {
 		{"too many arguments", option("console a b"), "at Caddyfile:3"},
 		{"limit", option("workspace_limit few"), "workspace_limit few: give a positive value, at Caddyfile:3"},
 		{"negative limit", option("workspace_limit -3"), "give a positive value, at Caddyfile:3"},
+		{"share limit", option("share_limit everybody"), "share_limit everybody: write private, members or public, at Caddyfile:3"},
+		{"no share limit", option("share_limit"), "at Caddyfile:3"},
 		{"ports", option("ports 40000"), "write a range like 40000-50000, at Caddyfile:3"},
 		{"timeout", option("start_timeout soon"), "at Caddyfile:3"},
 		{"audit", option("audit_keep some"), "audit_keep some: give a positive value, at Caddyfile:3"},

@@ -130,8 +130,20 @@ func (i *instance) doOpen() error {
 	i.orchestrator = orchestrator.New(orchestrator.Config{
 		Store: i.store, Runtime: i.runtime, Hosts: hosts, Token: key.BridgeToken, Image: a.Image, Templates: names,
 		FirstPort: a.FirstPort, LastPort: a.LastPort, Limits: a.Limits.resolve(), WorkspaceLimit: a.WorkspaceLimit,
+		ShareLimit:   a.ShareLimit,
 		StartTimeout: time.Duration(a.StartTimeout), Transport: i.transport, Log: i.logger, Metrics: i.orchestratorMetrics,
 	})
+	i.identity.OnRevocation(func(r identity.Revocation) {
+		if r.Workspace != "" {
+			i.orchestrator.Invalidate(r.Workspace)
+		}
+	})
+	if err := i.orchestrator.Load(ctx); err != nil {
+		return err
+	}
+	if err := i.endOverLimit(ctx); err != nil {
+		return err
+	}
 	i.orchestrator.Start()
 	running, stop := context.WithCancel(context.Background())
 	i.stop = stop
@@ -148,6 +160,18 @@ func (i *instance) doOpen() error {
 func clientAddress(r *http.Request) string {
 	address, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
 	return address
+}
+
+// endOverLimit ends what is still open, here or on another gateway, by shares that are wider than the
+// limit: the operator has lowered it. New visits see the limit anyway.
+func (i *instance) endOverLimit(ctx context.Context) error {
+	for _, host := range i.orchestrator.OverLimit() {
+		err := i.identity.Revoke(ctx, identity.Revocation{Workspace: host.ID, Label: host.Label()})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Destruct closes the installation once no configuration uses it. Streams that are still open keep

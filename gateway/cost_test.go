@@ -13,9 +13,12 @@ import (
 )
 
 func TestCost_ARequestOnARunningWorkspaceTouchesNeitherStoreNorEngine(t *testing.T) {
-	w := newWorld(t)
+	w := newWorld(t, limited(workspace.SharePublic))
 	id := w.running()
-	grants := map[workspace.Host]string{ide(id): w.grant(ide(id)), preview(id, 3000): w.grant(preview(id, 3000))}
+	_, member := w.signIn("ravi")
+	w.share(id, workspace.Share{Port: 4000, Level: workspace.ShareMembers, CORS: true})
+	w.share(id, workspace.Share{Port: 5000, Level: workspace.SharePublic})
+	grants := map[workspace.Host]string{ide(id): w.grant(ide(id)), preview(id, 3000): w.grant(preview(id, 3000)), preview(id, 4000): w.grantAs(member, preview(id, 4000)), preview(id, 5000): ""}
 	store, engine := int64(-1), -1
 	for store != w.store.calls.Load() || engine != w.runtime.AllCalls() { // until the first reconcile is over
 		store, engine = w.store.calls.Load(), w.runtime.AllCalls()

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -42,6 +43,7 @@ type Config struct {
 type Handler struct {
 	cfg   Config
 	proxy *proxy
+	wakes visitorWakes
 }
 
 // New returns a Handler.
@@ -55,7 +57,7 @@ func New(cfg Config) *Handler {
 	if cfg.HoldTime == 0 {
 		cfg.HoldTime = HoldTime
 	}
-	return &Handler{cfg: cfg, proxy: newProxy(cfg)}
+	return &Handler{cfg: cfg, proxy: newProxy(cfg), wakes: newVisitorWakes()}
 }
 
 // visit is one request on its way through the gateway.
@@ -63,7 +65,10 @@ type visit struct {
 	w     recorder
 	r     *http.Request
 	host  workspace.Host
-	grant identity.Grant
+	share workspace.Share // of the host's port, as far as it is known
+	grant identity.Grant  // a visitor's on a public preview
+	owner bool            // the grant is the workspace's owner's
+	cors  bool            // it comes from a preview that may call this one
 
 	// Of an attempt to proxy it.
 	route   *orchestrator.Route
@@ -90,23 +95,24 @@ func (h *Handler) serve(v *visit) {
 		h.completeHandoff(v)
 		return
 	}
-	if text, ok := identity.BearerToken(v.r); ok && v.host.Kind == workspace.HostIDE {
-		if !h.openByToken(v, text) {
-			return
-		}
-	} else {
-		grant, err := h.cfg.Identity.CheckGrant(v.r, v.host)
-		if err != nil {
-			h.refuse(v, err)
-			return
-		}
-		v.grant = grant
+	access, err := h.cfg.Orchestrator.Access(v.r.Context(), v.host)
+	if err != nil && !errors.Is(err, workspace.ErrNotFound) {
+		h.refuse(v, workspace.ErrStoreDown)
+		return
+	}
+	v.share = access.Share
+	if h.serveCORS(v) {
+		return
+	}
+	if !h.open(v, access) {
+		return
 	}
 	if v.r.URL.Path == wakePath && v.r.Method == http.MethodPost {
 		h.serveWake(v) // has an origin rule of its own
 		return
 	}
-	if v.grant.Token == "" && needsOrigin(v.r) && !sameOrigin(v.r, h.cfg.Hosts.Origin(v.host)) {
+	// What a grant authorises must come from the host's own pages; a public preview authorises nobody.
+	if v.grant.Token == "" && !v.grant.IsVisitor() && !v.cors && needsOrigin(v.r) && !sameOrigin(v.r, h.cfg.Hosts.Origin(v.host)) {
 		h.problem(v, http.StatusForbidden, "This request did not come from the workspace's own page, so it is refused.")
 		return
 	}
@@ -114,10 +120,70 @@ func (h *Handler) serve(v *visit) {
 		h.serveOwn(v)
 		return
 	}
-	ctx, release := h.cfg.Identity.Hold(v.r.Context(), v.grant)
+	ctx, release := h.hold(v)
 	defer release()
 	v.r = v.r.WithContext(context.WithValue(ctx, visitKey{}, v))
 	h.forward(v)
+}
+
+// open gives the request its grant, or answers it and returns false.
+func (h *Handler) open(v *visit, access orchestrator.Access) bool {
+	if text, ok := identity.BearerToken(v.r); ok && v.host.Kind == workspace.HostIDE {
+		if !h.openByToken(v, text) {
+			return false
+		}
+	} else {
+		var err error
+		if access.Public() {
+			v.grant, err = h.cfg.Identity.Visitor(v.host)
+		} else {
+			v.grant, err = h.cfg.Identity.CheckGrant(v.r, v.host)
+		}
+		if err != nil {
+			h.refuse(v, err)
+			return false
+		}
+	}
+	if v.grant.IsVisitor() {
+		return true
+	}
+	if err := h.mayOpen(v, access); err != nil {
+		h.fault(v, err)
+		return false
+	}
+	return true
+}
+
+// mayOpen returns workspace.ErrNotFound where the grant's person may not open the host, or no longer,
+// and else completes v. What memory says against them is looked up once more: another gateway may
+// have shared the port, or made the workspace, just now.
+func (h *Handler) mayOpen(v *visit, access orchestrator.Access) (err error) {
+	if !access.Admits(v.grant.Person) {
+		if access, err = h.cfg.Orchestrator.ReadAccess(v.r.Context(), v.host); err != nil {
+			return err
+		}
+		if !access.Admits(v.grant.Person) {
+			return workspace.ErrNotFound
+		}
+		v.share = access.Share
+	}
+	v.owner = v.grant.Person == access.Owner
+	return nil
+}
+
+// hold returns a context that ends when the right to be here does. A visitor's is looked at again once
+// it is held: until then nothing would have ended it.
+func (h *Handler) hold(v *visit) (context.Context, func()) {
+	ctx, release := h.cfg.Identity.Hold(v.r.Context(), v.grant)
+	if !v.grant.IsVisitor() {
+		return ctx, release
+	}
+	if access, err := h.cfg.Orchestrator.Access(ctx, v.host); err != nil || !access.Public() {
+		ended, cancel := context.WithCancel(ctx)
+		cancel()
+		return ended, release
+	}
+	return ctx, release
 }
 
 // forward proxies the request; when nothing can be reached any more at a route that seemed good, it
@@ -143,7 +209,17 @@ func (h *Handler) forward(v *visit) {
 			h.problem(v, http.StatusBadGateway, "The workspace broke off its answer. Try again; reload the page if it stays so.")
 			return
 		case over:
-			h.problem(v, http.StatusServiceUnavailable, "The request was ended: you signed out, or lost access to this workspace.")
+			text := "The request was ended: you signed out, or lost access to this workspace."
+			if v.grant.IsVisitor() {
+				text = "The request was ended: this preview is no longer shared like that."
+			}
+			h.problem(v, http.StatusServiceUnavailable, text)
+			return
+		case nothingListens:
+			h.nothingListens(v)
+			return
+		case appFailed:
+			h.problem(v, http.StatusBadGateway, fmt.Sprintf("The program on port %d broke off its answer, or does not speak HTTP. Look at its output, then try again.", v.host.Port))
 			return
 		}
 	}
@@ -156,7 +232,9 @@ func (h *Handler) awaken(v *visit) *orchestrator.Route {
 	switch {
 	case kind == navigation:
 		if op == nil {
-			op = h.wake(v)
+			if op = h.wake(v); op == nil {
+				return nil
+			}
 		}
 		// What is decided at once needs no page of progress.
 		if err, ended := settled(op); ended && err != nil {
@@ -167,7 +245,9 @@ func (h *Handler) awaken(v *visit) *orchestrator.Route {
 			return nil
 		}
 	case kind == program && op == nil:
-		op = h.wake(v)
+		if op = h.wake(v); op == nil {
+			return nil
+		}
 	case op == nil:
 		h.unavailable(v, "The workspace sleeps. Open or reload its page to wake it.")
 		return nil
@@ -194,8 +274,19 @@ func (h *Handler) awaken(v *visit) *orchestrator.Route {
 	return nil
 }
 
-// wake starts a wake in the name of whoever makes the request.
+// wake starts a wake in the name of whoever makes the request, or answers why they may not and returns
+// nil.
 func (h *Handler) wake(v *visit) *orchestrator.Operation {
+	if v.grant.IsVisitor() {
+		if !v.share.Wakes {
+			h.asleep(v, "The workspace behind this preview sleeps, and visitors do not wake it. Ask its owner to start it, then reload.", asleepRetry)
+			return nil
+		}
+		if wait := h.wakes.take(v.host.ID, h.addressKey(v)); wait > 0 {
+			h.asleep(v, "The workspace behind this preview sleeps, and visitors have woken it often already. Try again later.", wait)
+			return nil
+		}
+	}
 	ctx := identity.WithClient(v.r.Context(), h.cfg.Identity.ClientOf(v.r))
 	h.cfg.Identity.Audit(ctx, v.grant.Event(identity.ActionStart))
 	return h.cfg.Orchestrator.Wake(v.host.ID)
@@ -260,6 +351,10 @@ func (h *Handler) completeHandoff(v *visit) {
 	}
 	grant, clearNonce, path, err := h.cfg.Identity.CompleteHandoff(v.r, v.host)
 	if err != nil {
+		if errors.Is(err, identity.ErrOvertaken) {
+			h.beginAgain(v, path)
+			return
+		}
 		h.cfg.Handoffs.Take(h.addressKey(v), time.Now())
 		if _, e := h.cfg.Identity.CheckGrant(v.r, v.host); e == nil {
 			redirect(&v.w, "/") // another tab was quicker
@@ -277,6 +372,18 @@ func (h *Handler) completeHandoff(v *visit) {
 	}
 	http.SetCookie(&v.w, grant)
 	http.SetCookie(&v.w, clearNonce)
+	redirect(&v.w, path)
+}
+
+// beginAgain sends a browser back to where it came from, once the narrowing of a share that came between
+// concerns no new grant: the owner is still welcome. Who is not any more is told so by the console.
+func (h *Handler) beginAgain(v *visit, path string) {
+	pause := time.NewTimer(identity.OvertakenPause)
+	defer pause.Stop()
+	select {
+	case <-pause.C:
+	case <-v.r.Context().Done():
+	}
 	redirect(&v.w, path)
 }
 

@@ -269,7 +269,7 @@ func TestGrant_EndsWithSignOutDeleteAndTime(t *testing.T) {
 	w.must(err)
 	check("after sign-out", w.hosts.Origin(ide(second)), other, http.StatusUnauthorized)
 
-	_, w.caller = w.signIn("ann again")
+	w.caller = w.signInAgain(w.person)
 	grant = w.grant(ide(second))
 	w.later(4 * time.Minute)
 	check("while the store is silent", w.hosts.Origin(ide(second)), grant, http.StatusOK)

@@ -49,6 +49,9 @@ type world struct {
 
 	mu    sync.Mutex
 	clock time.Duration // that identity is ahead by
+
+	path string // of the database
+	key  identity.Key
 }
 
 type options struct {
@@ -71,13 +74,15 @@ func newLoneWorld(t testing.TB, given ...options) *world {
 	}
 	w := &world{TB: t, runtime: runtimetest.New(t), metrics: gateway.NewMetrics(), stopping: make(chan struct{})}
 	w.runtime.App = app
-	file, err := sqlite.Open(t.Context(), filepath.Join(runtimetest.Dir(t), "kalpana.db"))
+	w.path = filepath.Join(runtimetest.Dir(t), "kalpana.db")
+	file, err := sqlite.Open(t.Context(), w.path)
 	w.must(err)
 	t.Cleanup(func() { _ = file.Close() })
 	w.store = &countingStore{Store: file}
 	w.hosts, err = workspace.NewHosts(console, "")
 	w.must(err)
 	key := identity.NewKey()
+	w.key = key
 	w.identity = identity.New(identity.Config{Store: w.store, Hosts: w.hosts, Key: key, Now: w.now})
 	w.must(w.identity.Load(t.Context()))
 
@@ -92,6 +97,7 @@ func newLoneWorld(t testing.TB, given ...options) *world {
 		opt.orch(&config)
 	}
 	w.orch = orchestrator.New(config)
+	w.identity.OnRevocation(func(r identity.Revocation) { w.orch.Invalidate(r.Workspace) })
 	w.orch.Start()
 
 	handler := gateway.Config{
@@ -152,6 +158,11 @@ func (w *world) signIn(name string) (identity.Person, identity.Caller) {
 	w.Helper()
 	person, err := w.identity.AddPerson(w.Context(), name, identity.RoleMember)
 	w.must(err)
+	return person, w.signInAgain(person)
+}
+
+func (w *world) signInAgain(person identity.Person) identity.Caller {
+	w.Helper()
 	link, _, err := w.identity.SignInLink(w.Context(), person)
 	w.must(err)
 	_, secret, _ := strings.Cut(link, "#")
@@ -161,7 +172,7 @@ func (w *world) signIn(name string) (identity.Person, identity.Caller) {
 	r.AddCookie(cookie)
 	caller, err := w.identity.Authenticate(r)
 	w.must(err)
-	return person, caller
+	return caller
 }
 
 func (w *world) create() workspace.ID {
@@ -285,7 +296,14 @@ func (w *world) wantPage(a *answer, status int, text string) {
 	if a.StatusCode != status || a.Header.Get("Content-Type") != "text/html; charset=utf-8" || !strings.Contains(a.text, text) {
 		w.Errorf("%d %s %s\nwant a page with status %d and %q", a.StatusCode, a.Header.Get("Content-Type"), a.text, status, text)
 	}
-	if !strings.HasPrefix(policy, "default-src 'none'") || !strings.HasSuffix(policy, "frame-ancestors 'self' "+console) || strings.Contains(policy, "unsafe") {
+	_, ancestors, _ := strings.Cut(policy, "; frame-ancestors ")
+	host, err := w.hosts.Parse(a.Request.Host)
+	w.must(err)
+	want := "'self' " + console
+	if host.Kind == workspace.HostPreview {
+		want = "'self' " + w.hosts.Origin(ide(host.ID)) + " " + console
+	}
+	if !strings.HasPrefix(policy, "default-src 'none'") || ancestors != want || strings.Contains(policy, "unsafe") {
 		w.Errorf("policy %q", policy)
 	}
 	if a.Header.Get("Cache-Control") != "no-store" {

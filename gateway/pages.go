@@ -9,6 +9,7 @@ import (
 	"errors"
 	"html/template"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -17,16 +18,17 @@ import (
 	"github.com/kalpana-dev/kalpana/workspace"
 )
 
-//go:embed page.html page.css wake.js
+//go:embed page.html page.css wake.js listen.js
 var assets embed.FS
 
 var (
 	pageTemplate = template.Must(template.ParseFS(assets, "page.html"))
 	pageStyle    = mustRead("page.css")
 	wakeScript   = mustRead("wake.js")
-	// The page's own style and script are named by hash, so that nothing else runs on it.
+	listenScript = mustRead("listen.js")
+	// The page's own style and scripts are named by hash, so that nothing else runs on it.
 	pagePolicy = "default-src 'none'; connect-src 'self'; base-uri 'none'; form-action 'none'; style-src '" +
-		sourceHash(pageStyle) + "'; script-src '" + sourceHash(wakeScript) + "'; frame-ancestors "
+		sourceHash(pageStyle) + "'; script-src '" + sourceHash(wakeScript) + "' '" + sourceHash(listenScript) + "'; frame-ancestors "
 )
 
 func mustRead(name string) string {
@@ -49,6 +51,7 @@ type pageData struct {
 	Action  string // label of the one thing to do
 	Href    string // where it leads
 	Live    bool   // follows the wake
+	Listens bool   // looks again by itself until a program listens
 	Console string
 	Style   template.CSS
 	Script  template.JS
@@ -57,21 +60,41 @@ type pageData struct {
 // page writes one of the gateway's own pages.
 func (h *Handler) page(v *visit, status int, d pageData) {
 	d.Console = h.cfg.Hosts.Console()
-	d.Style = template.CSS(pageStyle)  //nolint:gosec // our own file
-	d.Script = template.JS(wakeScript) //nolint:gosec // our own file
+	d.Style = template.CSS(pageStyle) //nolint:gosec // our own file
+	switch {
+	case d.Live:
+		d.Script = template.JS(wakeScript) //nolint:gosec // our own file
+	case d.Listens:
+		d.Script = template.JS(listenScript) //nolint:gosec // our own file
+	}
 	header := v.w.Header()
 	header.Set("Content-Type", "text/html; charset=utf-8")
-	header.Set("Content-Security-Policy", pagePolicy+"'self' "+h.cfg.Hosts.Console())
+	header.Set("Content-Security-Policy", pagePolicy+h.ancestors(v.host))
 	setOwnHeaders(header)
-	if status == http.StatusServiceUnavailable {
-		header.Set("Retry-After", retryAfter)
-	}
+	setRetryAfter(header, status)
 	v.w.WriteHeader(status)
 	if v.r.Method == http.MethodHead {
 		return
 	}
 	if err := pageTemplate.Execute(&v.w, d); err != nil {
 		h.cfg.Log.Debug("a page could not be written", "error", err)
+	}
+}
+
+// ancestors returns who may frame a page of ours on host: itself, the console, and a preview also the VS
+// Code of its workspace (its Simple Browser).
+func (h *Handler) ancestors(host workspace.Host) string {
+	ancestors := "'self' "
+	if host.Kind == workspace.HostPreview {
+		ancestors += h.cfg.Hosts.Origin(workspace.Host{Kind: workspace.HostIDE, ID: host.ID}) + " "
+	}
+	return ancestors + h.cfg.Hosts.Console()
+}
+
+// setRetryAfter tells when a 503 may be over, where that was not said yet.
+func setRetryAfter(h http.Header, status int) {
+	if status == http.StatusServiceUnavailable && h.Get("Retry-After") == "" {
+		h.Set("Retry-After", retryAfter)
 	}
 }
 
@@ -103,6 +126,9 @@ func explain(err error) string {
 func (h *Handler) fault(v *visit, err error) {
 	status := StatusOf(err)
 	text := explain(err)
+	if !v.owner { // the log's end is the owner's to read
+		text, _, _ = strings.Cut(text, "\n")
+	}
 	if v.kind() != navigation {
 		h.problem(v, status, text)
 		return
@@ -134,6 +160,33 @@ func (h *Handler) unavailable(v *visit, text string) {
 	h.problem(v, http.StatusServiceUnavailable, text)
 }
 
+// asleep answers a visitor who may not wake the workspace.
+func (h *Handler) asleep(v *visit, text string, retry time.Duration) {
+	ratelimit.SetRetryAfter(v.w.Header(), retry)
+	if v.kind() == navigation {
+		h.page(v, http.StatusServiceUnavailable, pageData{Title: "Asleep", Message: text, Action: "Try again", Href: ""}) // this very address
+		return
+	}
+	h.problem(v, http.StatusServiceUnavailable, text)
+}
+
+// nothingListens says that no program listens on the preview's port. The page looks again by itself,
+// unless what was asked would be done twice.
+func (h *Handler) nothingListens(v *visit) {
+	port := strconv.Itoa(v.host.Port)
+	text := "No program in the workspace listens on port " + port + " yet."
+	if v.kind() != navigation {
+		h.problem(v, http.StatusBadGateway, text+" Start it, then try again.")
+		return
+	}
+	d := pageData{Title: "Nothing listens on port " + port, Message: text + " Start it, on 127.0.0.1 or on all addresses, then try again.", Action: "Try again", Href: ""}
+	if isRead(v.r.Method) {
+		d.Message = text + " Start it, on 127.0.0.1 or on all addresses; this page opens it by itself."
+		d.Listens = true
+	}
+	h.page(v, http.StatusBadGateway, d)
+}
+
 func (h *Handler) problem(v *visit, status int, text string) {
 	if v.kind() == navigation && status != http.StatusUnauthorized {
 		h.page(v, status, pageData{Title: http.StatusText(status), Message: text, Action: "Go to your workspaces", Href: h.cfg.Hosts.Console()})
@@ -146,9 +199,7 @@ func writeProblem(w http.ResponseWriter, status int, text string) {
 	header := w.Header()
 	header.Set("Content-Type", "application/problem+json")
 	setOwnHeaders(header)
-	if status == http.StatusServiceUnavailable {
-		header.Set("Retry-After", retryAfter)
-	}
+	setRetryAfter(header, status)
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(struct {
 		Title  string `json:"title"`

@@ -36,7 +36,13 @@ func (h *Handler) serveWake(v *visit) {
 		return
 	}
 	if h.cfg.Orchestrator.Route(v.host.ID) == nil {
-		if err, ended := settled(h.wake(v)); ended && err != nil {
+		op := h.cfg.Orchestrator.Waking(v.host.ID)
+		if op == nil {
+			if op = h.wake(v); op == nil {
+				return
+			}
+		}
+		if err, ended := settled(op); ended && err != nil {
 			h.fault(v, err)
 			return
 		}
@@ -55,7 +61,7 @@ const (
 // serveProgress follows the wake that is under way. Events, each with a JSON object:
 //
 //	stage   {stage}            a stage began
-//	log     {text}             the end of the container's log so far
+//	log     {text}             the end of the container's log so far, for the owner alone
 //	ready   {}                 reload now
 //	failed  {message, detail}  it did not start
 func (h *Handler) serveProgress(v *visit) {
@@ -74,7 +80,7 @@ func (h *Handler) serveProgress(v *visit) {
 		_ = rc.SetWriteDeadline(time.Time{}) // HTTP/2 would end a stream that is silent
 		return err == nil
 	}
-	ctx, release := h.cfg.Identity.Hold(v.r.Context(), v.grant)
+	ctx, release := h.hold(v)
 	defer release()
 
 	op := h.cfg.Orchestrator.Waking(v.host.ID)
@@ -88,6 +94,9 @@ func (h *Handler) serveProgress(v *visit) {
 	}
 	tick := time.NewTicker(logInterval)
 	defer tick.Stop()
+	if !v.owner {
+		tick.Stop()
+	}
 	var last string
 	for {
 		stage, changed := op.Stage()
@@ -99,7 +108,7 @@ func (h *Handler) serveProgress(v *visit) {
 			select {
 			case <-op.Done():
 				if err := op.Err(); err != nil {
-					send("failed", failure(explain(err)))
+					send("failed", failure(v, explain(err)))
 				} else {
 					send("ready", struct{}{})
 				}
@@ -131,19 +140,25 @@ type failureEvent struct {
 	Detail  string `json:"detail"`
 }
 
-func failure(text string) failureEvent {
+func failure(v *visit, text string) failureEvent {
 	message, detail, _ := strings.Cut(text, "\n")
+	if !v.owner {
+		detail = ""
+	}
 	return failureEvent{message, detail}
 }
 
 // lastFailure tells why a workspace that nobody is waking does not run.
 func (h *Handler) lastFailure(v *visit) failureEvent {
+	if !v.owner {
+		return failureEvent{Message: "It is stopped."}
+	}
 	w, err := h.cfg.Orchestrator.Get(v.r.Context(), v.grant.Person, v.host.ID)
 	switch {
 	case err != nil:
-		return failure(explain(err))
+		return failure(v, explain(err))
 	case w.State == workspace.StateError && w.Reason != "":
-		return failure(w.Reason)
+		return failure(v, w.Reason)
 	default:
 		return failureEvent{Message: "It is stopped."}
 	}

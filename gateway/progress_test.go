@@ -20,7 +20,12 @@ type event struct {
 // follow opens the progress of a wake, as the page does.
 func (w *world) follow(id workspace.ID, grant string) (*http.Response, <-chan event) {
 	w.Helper()
-	resp, err := w.client.Do(w.program("GET", w.hosts.URL(id)+".kalpana/progress", grant,
+	return w.followOn(ide(id), grant)
+}
+
+func (w *world) followOn(host workspace.Host, grant string) (*http.Response, <-chan event) {
+	w.Helper()
+	resp, err := w.client.Do(w.program("GET", w.hosts.Origin(host)+"/.kalpana/progress", grant,
 		"Sec-Fetch-Mode", "cors", "Sec-Fetch-Dest", "empty", "Sec-Fetch-Site", "same-origin"))
 	w.must(err)
 	w.Cleanup(func() { _ = resp.Body.Close() })

@@ -34,10 +34,12 @@ type visitKey struct{}
 type outcome int
 
 const (
-	answered    outcome = iota
-	unreachable         // no connection came about; nothing was answered
-	broken              // it ended before an answer; nothing was answered
-	over                // the client left or the grant ended; nothing was answered
+	answered       outcome = iota
+	unreachable            // no connection came about; nothing was answered
+	broken                 // it ended before an answer; nothing was answered
+	over                   // the client left or the grant ended; nothing was answered
+	nothingListens         // the bridge says so of the preview's port; nothing was answered
+	appFailed              // the bridge says that what listens there gave no answer; nothing was answered
 )
 
 func newProxy(cfg Config) *proxy {
@@ -150,9 +152,33 @@ func (p *proxy) modifyResponse(r *http.Response) error {
 	if v.host.Kind == workspace.HostIDE {
 		r.Header["Content-Security-Policy"] = append(r.Header["Content-Security-Policy"], p.ancestry)
 		delete(r.Header, "X-Frame-Options")
+	} else if err := bridgeVerdict(r.Header); err != nil {
+		return err
+	}
+	if v.cors {
+		withoutCORS(r.Header)
+	}
+	if v.grant.IsVisitor() {
+		return nil
 	}
 	if c := p.renew(v.grant); c != nil {
 		r.Header.Add("Set-Cookie", c.String())
+	}
+	return nil
+}
+
+// What the bridge may say of a preview in the app's place; see [bridge.PreviewHeader].
+var (
+	errNothingListens = errors.New("nothing listens on that port")
+	errAppFailed      = errors.New("what listens on that port gave no answer")
+)
+
+func bridgeVerdict(h http.Header) error {
+	switch h.Get(bridge.PreviewHeader) {
+	case bridge.PreviewRefused:
+		return errNothingListens
+	case bridge.PreviewFailed:
+		return errAppFailed
 	}
 	return nil
 }
@@ -179,6 +205,10 @@ func errorHandler(_ http.ResponseWriter, r *http.Request, err error) {
 	case v.w.wrote: // it became a WebSocket, which has broken
 	case r.Context().Err() != nil:
 		v.outcome = over
+	case errors.Is(err, errNothingListens):
+		v.outcome = nothingListens
+	case errors.Is(err, errAppFailed):
+		v.outcome = appFailed
 	case isUnreachable(err):
 		v.outcome = unreachable
 	default:

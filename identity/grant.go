@@ -40,8 +40,11 @@ func (g Grant) Workspace() workspace.ID {
 // Event returns what the audit log says of an action of whoever holds the grant.
 func (g Grant) Event(action string) AuditEvent {
 	e := AuditEvent{Action: action, Person: g.Person, Via: "session", Workspace: g.Workspace()}
-	if g.Token != "" {
+	switch {
+	case g.Token != "":
 		e.Via = "token " + g.Token
+	case g.IsVisitor():
+		e.Via, e.Detail = "", "a visit of the public preview "+g.Label
 	}
 	return e
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -40,6 +41,13 @@ const ChallengeLength = 64
 
 // ErrHandoff says that a hand-off did not complete; starting again may.
 var ErrHandoff = errors.New("this hand-off was used already, is too old, or began in another browser")
+
+// ErrOvertaken is an ErrHandoff: who may open the host was narrowed when the hand-off was under way, or
+// just before. One that begins after OvertakenPause is judged by what is so then.
+var ErrOvertaken = fmt.Errorf("%w: who may open this host was changed meanwhile", ErrHandoff)
+
+// OvertakenPause is after what time a revocation no longer concerns a new grant.
+const OvertakenPause = clockSkew + 10*time.Millisecond
 
 type handoffPayload struct {
 	Session   string    `json:"session"`
@@ -95,7 +103,7 @@ func (s *Service) ApproveHandoff(ctx context.Context, caller Caller, host worksp
 }
 
 // CompleteHandoff takes the code of a request to CallbackPath on host. It returns the grant's
-// cookie, the cookie that clears the nonce, and the path to go on to.
+// cookie, the cookie that clears the nonce, and the path to go on to, which comes with ErrOvertaken too.
 func (s *Service) CompleteHandoff(r *http.Request, host workspace.Host) (grant, clearNonce *http.Cookie, path string, err error) {
 	value, ok := cookieValue(r.Header["Cookie"], NonceCookie)
 	if !ok {
@@ -119,7 +127,10 @@ func (s *Service) CompleteHandoff(r *http.Request, host workspace.Host) (grant, 
 		return nil, nil, "", ErrHandoff
 	}
 	g := Grant{Session: p.Session, Person: p.Person, Label: p.Label, IssuedAt: p.IssuedAt, EndsAt: p.EndsAt}
-	if s.revoked.Load().ends(g) {
+	switch fields := s.revoked.Load().endedBy(g); {
+	case fields&byLabel != 0:
+		return nil, nil, path, ErrOvertaken
+	case fields != 0:
 		return nil, nil, "", ErrHandoff
 	}
 	e := g.Event(ActionGrant)

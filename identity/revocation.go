@@ -20,6 +20,14 @@ type target struct {
 	label     string
 }
 
+func (r Revocation) target() target {
+	return target{session: r.Session, person: r.Person, workspace: r.Workspace, label: r.Label}
+}
+
+func targetOf(g Grant) target {
+	return target{session: g.Session, person: g.Person, workspace: g.Workspace(), label: g.Label}
+}
+
 // The fields that a target names, as bits.
 const (
 	bySession = 1 << iota
@@ -65,8 +73,15 @@ func (t target) only(fields int) target {
 // a rule only a few of the maps have entries, so that a check costs a look-up or two.
 type revocations [16]map[target]time.Time
 
-func (v *revocations) ends(g Grant) bool {
-	whole := target{session: g.Session, person: g.Person, workspace: g.Workspace(), label: g.Label}
+func (v *revocations) ends(g Grant) bool { return v.endedBy(g) != 0 }
+
+// endedBy returns the fields of a revocation that ends g, or 0. One that names the host comes last: what
+// is ended by that alone lost a share, and nothing else.
+func (v *revocations) endedBy(g Grant) (fields int) {
+	if g.IsVisitor() {
+		return 0 // by what comes to be known alone; see endVisitors
+	}
+	whole := targetOf(g)
 	for fields, m := range v {
 		if len(m) == 0 {
 			continue
@@ -74,18 +89,18 @@ func (v *revocations) ends(g Grant) bool {
 		at, ok := m[whole.only(fields)]
 		// A session's hash never comes back, so its time does not matter.
 		if ok && (fields == bySession || !g.IssuedAt.After(at.Add(clockSkew))) {
-			return true
+			return fields
 		}
 	}
-	return false
+	return 0
 }
 
-// with returns a view that has list too, and nothing from before oldest; v itself if list is no
-// news.
-func (v *revocations) with(list []Revocation, oldest time.Time) *revocations {
-	next := v
+// with returns a view that has list too, and nothing from before oldest, and what of list is news; v
+// itself if nothing is.
+func (v *revocations) with(list []Revocation, oldest time.Time) (next *revocations, news []Revocation) {
+	next = v
 	for _, r := range list {
-		t := target{session: r.Session, person: r.Person, workspace: r.Workspace, label: r.Label}
+		t := r.target()
 		fields := t.fields()
 		if fields == 0 || !r.At.After(next[fields][t]) {
 			continue
@@ -97,8 +112,9 @@ func (v *revocations) with(list []Revocation, oldest time.Time) *revocations {
 			next[fields] = map[target]time.Time{}
 		}
 		next[fields][t] = r.At
+		news = append(news, r)
 	}
-	return next
+	return next, news
 }
 
 // since returns a copy of v without what is from before oldest.
@@ -131,13 +147,19 @@ func (s *Service) Revoke(ctx context.Context, r Revocation) error {
 
 func (s *Service) apply(list []Revocation) {
 	s.mu.Lock()
-	before := s.revoked.Load()
-	next := before.with(list, s.cfg.Now().Add(-revocationKeep))
+	next, news := s.revoked.Load().with(list, s.cfg.Now().Add(-revocationKeep))
 	s.revoked.Store(next)
 	s.mu.Unlock()
-	if next != before {
-		s.streams.cancel(next.ends)
+	if len(news) == 0 {
+		return
 	}
+	if s.onRevocation != nil {
+		for _, r := range news {
+			s.onRevocation(r)
+		}
+	}
+	s.streams.cancel(next.ends)
+	s.endVisitors(news)
 }
 
 // Load reads the revocations that can still concern a grant. No grant is good before it succeeded.

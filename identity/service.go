@@ -63,6 +63,8 @@ type Service struct {
 	audit    audit
 	tokens   tokens
 
+	onRevocation func(Revocation)
+
 	mu       sync.Mutex // serialises updates of revoked
 	lastRead atomic.Int64
 }

@@ -153,8 +153,9 @@ func TestCrash_AtAnyInstantLosesNoWorkspaceNoFileNoPort(t *testing.T) {
 	whole.Close()
 
 	began := time.Now()
-	o := w.started(many)
+	o := w.gateway(many)
 	o.SetLease(crashLease)
+	o.Start()
 	w.eventually("nothing is half done", func() bool {
 		records, err := w.store.Workspaces(t.Context(), "")
 		w.must(err)

@@ -74,6 +74,9 @@ func (o *Orchestrator) publish(w *workspace.Workspace) {
 	}
 	record := *w
 	o.hub.last[w.ID] = &record
+	if v, ok := o.known.Load(w.ID); !ok || !v.(*known).doubt { // a doubt is ended by know alone
+		o.known.Store(w.ID, &known{record: &record})
+	}
 	o.hub.send(Event{Workspace: &record})
 	o.cfg.Metrics.setState(w.ID, w.State)
 }
@@ -83,6 +86,7 @@ func (o *Orchestrator) publishDeleted(w *workspace.Workspace) {
 	defer o.hub.mu.Unlock()
 	record := *w
 	o.hub.last[w.ID] = nil
+	o.known.Delete(w.ID)
 	o.hub.send(Event{Workspace: &record, Deleted: true})
 	o.cfg.Metrics.setState(w.ID, "")
 }

@@ -39,6 +39,8 @@ type Config struct {
 	Limits Limits
 	// WorkspaceLimit is how many workspaces one person may have; 0 means 5, less than 0 any number.
 	WorkspaceLimit int
+	// ShareLimit is how widely ports may be shared; "" means ShareMembers.
+	ShareLimit workspace.ShareLevel
 	// StartTimeout bounds one wake; 0 means 60 s.
 	StartTimeout time.Duration
 	// StopGrace is how long a container may take to end by itself; 0 means 10 s.
@@ -76,6 +78,7 @@ type Orchestrator struct {
 	work   sync.WaitGroup
 
 	routes sync.Map // workspace.ID → *Route, of those that run
+	known  sync.Map // workspace.ID → *known
 	hub    hub
 
 	endpoints sync.Map // published address → endpoint, where the runtime is a Dialer
@@ -100,6 +103,9 @@ func New(cfg Config) *Orchestrator {
 	}
 	if cfg.WorkspaceLimit == 0 {
 		cfg.WorkspaceLimit = 5
+	}
+	if cfg.ShareLimit == "" {
+		cfg.ShareLimit = workspace.ShareMembers
 	}
 	if cfg.StartTimeout == 0 {
 		cfg.StartTimeout = 60 * time.Second

@@ -147,6 +147,7 @@ func (o *Orchestrator) ensureContainer(ctx context.Context, w *workspace.Workspa
 		bridge.EnvToken + "=" + o.cfg.Token(w.ID),
 		bridge.EnvPreviewURI + "=" + o.cfg.Hosts.PreviewTemplate(w.ID),
 		bridge.EnvTemplate + "=" + w.Template,
+		bridge.EnvViteHosts + "=." + o.cfg.Hosts.WorkspaceDomain(),
 	}
 	if w.Repository != "" {
 		env = append(env, bridge.EnvRepository+"="+w.Repository)
@@ -250,7 +251,7 @@ func (o *Orchestrator) withLog(ctx context.Context, w *workspace.Workspace, err 
 }
 
 // save writes w, whose stored state is from. A concurrent change of what an operation does not own
-// (the name) is merged; a change of the state is another gateway's, which then has the lease.
+// (the name, the shares) is merged; a change of the state is another gateway's, which then has the lease.
 func (o *Orchestrator) save(ctx context.Context, w *workspace.Workspace, from workspace.State) error {
 	for {
 		err := o.cfg.Store.UpdateWorkspace(ctx, w)
@@ -271,6 +272,6 @@ func (o *Orchestrator) save(ctx context.Context, w *workspace.Workspace, from wo
 		default:
 			return workspace.ErrConflict
 		}
-		w.Revision, w.Name = newest.Revision, newest.Name
+		w.Revision, w.Name, w.Shares = newest.Revision, newest.Name, newest.Shares
 	}
 }

@@ -57,6 +57,7 @@ func TestWake_TellsTheContainerWhatItNeedsAndNoSecretBeyondItsToken(t *testing.T
 			bridge.EnvToken + "=" + token(record.ID),
 			bridge.EnvPreviewURI + "=" + w.hosts.PreviewTemplate(record.ID),
 			bridge.EnvTemplate + "=blank",
+			bridge.EnvViteHosts + "=.ws.kalpana.localhost",
 			bridge.EnvRepository + "=https://example.com/a/b",
 		},
 	}

@@ -130,6 +130,20 @@ func (h *Hosts) Parse(host string) (Host, error) {
 	return h.ParseLabel(label)
 }
 
+// ParseOrigin tells what host an Origin header names: ErrInvalidHost unless it is, letter for letter,
+// the origin of a host of this installation.
+func (h *Hosts) ParseOrigin(origin string) (Host, error) {
+	name, ok := strings.CutPrefix(origin, h.scheme+"://")
+	if !ok {
+		return Host{}, ErrInvalidHost
+	}
+	host, err := h.Parse(name)
+	if err != nil || h.Origin(host) != origin {
+		return Host{}, ErrInvalidHost
+	}
+	return host, nil
+}
+
 // ParseLabel parses the first label of a workspace host, exactly as [Host.Label] writes it.
 func (*Hosts) ParseLabel(label string) (Host, error) {
 	port, id, preview := strings.Cut(label, "-")
@@ -163,10 +177,7 @@ func previewPort(s string) (int, bool) {
 		}
 		n = n*10 + int(s[i]-'0')
 	}
-	if n < 1024 || n > 65535 || n == ContainerIDEPort || n == ContainerBridgePort {
-		return 0, false
-	}
-	return n, true
+	return n, IsPreviewPort(n)
 }
 
 func validPort(s string) bool {
@@ -219,6 +230,9 @@ func (h *Hosts) ConsoleHost() string { return h.console + h.port }
 
 // WorkspaceOrigins returns the pattern that covers every workspace host, for a Content-Security-Policy.
 func (h *Hosts) WorkspaceOrigins() string { return h.scheme + "://*" + h.suffix + h.port }
+
+// WorkspaceDomain returns the parent domain of every workspace host, e.g. "ws.kalpana.example.com".
+func (h *Hosts) WorkspaceDomain() string { return h.suffix[1:] }
 
 // Label returns the first label of t's host: "<id>" or "<port>-<id>".
 func (t Host) Label() string {

@@ -215,6 +215,11 @@ func app(t *testing.T, network string, handler http.Handler) (port string) {
 	if network == "tcp6" {
 		addr = "[::1]:0"
 	}
+	return appOn(t, network, addr, handler)
+}
+
+func appOn(t *testing.T, network, addr string, handler http.Handler) (port string) {
+	t.Helper()
 	l, err := net.Listen(network, addr)
 	if err != nil {
 		t.Skipf("no %s loopback here: %v", network, err)

@@ -32,6 +32,17 @@ func TestPreview_AllPathsBelongToTheApp(t *testing.T) {
 	}
 }
 
+func TestPreview_FindsAnAppWhereverItListens(t *testing.T) {
+	c := start(t, "serve")
+	for _, addr := range []string{"127.0.0.1:0", "0.0.0.0:0"} {
+		port := appOn(t, "tcp4", addr, http.HandlerFunc(describeRequest))
+		resp, body := get(t, http.MethodGet, "http://"+c.BridgeAddr()+"/", nil, bridge.PortHeader, port)
+		if resp.StatusCode != http.StatusOK || resp.Header.Get(bridge.PreviewHeader) != "" {
+			t.Errorf("on %s: %d %s", addr, resp.StatusCode, body)
+		}
+	}
+}
+
 func TestPreview_CarriesWebSockets(t *testing.T) {
 	c := start(t, "serve")
 	port := app(t, "tcp4", http.HandlerFunc(echoWebSocket))

@@ -144,7 +144,7 @@ func (b *browser) get(address string) (int, string) {
 }
 
 // socket opens a WebSocket with the host's cookies and the given Origin.
-func (b *browser) socket(address, origin string) (*websocket.Conn, *http.Response, error) {
+func (b *browser) socket(address, origin string, protocols ...string) (*websocket.Conn, *http.Response, error) {
 	u, err := url.Parse(address)
 	if err != nil {
 		return nil, nil, err
@@ -154,7 +154,7 @@ func (b *browser) socket(address, origin string) (*websocket.Conn, *http.Respons
 		cookies = append(cookies, name+"="+value)
 	}
 	header := http.Header{"Origin": {origin}, "Cookie": {strings.Join(cookies, "; ")}}
-	dialer := websocket.Dialer{NetDialContext: dialLoopback, HandshakeTimeout: time.Minute}
+	dialer := websocket.Dialer{NetDialContext: dialLoopback, HandshakeTimeout: time.Minute, Subprotocols: protocols}
 	return dialer.Dial(strings.Replace(address, "http", "ws", 1), header)
 }
 
