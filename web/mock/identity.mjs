@@ -157,6 +157,8 @@ const remove = (list, id) => {
 /** Answers what the settings and the administration ask; undefined for anything else. */
 export function identityApi(state, method, path, body, query, origin) {
   const [, , part, id, verb] = path.split('/')
+  if (state.broken && method === 'GET' && part in state)
+    return problem(503, 'The store does not answer. The server’s log tells why; try again in a moment.')
   switch (part) {
     case 'sessions':
       if (method === 'GET') return [200, { sessions: state.sessions }]

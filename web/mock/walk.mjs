@@ -213,7 +213,12 @@ async function settings({ page, origin, state, look, must, shows }) {
   await page.getByText('Safari on iPhone').waitFor({ state: 'detached' })
   await must('this session stays', state.sessions.length === 1)
 
+  state.broken = true
   await page.getByRole('link', { name: 'API tokens' }).click()
+  await shows('The store does not answer')
+  await look('tokens-error')
+  state.broken = false
+  await page.getByRole('button', { name: 'Try again' }).click()
   await shows('nightly backup')
   await look('tokens')
   await page.getByRole('button', { name: 'New token' }).click()

@@ -1,9 +1,8 @@
 import createClient from 'openapi-fetch'
-import type { planned } from './planned'
 import { Problem, toProblem, unreachable } from './problem'
 import type { paths } from './schema'
 
-export const api = createClient<paths & planned>({ credentials: 'same-origin' })
+export const api = createClient<paths>({ credentials: 'same-origin' })
 
 // A JSON content type on every unsafe call, body or none, keeps plain HTML forms out.
 api.use({

@@ -1,13 +1,11 @@
-import type { planned } from './planned'
 import type { paths } from './schema'
 
-type Paths = paths & planned
-type Answer<P extends keyof Paths> = Paths[P] extends {
+type Answer<P extends keyof paths> = paths[P] extends {
   get: { responses: { 200: { content: { 'application/json': infer T } } } }
 }
   ? T
   : never
-type Body<P extends keyof Paths> = Paths[P] extends {
+type Body<P extends keyof paths> = paths[P] extends {
   post: { requestBody: { content: { 'application/json': infer T } } }
 }
   ? T

@@ -16,7 +16,7 @@ export function Item({ title, tags, actions, children }: ItemProps) {
     <li className="flex flex-wrap items-center gap-x-4 gap-y-3 p-4 sm:px-5">
       <div className="grid min-w-0 flex-1 basis-48 grid-cols-1 gap-1">
         <div className="flex min-h-6 min-w-0 flex-wrap items-center gap-x-2.5 gap-y-1">
-          <h3 className="min-w-0 font-medium break-words">{title}</h3>
+          <h2 className="min-w-0 font-medium break-words">{title}</h2>
           {tags}
         </div>
         {children}
