@@ -11,7 +11,8 @@
 //
 // To test a deployment that is there already, name it. Its workspaces must be made of an image like
 // that of the suite (FROM the workspace image, with test/gateway/app as the entry point), and two people
-// must be able to have five workspaces each; theirs are deleted in the end.
+// must be able to have twenty workspaces each; theirs are deleted in the end. Its rate limits must be
+// off, and its start_timeout short, 30s say.
 //
 //	KALPANA_TEST_CONSOLE      address of the console, e.g. https://kalpana.example.com
 //	KALPANA_TEST_WORKSPACES   parent domain of the workspaces (default ws. + the console's host)

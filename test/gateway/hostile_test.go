@@ -50,7 +50,7 @@ func hostileReadiness(t *testing.T, s *site) {
 			if code, body := b.api(t, "POST", "/api/workspaces/"+id+"/start", nil, nil); code != http.StatusAccepted && code != http.StatusServiceUnavailable {
 				t.Errorf("starting: %d %s", code, body)
 			}
-			w := b.awaitFor(t, id, "error", 2*patience)
+			w := b.await(t, id, "error")
 			bad := func(r rune) bool { return r != '\n' && r != '\t' && !unicode.IsPrint(r) }
 			if w.Reason == "" || !strings.Contains(w.Reason, says) || len(w.Reason) > 20<<10 || strings.ContainsFunc(w.Reason, bad) {
 				t.Errorf("its reason is %d bytes: %.1000q", len(w.Reason), w.Reason)

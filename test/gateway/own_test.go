@@ -72,10 +72,11 @@ func buildImage(dir, tag string) error {
 func (p parts) remove() { _ = exec.Command("docker", "image", "rm", "--force", p.image).Run() }
 
 // startTimeout is how long one wake may take in a deployment of the suite's own: some never end.
-const startTimeout = "15s"
+const startTimeout = "30s"
 
-// start starts a deployment with the given console and parent domain of workspaces.
-func (p parts) start(ctx context.Context, name, console, parent string) (*site, error) {
+// start starts a deployment with the given console, parent domain of workspaces, and further lines in
+// the global option kalpana.
+func (p parts) start(ctx context.Context, name, console, parent, options string) (*site, error) {
 	dir, err := os.MkdirTemp(p.dir, name+"-")
 	if err != nil {
 		return nil, err
@@ -85,7 +86,7 @@ func (p parts) start(ctx context.Context, name, console, parent string) (*site, 
 	if err != nil {
 		return nil, err
 	}
-	if i.Config, err = config(dir); err != nil {
+	if i.Config, err = config(dir, options); err != nil {
 		return nil, err
 	}
 	port := ":" + strconv.Itoa(i.Port)
@@ -104,8 +105,8 @@ func (p parts) start(ctx context.Context, name, console, parent string) (*site, 
 	return s, nil
 }
 
-// config writes the root Caddyfile with a shorter start timeout.
-func config(dir string) (string, error) {
+// config writes the root Caddyfile with a shorter start timeout and further options.
+func config(dir, further string) (string, error) {
 	text, err := os.ReadFile(filepath.Join(harness.Root(), "Caddyfile"))
 	if err != nil {
 		return "", err
@@ -115,7 +116,7 @@ func config(dir string) (string, error) {
 		return "", errors.New("the root Caddyfile has no global option kalpana")
 	}
 	path := filepath.Join(dir, "Caddyfile")
-	return path, os.WriteFile(path, []byte(strings.Replace(string(text), option, option+"\t\tstart_timeout "+startTimeout+"\n", 1)), 0o600)
+	return path, os.WriteFile(path, []byte(strings.Replace(string(text), option, option+"\t\tstart_timeout "+startTimeout+"\n\t\t"+further+"\n", 1)), 0o600)
 }
 
 // openStore opens the database beside the gateway, as a second gateway on it would.

@@ -39,10 +39,14 @@ func run(m *testing.M) int {
 
 // forms are the deployments that the suite starts, by what the console's and the workspaces' domains
 // have in common.
-var forms = []struct{ name, console, parent string }{
-	{"OneDomain", "kalpana.localhost", "ws.kalpana.localhost"},
-	{"TwoDomains", "kalpana.localhost", "kalpana-workspaces.localhost"},
+var forms = []struct{ name, console, parent, options string }{
+	{"OneDomain", "kalpana.localhost", "ws.kalpana.localhost", "rate_limits off"},
+	{"TwoDomains", "kalpana.localhost", "kalpana-workspaces.localhost", "rate_limits off"},
+	{limited, "kalpana.localhost", "ws.kalpana.localhost", ""},
 }
+
+// limited is the deployment with rate limits, which no other test could bear.
+const limited = "RateLimits"
 
 func TestGateway(t *testing.T) {
 	s, err := given()
@@ -56,7 +60,7 @@ func TestGateway(t *testing.T) {
 	for _, form := range forms {
 		t.Run(form.name, func(t *testing.T) {
 			t.Parallel()
-			s, err := shared.start(context.Background(), form.name, form.console, form.parent)
+			s, err := shared.start(context.Background(), form.name, form.console, form.parent, form.options)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -77,6 +81,7 @@ func TestGateway(t *testing.T) {
 const (
 	everyForm = iota
 	anyForm   // it has not: it is tested on the first
+	rateForm  // it is about rate limits
 )
 
 // promises is what the suite asks, in the order of a request on its way in.
@@ -102,7 +107,9 @@ var promises = []struct {
 	{"Preview_OfAReservedPortIsNone", reservedPorts, everyForm},
 	{"SignInLink_WorksOnce", linkWorksOnce, anyForm},
 	{"SignIn_AlwaysGivesANewSession", sessionIsRotated, everyForm},
-	{"SignIn_TenThousandGuessesGetNothingAndFillNothing", signInAttempts, anyForm},
+	{"RateLimits_TenThousandGuessesOfASignInGetNothingAndFillNothing", signInAttempts, rateForm},
+	{"RateLimits_HandoffsOfOneAddressConcernNoOther", handoffAttempts, rateForm},
+	{"RateLimits_MadeUpSessionsConcernNobodyElse", apiRequests, rateForm},
 	{"SignOut_EndsEveryTabWithinFiveSeconds", signOutEndsTabs, everyForm},
 	{"ACookieTossedByASibling_DoesNothing", tossedCookies, everyForm},
 	{"HugeHeaders_AreRefused", hugeHeaders, anyForm},
@@ -122,7 +129,7 @@ func Run(t *testing.T, s *site) {
 	s.setUp(t)
 	t.Run("Promises", func(t *testing.T) { // returns when the parallel ones have ended
 		for _, p := range promises {
-			if p.on == anyForm && s.name == forms[1].name {
+			if (p.on == rateForm) != (s.name == limited) || p.on == anyForm && s.name == forms[1].name {
 				continue
 			}
 			t.Run(p.name, func(t *testing.T) {
@@ -131,6 +138,9 @@ func Run(t *testing.T, s *site) {
 			})
 		}
 	})
+	if s.name == limited {
+		return
+	}
 	t.Run("OfAllThatReachedAnApp_NothingIsOurs", func(t *testing.T) { nothingOfOurs(t, s) })
 }
 
@@ -140,6 +150,9 @@ func (s *site) setUp(t *testing.T) {
 		b := s.signIn(t, who)
 		s.sessions[who] = strings.TrimPrefix(b.cookies(s.console+"/"), "Cookie: ")
 		t.Cleanup(func() { s.clean(t, who) })
+	}
+	if s.name == limited {
+		return
 	}
 	var waking sync.WaitGroup
 	for _, w := range []struct {
