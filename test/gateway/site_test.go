@@ -41,6 +41,9 @@ type site struct {
 	// Workspaces that run all the time: two of the admin's, and one of the member's.
 	mine, sibling, theirs string
 	watchers              map[string]*browser // who can ask their apps, by workspace
+
+	late      *attempt // a hand-off that is left to grow old
+	lateSince time.Time
 }
 
 // person is somebody who can sign in.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/kalpana-dev/kalpana/test/harness"
 )
@@ -105,6 +106,10 @@ var promises = []struct {
 	{"Smuggling_NoHiddenRequestReachesAnApp", smuggling, anyForm},
 	{"OddTargets_ReachNothingElse", oddTargets, anyForm},
 	{"Preview_OfAReservedPortIsNone", reservedPorts, everyForm},
+	{"Session_ThatIsRevokedEndsWithAllItOpened", sessionsEnd, anyForm},
+	{"Token_OpensItsPersonsWorkspacesForProgramsAlone", tokens, everyForm},
+	{"Token_DoesWhatItsScopesSay", tokenScopes, anyForm},
+	{"AuditLog_TakesAnAttackersTextEscapedAndCut", auditLog, anyForm},
 	{"SignInLink_WorksOnce", linkWorksOnce, anyForm},
 	{"SignIn_AlwaysGivesANewSession", sessionIsRotated, everyForm},
 	{"RateLimits_TenThousandGuessesOfASignInGetNothingAndFillNothing", signInAttempts, rateForm},
@@ -172,6 +177,7 @@ func (s *site) setUp(t *testing.T) {
 	if t.Failed() {
 		t.FailNow()
 	}
+	s.late, s.lateSince = s.browser(admin).begin(t, preview(3000, s.mine), "/"), time.Now()
 }
 
 // clean deletes what a person has.
