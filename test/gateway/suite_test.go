@@ -123,6 +123,7 @@ var promises = []struct {
 	{"IdentityHeaders_SentInOddWaysNeverArrive", oddHeadersStay, anyForm},
 	{"OurCookies_NeverReachTheApp", cookiesStay, everyForm},
 	{"OurCookies_CannotBeSetByAnApp", answersCannotSetOurs, everyForm},
+	{"OurCookies_CannotBeClearedByAnApp", answersCannotClear, anyForm},
 	{"Addresses_ArriveAsTheyCame", addressesPass, everyForm},
 	{"HostileBridge_LiesAboutItsReadinessInVain", hostileReadiness, anyForm},
 	{"HostileApp_AnswersWithoutHarm", hostileAnswers, anyForm},
