@@ -34,7 +34,7 @@ func (s *site) stranger() *browser {
 // without any grant.
 func (s *site) browser(who person) *browser {
 	b := s.stranger()
-	name, value, _ := strings.Cut(s.sessions[who], "=")
+	name, value, _ := strings.Cut(s.sessions[who], "=") // set before the tests begin
 	b.set(hostName(s.console), name, value)
 	return b
 }
@@ -42,32 +42,58 @@ func (s *site) browser(who person) *browser {
 // signIn returns a browser with a session of its own.
 func (s *site) signIn(t testing.TB, who person) *browser {
 	t.Helper()
-	_, secret, _ := strings.Cut(s.link(t, who), "#")
 	b := s.stranger()
-	if code, body := b.api(t, "POST", "/api/login/link", map[string]string{"token": secret}, nil); code != http.StatusNoContent {
+	if code, body := b.follow(t, s.link(t, who)); code != http.StatusNoContent {
 		t.Fatalf("signing in as %s: %d %s", who, code, body)
 	}
 	return b
+}
+
+// follow does what the console's page does with a sign-in link.
+func (b *browser) follow(t testing.TB, link string) (int, string) {
+	t.Helper()
+	_, secret, _ := strings.Cut(link, "#")
+	return b.api(t, "POST", "/api/login/link", map[string]string{"token": secret}, nil)
 }
 
 // link returns a sign-in link that was not used.
 func (s *site) link(t testing.TB, who person) string {
 	t.Helper()
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.links[who]) == 0 && s.own != nil {
-		link, err := s.own.link(t.Context(), who)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return link
+	id := s.people[who]
+	s.mu.Unlock()
+	var link struct{ URL string }
+	if code, body := s.browser(admin).api(t, "POST", "/api/people/"+id+"/sign-in-link", nil, &link); code != http.StatusOK {
+		t.Fatalf("a sign-in link of %s: %d %s", who, code, body)
 	}
-	if len(s.links[who]) == 0 {
-		t.Skip("needs one more sign-in link")
+	return link.URL
+}
+
+// invite returns the address of an invitation.
+func (b *browser) invite(t testing.TB) string {
+	t.Helper()
+	var made struct{ URL string }
+	if code, body := b.api(t, "POST", "/api/invitations", map[string]string{"role": "member"}, &made); code != http.StatusCreated {
+		t.Fatalf("inviting: %d %s", code, body)
 	}
-	link := s.links[who][0]
-	s.links[who] = s.links[who][1:]
-	return link
+	return made.URL
+}
+
+// accept accepts an invitation.
+func (b *browser) accept(t testing.TB, invitation, name string) (int, string) {
+	t.Helper()
+	_, secret, _ := strings.Cut(invitation, "#")
+	return b.api(t, "POST", "/api/invitations/redeem", map[string]string{"token": secret, "name": name}, nil)
+}
+
+// me returns the id of who is signed in.
+func (b *browser) me(t testing.TB) string {
+	t.Helper()
+	var me struct{ ID string }
+	if code, body := b.api(t, "GET", "/api/me", nil, &me); code != http.StatusOK {
+		t.Fatalf("who is signed in: %d %s", code, body)
+	}
+	return me.ID
 }
 
 func hostName(address string) string {

@@ -102,7 +102,7 @@ func grantAfterSignOut(t *testing.T, s *site) {
 			t.Errorf("the grant of %s after signing out: %v", label, a)
 		}
 	}
-	overtaken(t, "a code from before signing out", s.complete(t, h.label, h.code, h.nonce))
+	refused(t, "a code from before signing out", s.complete(t, h.label, h.code, h.nonce))
 	if a := s.send(t, "GET", s.console+"/api/me", session); a.status != http.StatusUnauthorized {
 		t.Errorf("the session after signing out: %v", a)
 	}
@@ -137,7 +137,7 @@ func grantAfterDelete(t *testing.T, s *site) {
 			t.Errorf("the grant of %s after the delete: %v", label, a)
 		}
 	}
-	overtaken(t, "a code from before the delete", s.complete(t, h.label, h.code, h.nonce))
+	refused(t, "a code from before the delete", s.complete(t, h.label, h.code, h.nonce))
 	_ = conn.SetReadDeadline(time.Now().Add(patience))
 	if _, _, err := conn.ReadMessage(); err == nil {
 		t.Error("a WebSocket outlives the workspace")
@@ -152,7 +152,7 @@ func grantAfterDelete(t *testing.T, s *site) {
 		}
 		now := time.Now()
 		again := &kalpana.Workspace{
-			ID: kalpana.ID(id), Owner: s.own.member.ID, Name: "again", Template: "blank", State: kalpana.StateStopped, CreatedAt: now, UpdatedAt: now,
+			ID: kalpana.ID(id), Owner: s.people[member], Name: "again", Template: "blank", State: kalpana.StateStopped, CreatedAt: now, UpdatedAt: now,
 		}
 		if err := s.own.store.CreateWorkspace(t.Context(), again, 0); !errors.Is(err, kalpana.ErrConflict) {
 			t.Errorf("the id of a deleted workspace was given again: %v", err)

@@ -120,15 +120,6 @@ func refused(t testing.TB, what string, a *answer) {
 	}
 }
 
-// overtaken is refused, but that the browser may be sent back to where it came from, to begin again.
-func overtaken(t testing.TB, what string, a *answer) {
-	t.Helper()
-	if a.status == http.StatusSeeOther && a.location() == "/" && len(a.header["Set-Cookie"]) == 0 {
-		return
-	}
-	refused(t, what, a)
-}
-
 func accepted(t testing.TB, what string, a *answer) *http.Cookie {
 	t.Helper()
 	c := a.cookie(identity.GrantCookie)

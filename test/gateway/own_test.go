@@ -10,18 +10,14 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/kalpana-dev/kalpana/identity"
 	"github.com/kalpana-dev/kalpana/store/sqlite"
 	"github.com/kalpana-dev/kalpana/test/harness"
-	kalpana "github.com/kalpana-dev/kalpana/workspace"
 )
 
 // own is a deployment of the suite's own: the gateway's process, and its store from behind.
 type own struct {
 	*harness.Installation
-	store    *sqlite.Store
-	identity *identity.Service
-	member   identity.Person
+	store *sqlite.Store
 }
 
 // parts are what all deployments of a run share.
@@ -99,8 +95,11 @@ func (p parts) start(ctx context.Context, name, console, parent, options string)
 	if err := i.Start(); err != nil {
 		return nil, errors.Join(err, i.Stop())
 	}
-	if err := s.own.openStore(ctx, s); err != nil {
+	if s.own.store, err = sqlite.Open(ctx, filepath.Join(dir, "kalpana.db")); err != nil {
 		return nil, errors.Join(err, i.Stop())
+	}
+	if s.first[admin], err = i.SignInLink(); err != nil {
+		return nil, errors.Join(err, s.own.close())
 	}
 	return s, nil
 }
@@ -117,39 +116,6 @@ func config(dir, further string) (string, error) {
 	}
 	path := filepath.Join(dir, "Caddyfile")
 	return path, os.WriteFile(path, []byte(strings.Replace(string(text), option, option+"\t\tstart_timeout "+startTimeout+"\n\t\t"+further+"\n", 1)), 0o600)
-}
-
-// openStore opens the database beside the gateway, as a second gateway on it would.
-func (o *own) openStore(ctx context.Context, s *site) error {
-	store, err := sqlite.Open(ctx, filepath.Join(o.Dir, "kalpana.db"))
-	if err != nil {
-		return err
-	}
-	o.store = store
-	key, err := identity.LoadKey(filepath.Join(o.Dir, "key"))
-	if err != nil {
-		return err
-	}
-	hosts, err := kalpana.NewHosts(s.console, s.parent)
-	if err != nil {
-		return err
-	}
-	o.identity = identity.New(identity.Config{Store: store, Hosts: hosts, Key: key})
-	o.member, err = o.identity.AddPerson(ctx, "member", identity.RoleMember)
-	return err
-}
-
-// link returns a fresh sign-in link.
-func (o *own) link(ctx context.Context, who person) (string, error) {
-	p := o.member
-	if who == admin {
-		var err error
-		if p, err = o.identity.FirstAdmin(ctx); err != nil {
-			return "", err
-		}
-	}
-	link, _, err := o.identity.SignInLink(ctx, p)
-	return link, err
 }
 
 func (o *own) close() error { return errors.Join(o.store.Close(), o.Stop(), o.Faults()) }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -41,8 +42,8 @@ func run(m *testing.M) int {
 // forms are the deployments that the suite starts, by what the console's and the workspaces' domains
 // have in common.
 var forms = []struct{ name, console, parent, options string }{
-	{"OneDomain", "kalpana.localhost", "ws.kalpana.localhost", "rate_limits off"},
-	{"TwoDomains", "kalpana.localhost", "kalpana-workspaces.localhost", "rate_limits off"},
+	{"OneDomain", "kalpana.localhost", "ws.kalpana.localhost", "rate_limits off\n\t\tshare_limit public"},
+	{"TwoDomains", "kalpana.localhost", "kalpana-workspaces.localhost", "rate_limits off\n\t\tshare_limit members"},
 	{limited, "kalpana.localhost", "ws.kalpana.localhost", ""},
 }
 
@@ -110,6 +111,10 @@ var promises = []struct {
 	{"Token_OpensItsPersonsWorkspacesForProgramsAlone", tokens, everyForm},
 	{"Token_DoesWhatItsScopesSay", tokenScopes, anyForm},
 	{"AuditLog_TakesAnAttackersTextEscapedAndCut", auditLog, anyForm},
+	{"SharedPorts_LetInWhoTheLevelSaysOnEveryPath", shares, everyForm},
+	{"SharedPorts_EndWhatIsOpenWhenNarrowed", sharesEnd, anyForm},
+	{"Invitation_LetsOneInOnce", invitations, anyForm},
+	{"Person_WhoIsDisabledLosesAllAccess", disabled, anyForm},
 	{"SignInLink_WorksOnce", linkWorksOnce, anyForm},
 	{"SignIn_AlwaysGivesANewSession", sessionIsRotated, everyForm},
 	{"RateLimits_TenThousandGuessesOfASignInGetNothingAndFillNothing", signInAttempts, rateForm},
@@ -153,7 +158,17 @@ func Run(t *testing.T, s *site) {
 // setUp signs both people in and wakes the workspaces that the tests share.
 func (s *site) setUp(t *testing.T) {
 	for _, who := range []person{admin, member} {
-		b := s.signIn(t, who)
+		b := s.stranger()
+		code, body := 0, ""
+		if link := s.first[who]; link != "" {
+			code, body = b.follow(t, link)
+		} else {
+			code, body = b.accept(t, s.browser(admin).invite(t), string(who))
+		}
+		if code != http.StatusNoContent {
+			t.Fatalf("signing in as %s: %d %s", who, code, body)
+		}
+		s.people[who] = b.me(t)
 		s.sessions[who] = strings.TrimPrefix(b.cookies(s.console+"/"), "Cookie: ")
 		t.Cleanup(func() { s.clean(t, who) })
 	}
