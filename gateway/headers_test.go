@@ -196,6 +196,18 @@ func TestResponse_AWorkspaceCannotSetOurCookies(t *testing.T) {
 	}
 }
 
+func TestResponse_AWorkspaceCannotClearCookies(t *testing.T) {
+	w := newWorld(t)
+	host := preview(w.running(), 3000)
+	for given, want := range map[string]string{`"cookies"`: "", `"*"`: "", `"cache", "cookies"`: "", `"cache", "storage"`: `"cache", "storage"`} {
+		set := url.Values{"Clear-Site-Data": {given}}
+		a := w.do(w.program("GET", w.hosts.Origin(host)+"/headers?"+set.Encode(), w.grant(host)))
+		if got := a.Header.Get("Clear-Site-Data"); got != want {
+			t.Errorf("%s passes as %q", given, got)
+		}
+	}
+}
+
 func TestResponse_AnEarlyHintSetsNoCookie(t *testing.T) {
 	w := newWorld(t)
 	host := ide(w.running())
@@ -237,6 +249,19 @@ func TestResponse_VSCodeIsFramedByItselfAndTheConsoleOnly(t *testing.T) {
 	if a.Header.Get("X-Frame-Options") != "DENY" || len(a.Header["Content-Security-Policy"]) != 1 {
 		t.Errorf("a preview's own policy was changed: %v", a.Header)
 	}
+}
+
+func TestResponse_AStatusThatIsNoneIsABadGateway(t *testing.T) {
+	w := newWorld(t)
+	w.runtime.App = http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(rw).Hijack()
+		if err == nil {
+			_, _ = conn.Write([]byte("HTTP/1.1 000 Nothing\r\nContent-Length: 0\r\n\r\n"))
+			_ = conn.Close()
+		}
+	})
+	host := ide(w.running())
+	w.wantProblem(w.do(w.program("GET", w.hosts.Origin(host)+"/", w.grant(host))), http.StatusBadGateway)
 }
 
 func TestResponse_EndlessHeadersAreCutOff(t *testing.T) {

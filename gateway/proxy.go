@@ -149,6 +149,7 @@ func (p *proxy) modifyResponse(r *http.Response) error {
 	}
 	v := r.Request.Context().Value(visitKey{}).(*visit)
 	stripSetCookies(r.Header)
+	stripClearing(r.Header)
 	if v.host.Kind == workspace.HostIDE {
 		r.Header["Content-Security-Policy"] = append(r.Header["Content-Security-Policy"], p.ancestry)
 		delete(r.Header, "X-Frame-Options")
@@ -195,6 +196,17 @@ func stripSetCookies(h http.Header) {
 	}
 	if len(kept) < len(cookies) {
 		h["Set-Cookie"] = kept
+	}
+}
+
+// stripClearing keeps a workspace from clearing cookies: a browser clears those of the whole
+// registrable domain, where the console and its session may be (Clear Site Data, section 3.1).
+func stripClearing(h http.Header) {
+	for _, v := range h["Clear-Site-Data"] {
+		if strings.Contains(v, "cookies") || strings.Contains(v, "*") {
+			delete(h, "Clear-Site-Data")
+			return
+		}
 	}
 }
 

@@ -10,15 +10,20 @@
 //	KALPANA_IMAGE             the workspace image to build on (default kalpana/workspace:latest)
 //
 // To test a deployment that is there already, name it. Its workspaces must be made of an image like
-// that of the suite (FROM the workspace image, with test/gateway/app as the entry point), and two people
-// must be able to have five workspaces each; theirs are deleted in the end.
+// that of the suite (FROM the workspace image, with test/gateway/app as the entry point), a person must
+// be able to have twenty of them, and these lines must be in its global option kalpana:
+//
+//	rate_limits off
+//	share_limit public
+//	start_timeout 30s
 //
 //	KALPANA_TEST_CONSOLE      address of the console, e.g. https://kalpana.example.com
 //	KALPANA_TEST_WORKSPACES   parent domain of the workspaces (default ws. + the console's host)
-//	KALPANA_TEST_ADMIN_LINKS  sign-in links of one person, separated by spaces; each is used once
-//	KALPANA_TEST_MEMBER_LINKS sign-in links of another person
+//	KALPANA_TEST_ADMIN_LINK   a sign-in link of an admin
+//	KALPANA_TEST_MEMBER_LINK  a sign-in link of a member (default: the admin invites one, which works where
+//	                          no login provider is set up)
 //	KALPANA_TEST_DIAL         host:port to connect to, whatever the name (default: by DNS)
 //
-// One link each is enough for most of it. A test that needs one more session, or a look into the
-// store, is skipped where it cannot have them.
+// All workspaces of these two people are deleted in the end. A test that needs to look into the store, or
+// to come from several addresses, is skipped there.
 package gateway

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"github.com/kalpana-dev/kalpana/identity"
 )
 
 // endTime is within what signing out ends everything that is open.
@@ -178,13 +180,17 @@ func tossedCookies(t *testing.T, s *site) {
 	accepted(t, "a hand-off in a crowd", s.complete(t, s.mine, h.code, crowd+"; "+h.nonce))
 }
 
-// sessionIsRotated signs in with a session that is there already: it must get another.
+// sessionIsRotated signs in with a session that is there already: it must get another, and the old one
+// must end.
 func sessionIsRotated(t *testing.T, s *site) {
-	_, secret, _ := strings.Cut(s.link(t, member), "#")
-	fixed := "__Host-kalpana_session=" + strings.Repeat("A", 43)
-	for _, planted := range []string{fixed, s.sessions[member]} {
-		a := s.sendBody(t, "POST", s.console+"/api/login/link", `{"token":"`+secret+`"}`, "Content-Type: application/json", "Sec-Fetch-Site: same-origin", "Cookie: "+planted)
-		c := a.cookie("__Host-kalpana_session")
+	b := s.signIn(t, member)
+	before := b.cookies(s.console + "/")
+	grant := b.grant(t, s.theirs)
+	fixed := "Cookie: " + identity.SessionCookie + "=" + strings.Repeat("A", 43)
+	for _, planted := range []string{fixed, before} {
+		_, secret, _ := strings.Cut(s.link(t, member), "#")
+		a := s.sendBody(t, "POST", s.console+"/api/login/link", `{"token":"`+secret+`"}`, "Content-Type: application/json", "Sec-Fetch-Site: same-origin", planted)
+		c := a.cookie(identity.SessionCookie)
 		if a.status != http.StatusNoContent || c == nil || c.Value == valueOf(planted) || len(c.Value) != 43 {
 			t.Fatalf("signing in with a session planted: %v", a)
 		}
@@ -192,10 +198,14 @@ func sessionIsRotated(t *testing.T, s *site) {
 			t.Errorf("the session's cookie: %v", a.header["Set-Cookie"])
 		}
 		s.secret(c.Value)
-		_, secret, _ = strings.Cut(s.link(t, member), "#")
 	}
-	if a := s.send(t, "GET", s.console+"/api/me", "Cookie: "+fixed); a.status != http.StatusUnauthorized {
-		t.Errorf("a session of somebody's own making: %v", a)
+	for what, cookie := range map[string]string{"a session of somebody's own making": fixed, "the session from before": before} {
+		if a := s.send(t, "GET", s.console+"/api/me", cookie); a.status != http.StatusUnauthorized {
+			t.Errorf("%s: %v", what, a)
+		}
+	}
+	if a := s.send(t, "GET", s.at(s.theirs)+"/", "Cookie: "+grant); a.status != http.StatusUnauthorized {
+		t.Errorf("a grant of the session from before: %v", a)
 	}
 }
 

@@ -152,7 +152,7 @@ func grantAfterDelete(t *testing.T, s *site) {
 		}
 		now := time.Now()
 		again := &kalpana.Workspace{
-			ID: kalpana.ID(id), Owner: s.own.member.ID, Name: "again", Template: "blank", State: kalpana.StateStopped, CreatedAt: now, UpdatedAt: now,
+			ID: kalpana.ID(id), Owner: s.people[member], Name: "again", Template: "blank", State: kalpana.StateStopped, CreatedAt: now, UpdatedAt: now,
 		}
 		if err := s.own.store.CreateWorkspace(t.Context(), again, 0); !errors.Is(err, kalpana.ErrConflict) {
 			t.Errorf("the id of a deleted workspace was given again: %v", err)

@@ -209,6 +209,18 @@ func answersCannotSetOurs(t *testing.T, s *site) {
 	}
 }
 
+// answersCannotClear lets an app answer with what would clear cookies of the whole domain.
+func answersCannotClear(t *testing.T, s *site) {
+	grant := "Cookie: " + s.browser(admin).grant(t, s.mine)
+	for given, want := range map[string]string{`"cookies"`: "", `"*"`: "", `"cache", "cookies"`: "", `"cache"`: `"cache"`} {
+		raw := "HTTP/1.1 200 OK\r\nClear-Site-Data: " + given + "\r\nContent-Length: 0\r\n\r\n"
+		a := s.send(t, "GET", s.at(s.mine)+"/__app/answer?bytes="+base64.RawURLEncoding.EncodeToString([]byte(raw)), grant)
+		if got := a.header.Get("Clear-Site-Data"); a.status != http.StatusOK || got != want {
+			t.Errorf("%s passes as %q: %v", given, got, a)
+		}
+	}
+}
+
 // addressesPass sends addresses that nothing on the way may change.
 func addressesPass(t *testing.T, s *site) {
 	b := s.browser(admin)

@@ -47,10 +47,8 @@ func hostileReadiness(t *testing.T, s *site) {
 			b := s.browser(admin)
 			port := ":" + strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
 			id := b.create(t, act, port+"/"+act)
-			if code, body := b.api(t, "POST", "/api/workspaces/"+id+"/start", nil, nil); code != http.StatusAccepted && code != http.StatusServiceUnavailable {
-				t.Errorf("starting: %d %s", code, body)
-			}
-			w := b.awaitFor(t, id, "error", 2*patience)
+			grant := "Cookie: " + b.grant(t, id) // opening it wakes it
+			w := b.await(t, id, "error")
 			bad := func(r rune) bool { return r != '\n' && r != '\t' && !unicode.IsPrint(r) }
 			if w.Reason == "" || !strings.Contains(w.Reason, says) || len(w.Reason) > 20<<10 || strings.ContainsFunc(w.Reason, bad) {
 				t.Errorf("its reason is %d bytes: %.1000q", len(w.Reason), w.Reason)
@@ -58,7 +56,7 @@ func hostileReadiness(t *testing.T, s *site) {
 			if strings.Contains(w.Reason, "__Host-") || strings.Contains(w.Reason, "X-Kalpana-Token") {
 				t.Errorf("its reason tells secrets: %q", w.Reason)
 			}
-			a := s.send(t, "GET", s.at(id)+"/.kalpana/progress", with(subresource, "Cookie: "+b.grant(t, id))...)
+			a := s.send(t, "GET", s.at(id)+"/.kalpana/progress", with(subresource, grant)...)
 			if a.status != http.StatusOK || strings.Contains(a.body, "<script") || strings.ContainsAny(a.body, "\x1b\x07") {
 				t.Errorf("what the page gets to show: %v", a)
 			}

@@ -6,15 +6,9 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/kalpana-dev/kalpana/identity"
 )
 
 // serves fails when the site does not serve an ordinary request.
@@ -110,66 +104,4 @@ func slowClients(t *testing.T, s *site) {
 	if a, err := readAnswer(bufio.NewReader(c), "POST"); err != nil || a.status != http.StatusRequestTimeout {
 		t.Errorf("a login that never comes: %v, %v", a, err)
 	}
-}
-
-// signInAttempts guesses links.
-func signInAttempts(t *testing.T, s *site) {
-	const attempts = 10_000
-	before := s.storeSize(t)
-	var left, refused atomic.Int64
-	left.Store(attempts)
-	var guessers sync.WaitGroup
-	client := &http.Client{Timeout: patience, Transport: &http.Transport{
-		MaxIdleConnsPerHost: 8,
-		Dial:                func(_, _ string) (net.Conn, error) { return s.connect(s.address(t), hostOf(s.console)) },
-		DialTLS:             func(_, _ string) (net.Conn, error) { return s.connect(s.address(t), hostOf(s.console)) },
-	}}
-	defer client.CloseIdleConnections()
-	for range 8 {
-		guessers.Go(func() {
-			for left.Add(-1) >= 0 {
-				resp, err := client.Post(s.console+"/api/login/link", "application/json", strings.NewReader(fmt.Sprintf(`{"token":%q}`, identity.NewSecret())))
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				_, _ = io.Copy(io.Discard, resp.Body)
-				_ = resp.Body.Close()
-				if (resp.StatusCode != http.StatusUnauthorized && resp.StatusCode != http.StatusTooManyRequests) || len(resp.Cookies()) > 0 {
-					t.Errorf("a guess: %s", resp.Status)
-					return
-				}
-				refused.Add(1)
-			}
-		})
-	}
-	guessers.Wait()
-	if refused.Load() != attempts {
-		t.Errorf("%d of %d were refused", refused.Load(), attempts)
-	}
-	if grown := s.storeSize(t) - before; grown > 8<<20 {
-		t.Errorf("the store grew by %d bytes", grown)
-	}
-	t.Run("SomebodyElseSignsIn", func(t *testing.T) { // from another address
-		s.signIn(t, member)
-	})
-}
-
-// storeSize is the size of the store's files in bytes, or 0 where nobody can tell.
-func (s *site) storeSize(t *testing.T) int64 {
-	t.Helper()
-	if s.own == nil {
-		return 0
-	}
-	files, err := filepath.Glob(filepath.Join(s.own.Dir, "kalpana.db*"))
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no store in %s: %v", s.own.Dir, err)
-	}
-	var size int64
-	for _, file := range files {
-		if info, err := os.Stat(file); err == nil {
-			size += info.Size()
-		}
-	}
-	return size
 }

@@ -72,12 +72,12 @@ func (s *site) foreignOrigins(label string) map[string]string {
 // sockets opens WebSockets from every origin, at VS Code, at what would be the bridge's path, and at a
 // preview.
 func sockets(t *testing.T, s *site) {
-	b := s.browser(admin)
 	for name, at := range map[string]struct{ label, path string }{
 		"IDE": {s.mine, "/"}, "TheBridgesPath": {s.mine, "/rpc"}, "OurOwnPath": {s.mine, "/.kalpana/wake"}, "Preview": {preview(3000, s.mine), "/hmr"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			b := s.browser(admin) // of its own: two hand-offs on one host at once are one too many
 			grant := "Cookie: " + b.grant(t, at.label)
 			mark := marker()
 			address := s.at(at.label) + at.path + "?" + mark
@@ -144,12 +144,11 @@ func sockets(t *testing.T, s *site) {
 
 // unsafeMethods sends what changes something, as pages elsewhere can make a browser do it.
 func unsafeMethods(t *testing.T, s *site) {
-	b := s.browser(admin)
 	methods := []string{"POST", "PUT", "PATCH", "DELETE", "PROPFIND", "MKCOL", "PURGE", "get", "Post"}
 	for name, label := range map[string]string{"IDE": s.mine, "Preview": preview(3000, s.mine)} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			grant := "Cookie: " + b.grant(t, label)
+			grant := "Cookie: " + s.browser(admin).grant(t, label)
 			mark := marker()
 			address := s.at(label) + "/" + mark
 			refuses := func(what, method string, headers ...string) {
@@ -185,7 +184,7 @@ func unsafeMethods(t *testing.T, s *site) {
 	}
 	t.Run("Wake", func(t *testing.T) {
 		t.Parallel()
-		grant := "Cookie: " + b.grant(t, s.mine)
+		grant := "Cookie: " + s.browser(admin).grant(t, s.mine)
 		address := s.at(s.mine) + "/.kalpana/wake"
 		for what, origin := range s.foreignOrigins(s.mine) {
 			want := http.StatusForbidden

@@ -10,18 +10,14 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/kalpana-dev/kalpana/identity"
 	"github.com/kalpana-dev/kalpana/store/sqlite"
 	"github.com/kalpana-dev/kalpana/test/harness"
-	kalpana "github.com/kalpana-dev/kalpana/workspace"
 )
 
 // own is a deployment of the suite's own: the gateway's process, and its store from behind.
 type own struct {
 	*harness.Installation
-	store    *sqlite.Store
-	identity *identity.Service
-	member   identity.Person
+	store *sqlite.Store
 }
 
 // parts are what all deployments of a run share.
@@ -72,10 +68,11 @@ func buildImage(dir, tag string) error {
 func (p parts) remove() { _ = exec.Command("docker", "image", "rm", "--force", p.image).Run() }
 
 // startTimeout is how long one wake may take in a deployment of the suite's own: some never end.
-const startTimeout = "15s"
+const startTimeout = "30s"
 
-// start starts a deployment with the given console and parent domain of workspaces.
-func (p parts) start(ctx context.Context, name, console, parent string) (*site, error) {
+// start starts a deployment with the given console, parent domain of workspaces, and further lines in
+// the global option kalpana.
+func (p parts) start(ctx context.Context, name, console, parent, options string) (*site, error) {
 	dir, err := os.MkdirTemp(p.dir, name+"-")
 	if err != nil {
 		return nil, err
@@ -85,7 +82,7 @@ func (p parts) start(ctx context.Context, name, console, parent string) (*site, 
 	if err != nil {
 		return nil, err
 	}
-	if i.Config, err = config(dir); err != nil {
+	if i.Config, err = config(dir, options); err != nil {
 		return nil, err
 	}
 	port := ":" + strconv.Itoa(i.Port)
@@ -98,14 +95,17 @@ func (p parts) start(ctx context.Context, name, console, parent string) (*site, 
 	if err := i.Start(); err != nil {
 		return nil, errors.Join(err, i.Stop())
 	}
-	if err := s.own.openStore(ctx, s); err != nil {
+	if s.own.store, err = sqlite.Open(ctx, filepath.Join(dir, "kalpana.db")); err != nil {
 		return nil, errors.Join(err, i.Stop())
+	}
+	if s.first[admin], err = i.SignInLink(); err != nil {
+		return nil, errors.Join(err, s.own.close())
 	}
 	return s, nil
 }
 
-// config writes the root Caddyfile with a shorter start timeout.
-func config(dir string) (string, error) {
+// config writes the root Caddyfile with a shorter start timeout and further options.
+func config(dir, further string) (string, error) {
 	text, err := os.ReadFile(filepath.Join(harness.Root(), "Caddyfile"))
 	if err != nil {
 		return "", err
@@ -115,40 +115,7 @@ func config(dir string) (string, error) {
 		return "", errors.New("the root Caddyfile has no global option kalpana")
 	}
 	path := filepath.Join(dir, "Caddyfile")
-	return path, os.WriteFile(path, []byte(strings.Replace(string(text), option, option+"\t\tstart_timeout "+startTimeout+"\n", 1)), 0o600)
-}
-
-// openStore opens the database beside the gateway, as a second gateway on it would.
-func (o *own) openStore(ctx context.Context, s *site) error {
-	store, err := sqlite.Open(ctx, filepath.Join(o.Dir, "kalpana.db"))
-	if err != nil {
-		return err
-	}
-	o.store = store
-	key, err := identity.LoadKey(filepath.Join(o.Dir, "key"))
-	if err != nil {
-		return err
-	}
-	hosts, err := kalpana.NewHosts(s.console, s.parent)
-	if err != nil {
-		return err
-	}
-	o.identity = identity.New(identity.Config{Store: store, Hosts: hosts, Key: key})
-	o.member, err = o.identity.AddPerson(ctx, "member", identity.RoleMember)
-	return err
-}
-
-// link returns a fresh sign-in link.
-func (o *own) link(ctx context.Context, who person) (string, error) {
-	p := o.member
-	if who == admin {
-		var err error
-		if p, err = o.identity.FirstAdmin(ctx); err != nil {
-			return "", err
-		}
-	}
-	link, _, err := o.identity.SignInLink(ctx, p)
-	return link, err
+	return path, os.WriteFile(path, []byte(strings.Replace(string(text), option, option+"\t\tstart_timeout "+startTimeout+"\n\t\t"+further+"\n", 1)), 0o600)
 }
 
 func (o *own) close() error { return errors.Join(o.store.Close(), o.Stop(), o.Faults()) }

@@ -10,10 +10,9 @@ import (
 
 // smuggling hides a request in another. It must reach no app: it has no grant of its own.
 func smuggling(t *testing.T, s *site) {
-	b := s.browser(admin)
 	for kind, label := range map[string]string{"IDE": s.mine, "Preview": preview(3000, s.mine)} {
 		host := s.host(label)
-		grant := b.grant(t, label)
+		grant := s.browser(admin).grant(t, label)
 		begin := "POST /begin HTTP/1.1\r\nHost: " + host + "\r\nOrigin: " + s.at(label) + "\r\nCookie: " + grant + "\r\n"
 		for name, form := range smuggled {
 			t.Run(kind+"/"+name, func(t *testing.T) {
@@ -36,7 +35,7 @@ func smuggling(t *testing.T, s *site) {
 		t.Parallel()
 		mark := marker()
 		host := s.host(s.mine)
-		cookie := "Cookie: " + b.grant(t, s.mine)
+		cookie := "Cookie: " + s.browser(admin).grant(t, s.mine)
 		s.exchange(t, host, head("GET", "/begin", host, "", cookie)+head("GET", "/hidden"+mark, host, "", cookie))
 		if got := s.reached(t, s.mine, mark); len(got) != 1 || !strings.Contains(got[0].line(), "/hidden") {
 			t.Errorf("the second of two requests arrives as %v", got)
@@ -46,7 +45,7 @@ func smuggling(t *testing.T, s *site) {
 	t.Run("EverybodyGetsTheirOwnAnswer", func(t *testing.T) {
 		t.Parallel()
 		label := s.mine
-		grant := "Cookie: " + b.grant(t, label)
+		grant := "Cookie: " + s.browser(admin).grant(t, label)
 		var askers sync.WaitGroup
 		for range 4 {
 			askers.Go(func() {

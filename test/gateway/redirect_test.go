@@ -58,7 +58,7 @@ func openRedirects(t *testing.T, s *site) {
 	if len(forms) < 500 {
 		t.Fatalf("only %d forms", len(forms))
 	}
-	b := s.browser(admin)
+	b := s.browser(admin) // with a session, and never with a grant: it goes to the console alone
 	stays := func(t *testing.T, form, base string, a *answer) {
 		t.Helper()
 		locations := append(a.header["Location"], a.header["Refresh"]...)

@@ -4,11 +4,13 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/kalpana-dev/kalpana/test/harness"
 )
@@ -39,10 +41,14 @@ func run(m *testing.M) int {
 
 // forms are the deployments that the suite starts, by what the console's and the workspaces' domains
 // have in common.
-var forms = []struct{ name, console, parent string }{
-	{"OneDomain", "kalpana.localhost", "ws.kalpana.localhost"},
-	{"TwoDomains", "kalpana.localhost", "kalpana-workspaces.localhost"},
+var forms = []struct{ name, console, parent, options string }{
+	{"OneDomain", "kalpana.localhost", "ws.kalpana.localhost", "rate_limits off\n\t\tshare_limit public"},
+	{"TwoDomains", "kalpana.localhost", "kalpana-workspaces.localhost", "rate_limits off\n\t\tshare_limit members"},
+	{limited, "kalpana.localhost", "ws.kalpana.localhost", ""},
 }
+
+// limited is the deployment with rate limits, which no other test could bear.
+const limited = "RateLimits"
 
 func TestGateway(t *testing.T) {
 	s, err := given()
@@ -56,7 +62,7 @@ func TestGateway(t *testing.T) {
 	for _, form := range forms {
 		t.Run(form.name, func(t *testing.T) {
 			t.Parallel()
-			s, err := shared.start(context.Background(), form.name, form.console, form.parent)
+			s, err := shared.start(context.Background(), form.name, form.console, form.parent, form.options)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -77,6 +83,7 @@ func TestGateway(t *testing.T) {
 const (
 	everyForm = iota
 	anyForm   // it has not: it is tested on the first
+	rateForm  // it is about rate limits
 )
 
 // promises is what the suite asks, in the order of a request on its way in.
@@ -100,9 +107,19 @@ var promises = []struct {
 	{"Smuggling_NoHiddenRequestReachesAnApp", smuggling, anyForm},
 	{"OddTargets_ReachNothingElse", oddTargets, anyForm},
 	{"Preview_OfAReservedPortIsNone", reservedPorts, everyForm},
+	{"Session_ThatIsRevokedEndsWithAllItOpened", sessionsEnd, anyForm},
+	{"Token_OpensItsPersonsWorkspacesForProgramsAlone", tokens, everyForm},
+	{"Token_DoesWhatItsScopesSay", tokenScopes, anyForm},
+	{"AuditLog_TakesAnAttackersTextEscapedAndCut", auditLog, anyForm},
+	{"SharedPorts_LetInWhoTheLevelSaysOnEveryPath", shares, everyForm},
+	{"SharedPorts_EndWhatIsOpenWhenNarrowed", sharesEnd, anyForm},
+	{"Invitation_LetsOneInOnce", invitations, anyForm},
+	{"Person_WhoIsDisabledLosesAllAccess", disabled, anyForm},
 	{"SignInLink_WorksOnce", linkWorksOnce, anyForm},
 	{"SignIn_AlwaysGivesANewSession", sessionIsRotated, everyForm},
-	{"SignIn_TenThousandGuessesGetNothingAndFillNothing", signInAttempts, anyForm},
+	{"RateLimits_TenThousandGuessesOfASignInGetNothingAndFillNothing", signInAttempts, rateForm},
+	{"RateLimits_HandoffsOfOneAddressConcernNoOther", handoffAttempts, rateForm},
+	{"RateLimits_MadeUpSessionsConcernNobodyElse", apiRequests, rateForm},
 	{"SignOut_EndsEveryTabWithinFiveSeconds", signOutEndsTabs, everyForm},
 	{"ACookieTossedByASibling_DoesNothing", tossedCookies, everyForm},
 	{"HugeHeaders_AreRefused", hugeHeaders, anyForm},
@@ -111,6 +128,7 @@ var promises = []struct {
 	{"IdentityHeaders_SentInOddWaysNeverArrive", oddHeadersStay, anyForm},
 	{"OurCookies_NeverReachTheApp", cookiesStay, everyForm},
 	{"OurCookies_CannotBeSetByAnApp", answersCannotSetOurs, everyForm},
+	{"OurCookies_CannotBeClearedByAnApp", answersCannotClear, anyForm},
 	{"Addresses_ArriveAsTheyCame", addressesPass, everyForm},
 	{"HostileBridge_LiesAboutItsReadinessInVain", hostileReadiness, anyForm},
 	{"HostileApp_AnswersWithoutHarm", hostileAnswers, anyForm},
@@ -122,7 +140,7 @@ func Run(t *testing.T, s *site) {
 	s.setUp(t)
 	t.Run("Promises", func(t *testing.T) { // returns when the parallel ones have ended
 		for _, p := range promises {
-			if p.on == anyForm && s.name == forms[1].name {
+			if (p.on == rateForm) != (s.name == limited) || p.on == anyForm && s.name == forms[1].name {
 				continue
 			}
 			t.Run(p.name, func(t *testing.T) {
@@ -131,15 +149,31 @@ func Run(t *testing.T, s *site) {
 			})
 		}
 	})
+	if s.name == limited {
+		return
+	}
 	t.Run("OfAllThatReachedAnApp_NothingIsOurs", func(t *testing.T) { nothingOfOurs(t, s) })
 }
 
 // setUp signs both people in and wakes the workspaces that the tests share.
 func (s *site) setUp(t *testing.T) {
 	for _, who := range []person{admin, member} {
-		b := s.signIn(t, who)
+		b := s.stranger()
+		code, body := 0, ""
+		if link := s.first[who]; link != "" {
+			code, body = b.follow(t, link)
+		} else {
+			code, body = b.accept(t, s.browser(admin).invite(t), string(who))
+		}
+		if code != http.StatusNoContent {
+			t.Fatalf("signing in as %s: %d %s", who, code, body)
+		}
+		s.people[who] = b.me(t)
 		s.sessions[who] = strings.TrimPrefix(b.cookies(s.console+"/"), "Cookie: ")
 		t.Cleanup(func() { s.clean(t, who) })
+	}
+	if s.name == limited {
+		return
 	}
 	var waking sync.WaitGroup
 	for _, w := range []struct {
@@ -159,6 +193,7 @@ func (s *site) setUp(t *testing.T) {
 	if t.Failed() {
 		t.FailNow()
 	}
+	s.late, s.lateSince = s.browser(admin).begin(t, preview(3000, s.mine), "/"), time.Now()
 }
 
 // clean deletes what a person has.
