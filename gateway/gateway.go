@@ -163,6 +163,9 @@ func (h *Handler) mayOpen(v *visit, access orchestrator.Access) (err error) {
 			return err
 		}
 		if !access.Admits(v.grant.Person) {
+			e := v.grant.Event(identity.ActionRefusal)
+			e.Outcome, e.Detail = identity.OutcomeRefused, v.host.Label()+" is not shared with them any more"
+			h.cfg.Identity.Audit(identity.WithClient(v.r.Context(), h.cfg.Identity.ClientOf(v.r)), e)
 			return workspace.ErrNotFound
 		}
 		v.share = access.Share
