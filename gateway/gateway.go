@@ -122,6 +122,10 @@ func (h *Handler) serve(v *visit) {
 	}
 	ctx, release := h.hold(v)
 	defer release()
+	if ctx.Err() != nil {
+		h.ended(v) // and nothing is woken
+		return
+	}
 	v.r = v.r.WithContext(context.WithValue(ctx, visitKey{}, v))
 	h.forward(v)
 }
@@ -163,6 +167,9 @@ func (h *Handler) mayOpen(v *visit, access orchestrator.Access) (err error) {
 			return err
 		}
 		if !access.Admits(v.grant.Person) {
+			e := v.grant.Event(identity.ActionRefusal)
+			e.Outcome, e.Detail = identity.OutcomeRefused, v.host.Label()+" is not shared with them any more"
+			h.cfg.Identity.Audit(identity.WithClient(v.r.Context(), h.cfg.Identity.ClientOf(v.r)), e)
 			return workspace.ErrNotFound
 		}
 		v.share = access.Share
@@ -184,6 +191,15 @@ func (h *Handler) hold(v *visit) (context.Context, func()) {
 		return ended, release
 	}
 	return ctx, release
+}
+
+// ended answers a request whose right to be here ended on the way.
+func (h *Handler) ended(v *visit) {
+	text := "The request was ended: you signed out, or lost access to this workspace."
+	if v.grant.IsVisitor() {
+		text = "The request was ended: this preview is no longer shared with everybody."
+	}
+	h.problem(v, http.StatusServiceUnavailable, text)
 }
 
 // forward proxies the request; when nothing can be reached any more at a route that seemed good, it
@@ -209,11 +225,7 @@ func (h *Handler) forward(v *visit) {
 			h.problem(v, http.StatusBadGateway, "The workspace broke off its answer. Try again; reload the page if it stays so.")
 			return
 		case over:
-			text := "The request was ended: you signed out, or lost access to this workspace."
-			if v.grant.IsVisitor() {
-				text = "The request was ended: this preview is no longer shared like that."
-			}
-			h.problem(v, http.StatusServiceUnavailable, text)
+			h.ended(v)
 			return
 		case nothingListens:
 			h.nothingListens(v)

@@ -179,9 +179,12 @@ func (h *Handler) nothingListens(v *visit) {
 		h.problem(v, http.StatusBadGateway, text+" Start it, then try again.")
 		return
 	}
-	d := pageData{Title: "Nothing listens on port " + port, Message: text + " Start it, on 127.0.0.1 or on all addresses, then try again.", Action: "Try again", Href: ""}
+	if v.owner {
+		text += " Start it, on 127.0.0.1 or on all addresses."
+	}
+	d := pageData{Title: "Nothing listens on port " + port, Message: text, Action: "Try again", Href: ""}
 	if isRead(v.r.Method) {
-		d.Message = text + " Start it, on 127.0.0.1 or on all addresses; this page opens it by itself."
+		d.Message += " This page opens it by itself once it runs."
 		d.Listens = true
 	}
 	h.page(v, http.StatusBadGateway, d)
