@@ -7,6 +7,7 @@
 package api
 
 import (
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -35,6 +36,9 @@ type Config struct {
 	Identity     *identity.Service
 	Orchestrator *orchestrator.Orchestrator
 	Templates    []Template
+	// Site returns the site that Kalpana protects under a Host header, and whether there is one. nil
+	// means that there is none.
+	Site func(host string) (workspace.Host, bool)
 	// Links is whether people can sign in by link.
 	Links bool
 	Log   *slog.Logger
@@ -100,18 +104,48 @@ func (h *Handler) named(r *http.Request) *http.Request {
 }
 
 // own reports whether a request comes from the console's own pages, from a person or from a
-// program. It is stricter than http.CrossOriginProtection, which lets every GET through and does
-// not look at the scheme.
+// program. It is stricter than [Guard], which lets every GET through: what the API answers is nobody
+// else's to read.
 func (h *Handler) own(r *http.Request) bool {
+	return fromConsole(r, h.cfg.Hosts) && Guard(r, h.cfg.Hosts) == nil
+}
+
+func fromConsole(r *http.Request, hosts *workspace.Hosts) bool {
 	switch r.Header.Get("Sec-Fetch-Site") {
 	case "same-origin":
 		return true
 	case "", "none":
 		origin := r.Header["Origin"]
-		return len(origin) == 0 || (len(origin) == 1 && origin[0] == h.cfg.Hosts.Console())
+		return len(origin) == 0 || (len(origin) == 1 && origin[0] == hosts.Console())
 	default:
 		return false
 	}
+}
+
+// ErrCrossOrigin says that a page of another origin made a request that only the console's may make.
+var ErrCrossOrigin = errors.New("this request came from another site, so it is refused")
+
+var crossOrigin = http.NewCrossOriginProtection()
+
+// Guard applies the origin rule of every route on the console's host; its error is ErrCrossOrigin.
+// Unsafe methods pass net/http's guard, and come from the console where a browser tells their origin
+// (the guard does not look at the scheme). A WebSocket, which the guard lets through, names the
+// console as its Origin exactly.
+func Guard(r *http.Request, hosts *workspace.Hosts) error {
+	if len(r.Header["Upgrade"]) > 0 {
+		if origin := r.Header["Origin"]; len(origin) != 1 || origin[0] != hosts.Console() {
+			return ErrCrossOrigin
+		}
+		return nil
+	}
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions:
+		return nil
+	}
+	if crossOrigin.Check(r) != nil || !fromConsole(r, hosts) {
+		return ErrCrossOrigin
+	}
+	return nil
 }
 
 // nothing answers where there is no route, or none for the method.

@@ -11,7 +11,7 @@ import (
 )
 
 // Handoff serves identity.HandoffPath: it sends a browser that is signed in and may open the
-// workspace back to its host with a code. It is the only GET with an effect, and so only for
+// workspace, or the site, back to its host with a code. It is the only GET with an effect, and so only for
 // navigations. notFound serves the console's page with status 404.
 func (h *Handler) Handoff(w http.ResponseWriter, r *http.Request, notFound http.Handler) {
 	r = h.named(r)
@@ -29,7 +29,7 @@ func (h *Handler) Handoff(w http.ResponseWriter, r *http.Request, notFound http.
 	}
 	query := r.URL.Query()
 	challenge := query.Get("challenge")
-	host, err := h.cfg.Hosts.ParseLabel(query.Get("host"))
+	host, err := h.handoffHost(query.Get("host"))
 	if err != nil {
 		notFound.ServeHTTP(w, r)
 		return
@@ -69,9 +69,24 @@ func (h *Handler) Handoff(w http.ResponseWriter, r *http.Request, notFound http.
 	seeOther(w, target)
 }
 
-// mayOpen returns workspace.ErrNotFound where caller may not open host. A workspace that is being
+// handoffHost parses the label of a host that a grant can be had for.
+func (h *Handler) handoffHost(label string) (workspace.Host, error) {
+	if name := workspace.SiteOfLabel(label); name != "" && h.cfg.Site != nil {
+		if site, ok := h.cfg.Site(name); ok && site.Label() == label {
+			return site, nil
+		}
+		return workspace.Host{}, workspace.ErrInvalidHost
+	}
+	return h.cfg.Hosts.ParseLabel(label)
+}
+
+// mayOpen returns workspace.ErrNotFound where caller may not open host. A site is open to everybody
+// who is signed in; what more it demands it checks itself. A workspace that is being
 // deleted opens no more: its grants are revoked already.
 func (h *Handler) mayOpen(r *http.Request, caller identity.Caller, host workspace.Host) error {
+	if host.Kind == workspace.HostSite {
+		return nil
+	}
 	access, err := h.cfg.Orchestrator.ReadAccess(r.Context(), host)
 	if err == nil && !access.Admits(caller.Person.ID) {
 		h.notTheirs(r.Context(), caller, host.ID)

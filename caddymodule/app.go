@@ -12,6 +12,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/kalpana-dev/kalpana/api"
@@ -77,6 +78,9 @@ type App struct {
 
 	gateway *gateway.Handler
 	api     *api.Handler
+
+	sites   siteList
+	servers []*caddyhttp.App // those with sites that Kalpana protects
 }
 
 // Limits bound one container. Zero means the default, -1 no limit.
@@ -98,6 +102,7 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 func (a *App) Provision(ctx caddy.Context) error {
 	a.log = ctx.Slogger()
 	a.started, a.stopping = make(chan struct{}), make(chan struct{})
+	a.sites = siteList{}
 	if err := a.setDefaults(); err != nil {
 		return err
 	}
@@ -246,6 +251,9 @@ func (a *App) loadGuests(ctx caddy.Context) (guests, error) {
 
 // Start opens the installation, unless it is open already, and lets requests in.
 func (a *App) Start() error {
+	if err := a.findSites(); err != nil {
+		return err
+	}
 	if err := a.instance.open(); err != nil {
 		return fmt.Errorf("kalpana: %w", err)
 	}
@@ -257,7 +265,7 @@ func (a *App) Start() error {
 	})
 	a.api = api.New(api.Config{
 		Hosts: a.hosts, Identity: i.identity, Orchestrator: i.orchestrator, Templates: templates(),
-		Links: i.links, Log: i.logger, Stopping: a.stopping,
+		Links: i.links, Log: i.logger, Stopping: a.stopping, Site: a.site,
 		Limits: api.Limits{
 			SignIn: i.limits.signIn, FailedSignIns: i.limits.failedSignIns, Handoff: i.limits.handOff, Requests: i.limits.api,
 		},
@@ -291,7 +299,9 @@ func (a *App) Cleanup() error {
 }
 
 // ready waits until the app has started: Caddy starts apps in any order, so HTTP may be first.
-func (a *App) ready(r *http.Request) error {
+func (a *App) ready(r *http.Request) error { return a.readyFor(r.Context()) }
+
+func (a *App) readyFor(ctx context.Context) error {
 	select {
 	case <-a.started:
 		return nil
@@ -302,8 +312,8 @@ func (a *App) ready(r *http.Request) error {
 	select {
 	case <-a.started:
 		return nil
-	case <-r.Context().Done():
-		return r.Context().Err()
+	case <-ctx.Done():
+		return ctx.Err()
 	case <-timer.C:
 		return errors.New("kalpana has not started")
 	}

@@ -5,15 +5,14 @@ import (
 	"net/http"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/caddyconfig"
-	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/caddyauth"
 
 	"github.com/kalpana-dev/kalpana/identity"
 )
 
-// Authenticator lets people with a session of the console on, and sets {http.auth.user.id}. The
-// session's cookie belongs to the console's host alone, so it protects further handlers there.
+// Authenticator lets people on who are signed in: on the console by their session, on a site with
+// kalpana_auth by its own cookie. It sets {http.auth.user.id}, .name, .email and .role. By itself it
+// answers 401 and sends nobody to sign in; the directive kalpana_auth does.
 type Authenticator struct{ app *App }
 
 // CaddyModule returns the Caddy module information.
@@ -32,35 +31,33 @@ func (m *Authenticator) Authenticate(_ http.ResponseWriter, r *http.Request) (ca
 	if err := m.app.ready(r); err != nil {
 		return caddyauth.User{}, false, err
 	}
+	if onConsole(m.app, r) != nil {
+		site, ok := m.app.site(r.Host)
+		if !ok {
+			return caddyauth.User{}, false, nil
+		}
+		g, err := m.app.gateway.SiteGrant(r, site)
+		if err != nil {
+			return caddyauth.User{}, false, unlessMissing(err, identity.ErrNoGrant)
+		}
+		return caddyauth.User{ID: g.Person, Metadata: metadata(g.Claims)}, true, nil
+	}
 	caller, err := m.app.api.Authenticate(r)
-	if errors.Is(err, identity.ErrNoSession) {
+	if err != nil {
+		return caddyauth.User{}, false, unlessMissing(err, identity.ErrNoSession)
+	}
+	if caller.Token != nil {
 		return caddyauth.User{}, false, nil
 	}
-	if err != nil {
-		return caddyauth.User{}, false, err
-	}
-	return caddyauth.User{
-		ID:       caller.Person.ID,
-		Metadata: map[string]string{"name": caller.Person.Name, "role": string(caller.Person.Role)},
-	}, true, nil
+	return caddyauth.User{ID: caller.Person.ID, Metadata: metadata(claimsOf(caller.Person))}, true, nil
 }
 
-// parseAuth sets up authentication by the console's session, for what follows in the same site:
-//
-//	kalpana_auth [<matcher>]
-func parseAuth(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
-	h.Next()
-	matcher, err := h.ExtractMatcherSet()
-	if err != nil {
-		return nil, err
+// unlessMissing returns err, or nil where it says no more than that nobody is signed in.
+func unlessMissing(err, missing error) error {
+	if errors.Is(err, missing) {
+		return nil
 	}
-	h.Next()
-	if h.NextArg() || h.NextBlock(0) {
-		return nil, h.ArgErr()
-	}
-	return h.NewRoute(matcher, caddyauth.Authentication{
-		ProvidersRaw: caddy.ModuleMap{"kalpana": caddyconfig.JSON(new(Authenticator), nil)},
-	}), nil
+	return err
 }
 
 var (

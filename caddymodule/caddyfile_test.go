@@ -112,6 +112,10 @@ func TestCaddyfile_TellsTheLineOfEachMistake(t *testing.T) {
 		{"workspace handler", ":80 {\n\tkalpana_workspace fast\n}\n", "at Caddyfile:2"},
 		{"workspace handler's block", ":80 {\n\tkalpana_workspace {\n\t\tx\n\t}\n}\n", "unrecognized option of kalpana_workspace: x, at Caddyfile:3"},
 		{"console", ":80 {\n\tkalpana_console here\n}\n", "takes neither arguments nor a block"},
+		{"role of a site", ":80 {\n\tkalpana_auth {\n\t\trole boss\n\t}\n}\n", "role boss: there are admin and member, at Caddyfile:3"},
+		{"option of a site", ":80 {\n\tkalpana_auth {\n\t\thost x\n\t}\n}\n", "unrecognized option of kalpana_auth: host, at Caddyfile:3"},
+		{"address of a site", ":80 {\n\tkalpana_auth {\n\t\taddress\n\t}\n}\n", "at Caddyfile:3"},
+		{"permission", "{\n\ton_demand_tls {\n\t\tpermission kalpana {\n\t\t\tany\n\t\t}\n\t}\n}\n", "unrecognized option of kalpana: any, at Caddyfile:4"},
 		{"authenticator", ":80 {\n\tkalpana_auth /x y\n}\n", "at Caddyfile:2"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -193,5 +197,35 @@ func TestRootCaddyfile_IsValidAsItIs(t *testing.T) {
 	t.Setenv("KALPANA_DATA_DIR", t.TempDir())
 	if err := validate(t, string(text)); err != nil {
 		t.Error(err)
+	}
+}
+
+// What a person copies from the documentation works.
+func TestDocs_TheirCaddyfilesAreValid(t *testing.T) {
+	found := 0
+	for _, file := range []string{"../README.md", "../docs/how-to/deploy.md", "../docs/how-to/protect-a-site.md"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, part := range strings.Split(string(text), "```caddyfile\n")[1:] {
+			config, _, _ := strings.Cut(part, "\n```")
+			config = strings.ReplaceAll(config+"\n", "dns cloudflare {env.CLOUDFLARE_API_TOKEN}", "issuer internal") // a plugin
+			found++
+			t.Run(fmt.Sprintf("%s %d", filepath.Base(file), i+1), func(t *testing.T) {
+				if formatted := caddyfile.Format([]byte(config)); string(formatted) != config && filepath.Base(file) != "README.md" {
+					t.Error("it is not as caddy fmt leaves it")
+				}
+				if !strings.HasPrefix(config, "{") { // a part of one
+					config = "{\n\tkalpana {\n\t\tconsole https://kalpana.example.com\n\t}\n}\n" + config
+				}
+				if err := validate(t, config); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+	if found < 6 {
+		t.Errorf("%d Caddyfiles were found", found)
 	}
 }

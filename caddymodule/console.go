@@ -47,7 +47,7 @@ func (m *APIHandler) Provision(ctx caddy.Context) (err error) {
 
 // ServeHTTP implements caddyhttp.MiddlewareHandler.
 func (m *APIHandler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	if err := onConsole(m.app, r); err != nil {
+	if err := guardConsole(m.app, r); err != nil {
 		return err
 	}
 	handoff := r.URL.Path == identity.HandoffPath
@@ -80,6 +80,17 @@ func onConsole(app *App, r *http.Request) error {
 	host, err := app.hosts.Parse(r.Host)
 	if err != nil || host.Kind != workspace.HostConsole {
 		return caddyhttp.Error(http.StatusNotFound, workspace.ErrInvalidHost)
+	}
+	return nil
+}
+
+// guardConsole is onConsole with the origin rule of every route there.
+func guardConsole(app *App, r *http.Request) error {
+	if err := onConsole(app, r); err != nil {
+		return err
+	}
+	if err := api.Guard(r, app.hosts); err != nil {
+		return caddyhttp.Error(http.StatusForbidden, err)
 	}
 	return nil
 }
@@ -128,7 +139,7 @@ func (m *UIHandler) Provision(ctx caddy.Context) (err error) {
 
 // ServeHTTP implements caddyhttp.MiddlewareHandler.
 func (m *UIHandler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
-	if err := onConsole(m.app, r); err != nil {
+	if err := guardConsole(m.app, r); err != nil {
 		return err
 	}
 	api.Protect(m.app.hosts, w.Header())

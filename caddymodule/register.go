@@ -24,6 +24,8 @@ func init() {
 	caddy.RegisterModule(new(GitHubLogin))
 	caddy.RegisterModule(new(OIDCLogin))
 	caddy.RegisterModule(new(Authenticator))
+	caddy.RegisterModule(new(AccessHandler))
+	caddy.RegisterModule(new(Permission))
 	caddy.RegisterModule(new(WorkspaceHandler))
 	caddy.RegisterModule(new(APIHandler))
 	caddy.RegisterModule(new(UIHandler))

@@ -95,6 +95,10 @@ func (h *Handler) serve(v *visit) {
 		h.completeHandoff(v)
 		return
 	}
+	if v.r.URL.Path == vouchPath {
+		h.vouch(v)
+		return
+	}
 	access, err := h.cfg.Orchestrator.Access(v.r.Context(), v.host)
 	if err != nil && !errors.Is(err, workspace.ErrNotFound) {
 		h.refuse(v, workspace.ErrStoreDown)
@@ -334,14 +338,14 @@ func (h *Handler) refuse(v *visit, err error) {
 		return
 	}
 	if v.kind() != navigation || !isRead(v.r.Method) {
-		h.problem(v, http.StatusUnauthorized, "This browser has no access to this workspace. Open its page first, or sign in at "+h.cfg.Hosts.Console()+".")
+		h.problem(v, http.StatusUnauthorized, "This browser has no access to "+thisHost(v.host)+". Open its page first, or sign in at "+h.cfg.Hosts.Console()+".")
 		return
 	}
 	if wait := h.cfg.Handoffs.Take(h.addressKey(v), time.Now()); wait > 0 {
 		h.tooMany(v, wait)
 		return
 	}
-	cookie, target := h.cfg.Identity.BeginHandoff(v.host, v.r.URL.RequestURI())
+	cookie, target := h.beginHandoff(v)
 	http.SetCookie(&v.w, cookie)
 	redirect(&v.w, target)
 }
@@ -349,6 +353,14 @@ func (h *Handler) refuse(v *visit, err error) {
 // addressKey returns the key of the address that the request comes from.
 func (h *Handler) addressKey(v *visit) string {
 	return ratelimit.AddressKey(ratelimit.RemoteAddress(v.r))
+}
+
+// thisHost names a host to people.
+func thisHost(host workspace.Host) string {
+	if host.Kind == workspace.HostSite {
+		return "this site"
+	}
+	return "this workspace"
 }
 
 // completeHandoff is where the console sends a browser back to.
@@ -372,10 +384,17 @@ func (h *Handler) completeHandoff(v *visit) {
 			redirect(&v.w, "/") // another tab was quicker
 			return
 		}
+		if errors.Is(err, identity.ErrHandoff) && isFrame(v.r) && !h.cfg.Hosts.SameSite() {
+			h.page(v, http.StatusBadRequest, pageData{
+				Title: "Open it in a tab of its own", Message: "This browser keeps no cookies for the workspace inside the console's page, or this step of signing in was used already.",
+				Action: "Open " + thisHost(v.host), Href: h.cfg.Hosts.Origin(v.host) + "/", NewTab: true,
+			})
+			return
+		}
 		if errors.Is(err, identity.ErrHandoff) {
 			h.page(v, http.StatusBadRequest, pageData{
 				Title: "That link is used up", Message: "This step of signing in was used already, is too old, or began in another browser.",
-				Action: "Open the workspace", Href: "/",
+				Action: "Open " + thisHost(v.host), Href: "/",
 			})
 			return
 		}

@@ -21,8 +21,8 @@ func TestHost_WhatIsNoWorkspaceHostIsNotFound(t *testing.T) {
 		"80-abcdefghij.ws.kalpana.localhost", "8080-abcdefghij.ws.kalpana.localhost", "3001-abcdefghij.ws.kalpana.localhost",
 		"70000-abcdefghij.ws.kalpana.localhost", "0-abcdefghij.ws.kalpana.localhost",
 	} {
-		r := w.navigation("http://abcdefghij.ws.kalpana.localhost:8080/", "")
-		r.Host = host
+		r := w.navigation(w.hosts.URL("abcdefghij"), "")
+		r.Host = strings.ReplaceAll(host, "ws.kalpana.localhost", workspaces)
 		if a := w.do(r); a.StatusCode != http.StatusNotFound {
 			t.Errorf("%s: %d", host, a.StatusCode)
 		}

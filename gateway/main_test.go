@@ -1,12 +1,16 @@
 package gateway_test
 
 import (
+	"cmp"
 	"context"
+	"flag"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -24,7 +28,30 @@ import (
 	"github.com/kalpana-dev/kalpana/workspace"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(bothForms{m}) }
+
+// The two forms of an installation: workspaces below the console's domain, and on a registrable
+// domain of their own. Every test runs in both.
+var forms = []string{"ws.kalpana.localhost", "ws.spaces.localhost"}
+
+// workspaces is the domain of the form that is under test.
+var workspaces = forms[0]
+
+type bothForms struct{ m *testing.M }
+
+// Run implements goleak.TestingM.
+func (f bothForms) Run() int {
+	for _, workspaces = range forms {
+		if code := f.m.Run(); code != 0 {
+			fmt.Fprintf(os.Stderr, "the workspaces' domain was %s\n", workspaces)
+			return code
+		}
+		if flag.Lookup("test.bench").Value.String() != "" {
+			break // it measures, and proves nothing
+		}
+	}
+	return 0
+}
 
 const (
 	console = "http://kalpana.localhost:8080"
@@ -58,6 +85,7 @@ type options struct {
 	gateway func(*gateway.Config)
 	orch    func(*orchestrator.Config)
 	server  func(*http.Server)
+	domain  string // of the workspaces; "" means the form under test
 }
 
 func newWorld(t *testing.T, given ...options) *world {
@@ -79,7 +107,7 @@ func newLoneWorld(t testing.TB, given ...options) *world {
 	w.must(err)
 	t.Cleanup(func() { _ = file.Close() })
 	w.store = &countingStore{Store: file}
-	w.hosts, err = workspace.NewHosts(console, "")
+	w.hosts, err = workspace.NewHosts(console, cmp.Or(opt.domain, workspaces))
 	w.must(err)
 	key := identity.NewKey()
 	w.key = key

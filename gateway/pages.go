@@ -50,6 +50,7 @@ type pageData struct {
 	Detail  string // preformatted
 	Action  string // label of the one thing to do
 	Href    string // where it leads
+	NewTab  bool   // out of the frame that the page is in
 	Live    bool   // follows the wake
 	Listens bool   // looks again by itself until a program listens
 	Console string

@@ -23,7 +23,8 @@ func FuzzGrantCookie(f *testing.F) {
 	s := newSite(f)
 	caller := s.caller(s.person("Asha"))
 	issued := map[string]workspace.Host{}
-	for _, host := range []workspace.Host{ideA, ideB, previewA} {
+	site := workspace.Host{Kind: workspace.HostSite, Site: "abcdefghij"}
+	for _, host := range []workspace.Host{ideA, ideB, previewA, site} {
 		value := s.grant(caller, host).Value
 		issued[value] = host
 		f.Add(value)
@@ -34,8 +35,12 @@ func FuzzGrantCookie(f *testing.F) {
 	f.Add("")
 	f.Add("......")
 	f.Fuzz(func(t *testing.T, value string) {
-		for _, host := range []workspace.Host{ideA, ideB, previewA, {Kind: workspace.HostConsole}, {}} {
-			g, err := s.CheckGrant(asCookie(identity.GrantCookie, value), host)
+		for _, host := range []workspace.Host{ideA, ideB, previewA, site, {Kind: workspace.HostConsole}, {}} {
+			name := identity.GrantCookie
+			if host == site {
+				name = identity.SiteCookie
+			}
+			g, err := s.CheckGrant(asCookie(name, value), host)
 			if err != nil {
 				if err != identity.ErrNoGrant || g != (identity.Grant{}) {
 					t.Fatalf("%q: %+v, %v", value, g, err)

@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"encoding/json"
 	"errors"
 	"net/http"
 	"strconv"
@@ -10,26 +11,45 @@ import (
 	"github.com/kalpana-dev/kalpana/workspace"
 )
 
-// GrantCookie carries a grant on a workspace host.
-const GrantCookie = "__Host-kalpana_grant"
+// The cookies that carry a grant: on a workspace host, and on another site.
+const (
+	GrantCookie = "__Host-kalpana_grant"
+	SiteCookie  = "__Host-kalpana_access"
+)
 
 // ErrNoGrant says that a request carries no grant for this host that is still good.
 var ErrNoGrant = errors.New("this browser has no grant for this host")
 
-// Grant is the right of one browser to open one workspace host.
+// Grant is the right of one browser to open one workspace host, or one site.
 type Grant struct {
 	Session string // hash; of an API token, the token's
 	Person  string
 	Token   string // id of the API token that it came from, "" for a browser's
-	Label   string // first label of the host, "<id>" or "<port>-<id>"
+	Label   string // the host's [workspace.Host.Label]
 	// IssuedAt is when access was last known to be there: every later revocation ends the grant.
 	IssuedAt time.Time
 	// EndsAt is when the session that it came from must end; a renewal never goes past it.
 	EndsAt time.Time
+	// Framed is whether the grant is for frames in the console's pages alone, where these are of
+	// another site.
+	Framed bool
+	// Claims are who the person was when the grant was issued. Sites alone are told: what changes a
+	// role must revoke the person's grants.
+	Claims Claims
 }
 
-// Workspace returns the id in the grant's label.
+// Claims are what a site is told of a person.
+type Claims struct {
+	Name  string `json:"name,omitempty"`
+	Email string `json:"email,omitempty"`
+	Role  Role   `json:"role,omitempty"`
+}
+
+// Workspace returns the id in the grant's label, "" on a site.
 func (g Grant) Workspace() workspace.ID {
+	if workspace.SiteOfLabel(g.Label) != "" {
+		return ""
+	}
 	_, id, ok := strings.Cut(g.Label, "-")
 	if !ok {
 		id = g.Label
@@ -49,21 +69,57 @@ func (g Grant) Event(action string) AuditEvent {
 	return e
 }
 
-// issue returns the cookie value: version, session, person, label, issued and end (Unix
-// milliseconds), MAC, joined by dots.
+// The forms of a grant. What is written for one kind of host or frame is read as no other.
+const (
+	formTop   = "1"
+	formFrame = "1f"
+	formSite  = "1s"
+)
+
+func formOf(g Grant) string {
+	switch {
+	case workspace.SiteOfLabel(g.Label) != "":
+		return formSite
+	case g.Framed:
+		return formFrame
+	default:
+		return formTop
+	}
+}
+
+// issue returns the cookie value: form, session, person, label, issued and end (Unix milliseconds),
+// on sites the claims, MAC, joined by dots.
 func (s *Service) issue(g Grant) string {
-	return s.grants.sign("1." + g.Session + "." + g.Person + "." + g.Label + "." +
-		strconv.FormatInt(g.IssuedAt.UnixMilli(), 36) + "." + strconv.FormatInt(g.EndsAt.UnixMilli(), 36))
+	form := formOf(g)
+	text := form + "." + g.Session + "." + g.Person + "." + g.Label + "." +
+		strconv.FormatInt(g.IssuedAt.UnixMilli(), 36) + "." + strconv.FormatInt(g.EndsAt.UnixMilli(), 36)
+	if form == formSite {
+		claims, _ := json.Marshal(g.Claims) // three strings
+		text += "." + b64.EncodeToString(claims)
+	}
+	return s.grants.sign(text)
 }
 
 func (s *Service) grantCookie(g Grant) *http.Cookie {
-	return hostCookie(GrantCookie, s.issue(g), GrantLifetime)
+	form := formOf(g)
+	if form == formSite {
+		return hostCookie(SiteCookie, s.issue(g), GrantLifetime)
+	}
+	c := hostCookie(GrantCookie, s.issue(g), GrantLifetime)
+	if form == formFrame {
+		c = framed(c)
+	}
+	return c
 }
 
 // CheckGrant returns the grant that the request carries for host, from memory alone. ErrNoGrant
 // when there is none; workspace.ErrStoreDown when revocations could not be read for five minutes.
 func (s *Service) CheckGrant(r *http.Request, host workspace.Host) (Grant, error) {
-	value, ok := cookieValue(r.Header["Cookie"], GrantCookie)
+	name := GrantCookie
+	if host.Kind == workspace.HostSite {
+		name = SiteCookie
+	}
+	value, ok := cookieValue(r.Header["Cookie"], name)
 	if !ok {
 		return Grant{}, ErrNoGrant
 	}
@@ -85,21 +141,39 @@ func (s *Service) parseGrant(value string, host workspace.Host) (Grant, error) {
 	if !ok {
 		return Grant{}, ErrNoGrant
 	}
-	var fields [6]string
+	form, text, ok := strings.Cut(text, ".")
+	if !ok {
+		return Grant{}, ErrNoGrant
+	}
+	var claims Claims
+	if form == formSite { // its claims are the last field
+		var encoded string
+		if text, encoded, ok = cutLast(text, "."); !ok {
+			return Grant{}, ErrNoGrant
+		}
+		if raw, err := b64.DecodeString(encoded); err != nil || json.Unmarshal(raw, &claims) != nil {
+			return Grant{}, ErrNoGrant
+		}
+	}
+	var fields [5]string
 	for i := range fields {
 		fields[i], text, ok = strings.Cut(text, ".")
 		if ok != (i < len(fields)-1) {
 			return Grant{}, ErrNoGrant
 		}
 	}
-	issued, err1 := strconv.ParseInt(fields[4], 36, 64)
-	ends, err2 := strconv.ParseInt(fields[5], 36, 64)
-	if fields[0] != "1" || err1 != nil || err2 != nil || fields[3] != host.Label() {
+	issued, err1 := strconv.ParseInt(fields[3], 36, 64)
+	ends, err2 := strconv.ParseInt(fields[4], 36, 64)
+	if err1 != nil || err2 != nil || fields[2] != host.Label() {
 		return Grant{}, ErrNoGrant
 	}
 	g := Grant{
-		Session: fields[1], Person: fields[2], Label: fields[3],
+		Session: fields[0], Person: fields[1], Label: fields[2],
 		IssuedAt: time.UnixMilli(issued), EndsAt: time.UnixMilli(ends),
+		Framed: form == formFrame, Claims: claims,
+	}
+	if form != formOf(g) {
+		return Grant{}, ErrNoGrant
 	}
 	now := s.cfg.Now()
 	if now.Sub(g.IssuedAt) > GrantLifetime || !now.Before(g.EndsAt) {
@@ -120,6 +194,13 @@ func (s *Service) RenewGrant(g Grant) *http.Cookie {
 	}
 	g.IssuedAt = known
 	return s.grantCookie(g)
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	if i := strings.LastIndex(s, sep); i >= 0 {
+		return s[:i], s[i+len(sep):], true
+	}
+	return s, "", false
 }
 
 // cookieValue finds a cookie without parsing the others: an app's own cookies may be anything.

@@ -15,7 +15,8 @@ import (
 	"github.com/kalpana-dev/kalpana/workspace"
 )
 
-// The hand-off gives a browser that is signed in on the console a grant on one workspace host:
+// The hand-off gives a browser that is signed in on the console a grant on one workspace host, or on
+// another site that Kalpana protects:
 //
 //	workspace host   sets a nonce cookie and sends the navigation to the console's HandoffPath
 //	console          checks session and access, and sends it back to CallbackPath with a code
@@ -23,6 +24,10 @@ import (
 //
 // The path that the person wanted waits in the nonce cookie, authenticated; no address carries it,
 // so there is no redirect to forge, and an unknown visitor makes the server store nothing.
+
+// In a frame of the console's page all of this happens in the frame. Where console and workspaces are
+// different sites the cookies of the workspace host are partitioned then; the console's own session is
+// sent in any case, since the frame's ancestors and the console are one site (RFC 6265bis, 5.2.1).
 
 // NonceCookie waits on the workspace host for the code.
 const NonceCookie = "__Host-kalpana_handoff"
@@ -54,18 +59,45 @@ type handoffPayload struct {
 	Person    string    `json:"person"`
 	Label     string    `json:"label"`
 	Challenge string    `json:"challenge"`
-	IssuedAt  time.Time `json:"issuedAt"` // when access was checked: what is revoked before the code is taken counts
+	Claims    Claims    `json:"claims,omitzero"` // on sites alone
+	IssuedAt  time.Time `json:"issuedAt"`        // when access was checked: what is revoked before the code is taken counts
 	EndsAt    time.Time `json:"endsAt"`
 }
 
 // BeginHandoff returns the nonce cookie and the console's address for a navigation to path (with
 // its query) on host.
 func (s *Service) BeginHandoff(host workspace.Host, path string) (*http.Cookie, string) {
-	nonce := randomText(16)
+	return s.beginHandoff(host, path, false)
+}
+
+// BeginFramedHandoff is BeginHandoff for a navigation of a frame in a page of another site.
+func (s *Service) BeginFramedHandoff(host workspace.Host, path string) (*http.Cookie, string) {
+	return s.beginHandoff(host, path, true)
+}
+
+// The places that a hand-off can begin in, as the nonce's cookie tells them.
+const (
+	inTop   = "t"
+	inFrame = "f"
+)
+
+func (s *Service) beginHandoff(host workspace.Host, path string, inside bool) (*http.Cookie, string) {
+	nonce, place := randomText(16), inTop
+	if inside {
+		place = inFrame
+	}
 	expires := s.cfg.Now().Add(nonceLifetime).UnixMilli()
-	value := s.nonces.sign(nonce + "." + host.Label() + "." + strconv.FormatInt(expires, 36) + "." + b64.EncodeToString([]byte(returnPath(path))))
+	value := s.nonces.sign(nonce + "." + host.Label() + "." + strconv.FormatInt(expires, 36) + "." + place + b64.EncodeToString([]byte(returnPath(path))))
 	query := url.Values{"host": {host.Label()}, "challenge": {Hash(nonce)}}
-	return hostCookie(NonceCookie, value, nonceLifetime), s.cfg.Hosts.Console() + HandoffPath + "?" + query.Encode()
+	return nonceCookie(value, nonceLifetime, inside), s.cfg.Hosts.Console() + HandoffPath + "?" + query.Encode()
+}
+
+func nonceCookie(value string, life time.Duration, inside bool) *http.Cookie {
+	c := hostCookie(NonceCookie, value, life)
+	if inside {
+		c = framed(c)
+	}
+	return c
 }
 
 // returnPath returns path where it is sure to stay on its host, else "/". Browsers drop control
@@ -79,16 +111,20 @@ func returnPath(path string) string {
 	return path
 }
 
-// ApproveHandoff returns the address on the workspace host that completes the hand-off. The caller
-// must have checked that the person may open the workspace.
+// ApproveHandoff returns the address on host that completes the hand-off. The caller must have checked
+// that the person may open the workspace, or that the site is one that the operator protects.
 func (s *Service) ApproveHandoff(ctx context.Context, caller Caller, host workspace.Host, challenge string) (string, error) {
 	if len(challenge) != ChallengeLength {
 		return "", ErrHandoff
 	}
-	payload, err := json.Marshal(handoffPayload{
+	p := handoffPayload{
 		Session: caller.Session.Hash, Person: caller.Person.ID, Label: host.Label(),
 		Challenge: challenge, IssuedAt: s.cfg.Now().UTC(), EndsAt: caller.Session.EndsAt,
-	})
+	}
+	if host.Kind == workspace.HostSite {
+		p.Claims = Claims{Name: caller.Person.Name, Email: caller.Person.Email, Role: caller.Person.Role}
+	}
+	payload, err := json.Marshal(p)
 	if err != nil {
 		return "", err
 	}
@@ -109,7 +145,7 @@ func (s *Service) CompleteHandoff(r *http.Request, host workspace.Host) (grant, 
 	if !ok {
 		return nil, nil, "", ErrHandoff
 	}
-	nonce, path, ok := s.openNonce(value, host)
+	nonce, path, inside, ok := s.openNonce(value, host)
 	code := r.URL.Query().Get("code")
 	if !ok || len(code) != secretLength {
 		return nil, nil, "", ErrHandoff
@@ -126,7 +162,10 @@ func (s *Service) CompleteHandoff(r *http.Request, host workspace.Host) (grant, 
 		subtle.ConstantTimeCompare([]byte(p.Challenge), []byte(Hash(nonce))) != 1 {
 		return nil, nil, "", ErrHandoff
 	}
-	g := Grant{Session: p.Session, Person: p.Person, Label: p.Label, IssuedAt: p.IssuedAt, EndsAt: p.EndsAt}
+	g := Grant{
+		Session: p.Session, Person: p.Person, Label: p.Label, IssuedAt: p.IssuedAt, EndsAt: p.EndsAt,
+		Framed: inside, Claims: p.Claims,
+	}
 	switch fields := s.revoked.Load().endedBy(g); {
 	case fields&byLabel != 0:
 		return nil, nil, path, ErrOvertaken
@@ -136,22 +175,26 @@ func (s *Service) CompleteHandoff(r *http.Request, host workspace.Host) (grant, 
 	e := g.Event(ActionGrant)
 	e.Detail = g.Label
 	s.Audit(WithClient(r.Context(), s.ClientOf(r)), e)
-	return s.grantCookie(g), hostCookie(NonceCookie, "", 0), path, nil
+	return s.grantCookie(g), nonceCookie("", 0, inside), path, nil
 }
 
-func (s *Service) openNonce(value string, host workspace.Host) (nonce, path string, ok bool) {
+func (s *Service) openNonce(value string, host workspace.Host) (nonce, path string, inside, ok bool) {
 	text, ok := s.nonces.open(value)
 	if !ok {
-		return "", "", false
+		return "", "", false, false
 	}
 	parts := strings.Split(text, ".")
-	if len(parts) != 4 || parts[1] != host.Label() {
-		return "", "", false
+	if len(parts) != 4 || parts[1] != host.Label() || parts[3] == "" {
+		return "", "", false, false
 	}
 	expires, err := strconv.ParseInt(parts[2], 36, 64)
 	if err != nil || s.cfg.Now().UnixMilli() > expires {
-		return "", "", false
+		return "", "", false, false
 	}
-	raw, err := b64.DecodeString(parts[3])
-	return parts[0], string(raw), err == nil
+	place := parts[3][:1]
+	raw, err := b64.DecodeString(parts[3][1:])
+	if err != nil || (place != inTop && place != inFrame) {
+		return "", "", false, false
+	}
+	return parts[0], string(raw), place == inFrame, true
 }

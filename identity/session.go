@@ -136,24 +136,11 @@ func (s *Service) Authenticate(r *http.Request) (Caller, error) {
 		return Caller{}, ErrNoSession
 	}
 	ctx, now := r.Context(), s.cfg.Now().UTC()
-	session, err := s.cfg.Store.Session(ctx, Hash(cookie.Value))
-	if errors.Is(err, ErrNotFound) {
-		return Caller{}, ErrNoSession
-	}
+	caller, err := s.callerOf(ctx, Hash(cookie.Value))
 	if err != nil {
 		return Caller{}, err
 	}
-	revoked := s.revoked.Load().ends(Grant{Session: session.Hash, Person: session.Person, IssuedAt: session.CreatedAt})
-	if revoked || !now.Before(session.ExpiresAt) {
-		return Caller{}, ErrNoSession
-	}
-	person, err := s.cfg.Store.Person(ctx, session.Person)
-	if errors.Is(err, ErrNotFound) || (err == nil && person.Disabled) {
-		return Caller{}, ErrNoSession
-	}
-	if err != nil {
-		return Caller{}, err
-	}
+	session := &caller.Session
 	if now.Sub(session.SeenAt) > time.Minute { // a write a minute is enough for a sliding day
 		session.SeenAt = now
 		session.ExpiresAt = now.Add(SessionIdle)
@@ -164,7 +151,39 @@ func (s *Service) Authenticate(r *http.Request) (Caller, error) {
 			s.cfg.Log.Warn("a session's last use could not be stored", "error", err)
 		}
 	}
+	return caller, nil
+}
+
+// callerOf returns who is signed in by a session, from the store.
+func (s *Service) callerOf(ctx context.Context, hash string) (Caller, error) {
+	session, err := s.cfg.Store.Session(ctx, hash)
+	if errors.Is(err, ErrNotFound) {
+		return Caller{}, ErrNoSession
+	}
+	if err != nil {
+		return Caller{}, err
+	}
+	revoked := s.revoked.Load().ends(Grant{Session: session.Hash, Person: session.Person, IssuedAt: session.CreatedAt})
+	if revoked || !s.cfg.Now().Before(session.ExpiresAt) {
+		return Caller{}, ErrNoSession
+	}
+	person, err := s.cfg.Store.Person(ctx, session.Person)
+	if errors.Is(err, ErrNotFound) || (err == nil && person.Disabled) {
+		return Caller{}, ErrNoSession
+	}
+	if err != nil {
+		return Caller{}, err
+	}
 	return Caller{Person: person, Session: session}, nil
+}
+
+// Holder returns who holds a grant, as [Service.Authenticate] does on the console: from the store, since
+// what they are given next dates from now. ErrNoSession when they are signed in no more.
+func (s *Service) Holder(ctx context.Context, g Grant) (Caller, error) {
+	if g.Session == "" || g.Token != "" {
+		return Caller{}, ErrNoSession
+	}
+	return s.callerOf(ctx, g.Session)
 }
 
 // SignOut ends a session and every grant that came from it, and returns the cookie that clears the
@@ -264,5 +283,13 @@ func hostCookie(name, value string, life time.Duration) *http.Cookie {
 	if life == 0 {
 		c.MaxAge = -1
 	}
+	return c
+}
+
+// framed makes a cookie one that a frame in a page of another site gets back: third-party cookies
+// need SameSite=None, and browsers that block them keep a partitioned one (CHIPS), which belongs to
+// this host within that site and is neither sent nor overwritten elsewhere.
+func framed(c *http.Cookie) *http.Cookie { //nolint:gosec // G124: the origin rule protects, not SameSite
+	c.SameSite, c.Partitioned = http.SameSiteNoneMode, true
 	return c
 }

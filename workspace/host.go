@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"golang.org/x/net/publicsuffix"
 )
 
 // HostKind tells what a host name of this installation serves.
@@ -16,13 +18,17 @@ const (
 	HostConsole HostKind = iota + 1 // the console
 	HostIDE                         // VS Code of one workspace
 	HostPreview                     // a port inside one workspace's container
+	HostSite                        // another site of the operator's that Kalpana signs people in to
 )
 
 // Host is a parsed host name.
 type Host struct {
 	Kind HostKind
-	ID   ID  // of the workspace; "" on the console
+	ID   ID  // of the workspace; "" on the console and on a site
 	Port int // inside the container; 0 unless Kind is HostPreview
+	// Site is host and port of a site as a browser sends them, e.g. "grafana.example.com:8443"; ""
+	// unless Kind is HostSite.
+	Site string
 }
 
 // The ports inside a container that are Kalpana's own and never a preview.
@@ -33,10 +39,11 @@ const (
 
 // Hosts knows the addresses of one installation. Nothing else in Kalpana interprets a Host header.
 type Hosts struct {
-	scheme  string // "http" or "https"
-	console string // host name, lower case, no port
-	suffix  string // "." + the workspaces' parent domain
-	port    string // ":8080", or "" where it is the scheme's default
+	scheme   string // "http" or "https"
+	console  string // host name, lower case, no port
+	suffix   string // "." + the workspaces' parent domain
+	port     string // ":8080", or "" where it is the scheme's default
+	sameSite bool   // console and workspaces are one site to a browser
 }
 
 // NewHosts takes the console's address, e.g. "https://kalpana.example.com", and the parent domain
@@ -85,7 +92,35 @@ func NewHosts(console, workspaces string) (*Hosts, error) {
 			return nil, fmt.Errorf("console address %q: a workspace could get the same one; take another domain for the workspaces", console)
 		}
 	}
+	h.sameSite = registrable(name) == registrable("a"+h.suffix)
 	return h, nil
+}
+
+// registrable returns the part of a name that makes a site to browsers: the public suffix and one
+// label more. A name that is a public suffix itself is a site of its own. Chromium agrees on
+// .localhost, which is in no list: kalpana.localhost is one site with all that is below it.
+func registrable(name string) string {
+	domain, err := publicsuffix.EffectiveTLDPlusOne(name)
+	if err != nil {
+		return name
+	}
+	return domain
+}
+
+// ParseSite tells which site host, the value of a Host header, names: any host but the console's and
+// the workspaces', in its canonical form. Whether it is a site that people may be signed in to is the
+// caller's to know. Everything else is ErrInvalidHost.
+func (h *Hosts) ParseSite(host string) (Host, error) {
+	u := &url.URL{Scheme: h.scheme, Host: strings.ToLower(host)}
+	name := u.Hostname()
+	port, ok := originPort(u)
+	if !ok || !validName(name) || (u.Host != name && u.Host != name+":"+u.Port()) {
+		return Host{}, ErrInvalidHost
+	}
+	if name == h.console || strings.HasSuffix(name, h.suffix) {
+		return Host{}, ErrInvalidHost
+	}
+	return Host{Kind: HostSite, Site: name + port}, nil
 }
 
 // originPort returns u's port as its origin has it: ":8080", or "" where it is the scheme's default.
@@ -222,6 +257,11 @@ func validName(s string) bool {
 // Secure reports whether the installation is reached over https.
 func (h *Hosts) Secure() bool { return h.scheme == "https" }
 
+// SameSite reports whether console and workspaces are one site to a browser: whether they share a
+// registrable domain. Where they do not, VS Code in the console's pane is third-party content, and
+// gets cookies only if they are partitioned.
+func (h *Hosts) SameSite() bool { return h.sameSite }
+
 // Console returns the console's origin, e.g. "http://kalpana.localhost:8080", without a slash.
 func (h *Hosts) Console() string { return h.scheme + "://" + h.console + h.port }
 
@@ -234,18 +274,38 @@ func (h *Hosts) WorkspaceOrigins() string { return h.scheme + "://*" + h.suffix 
 // WorkspaceDomain returns the parent domain of every workspace host, e.g. "ws.kalpana.example.com".
 func (h *Hosts) WorkspaceDomain() string { return h.suffix[1:] }
 
-// Label returns the first label of t's host: "<id>" or "<port>-<id>".
+// Label returns the first label of t's host: "<id>" or "<port>-<id>". A site's is its whole name in
+// a form that is no label, e.g. "@grafana_example_com:8443": what is for a site is so never taken
+// for a workspace's, or the other way round. It has no dot in any case.
 func (t Host) Label() string {
-	if t.Kind == HostPreview {
+	switch t.Kind {
+	case HostPreview:
 		return strconv.Itoa(t.Port) + "-" + string(t.ID)
+	case HostSite:
+		return sitePrefix + strings.ReplaceAll(t.Site, ".", "_")
+	default:
+		return string(t.ID)
 	}
-	return string(t.ID)
+}
+
+const sitePrefix = "@"
+
+// SiteOfLabel returns the Host header that a label of a site stands for, or "".
+func SiteOfLabel(label string) string {
+	name, ok := strings.CutPrefix(label, sitePrefix)
+	if !ok {
+		return ""
+	}
+	return strings.ReplaceAll(name, "_", ".")
 }
 
 // Origin returns t's origin, e.g. "http://abcdefghij.ws.kalpana.localhost:8080", without a slash.
 func (h *Hosts) Origin(t Host) string {
-	if t.Kind == HostConsole {
+	switch t.Kind {
+	case HostConsole:
 		return h.Console()
+	case HostSite:
+		return h.scheme + "://" + t.Site
 	}
 	return h.scheme + "://" + t.Label() + h.suffix + h.port
 }

@@ -2,6 +2,7 @@ package workspace
 
 import (
 	"fmt"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -188,6 +189,41 @@ func FuzzParseID(f *testing.F) {
 		id, err := ParseID(text)
 		if err == nil && (string(id) != text || len(id) != IDLength || id[0] < 'a' || strings.Trim(text, idAlphabet) != "") {
 			t.Fatalf("ParseID(%q) = %q", text, id)
+		}
+	})
+}
+
+func FuzzParseSite(f *testing.F) {
+	h := newHosts(f, "http://kalpana.localhost:8080")
+	for _, seed := range []string{
+		"grafana.localhost:8080", "grafana.localhost:80", "GRAFANA.localhost", "kalpana.localhost", "abcdefghij.ws.kalpana.localhost:1", "@grafana_localhost",
+		"[::1]:8080", "1.2.3.4", "a.b.c.", "a:b@c", "a%41", "\xff", "",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		site, err := h.ParseSite(text)
+		if err != nil {
+			if err != ErrInvalidHost || site != (Host{}) {
+				t.Fatalf("ParseSite(%q) = %+v, %v", text, site, err)
+			}
+			return
+		}
+		if again, err := h.ParseSite(site.Site); err != nil || again != site {
+			t.Fatalf("ParseSite(%q) = %+v, and of that %+v, %v", text, site, again, err)
+		}
+		if SiteOfLabel(site.Label()) != site.Site || strings.Contains(site.Label(), ".") {
+			t.Fatalf("ParseSite(%q) has the label %q", text, site.Label())
+		}
+		if _, err := h.Parse(text); err == nil {
+			t.Fatalf("%q is both a site and a host of this installation", text)
+		}
+		if u, err := url.Parse(h.Origin(site)); err != nil || u.Host != site.Site || u.Path != "" || u.User != nil {
+			t.Fatalf("ParseSite(%q) has the origin %q", text, h.Origin(site))
+		}
+		name, _, _ := strings.Cut(text, ":")
+		if want, _, _ := strings.Cut(site.Site, ":"); !strings.EqualFold(name, want) {
+			t.Fatalf("ParseSite(%q) = %+v", text, site)
 		}
 	})
 }

@@ -156,3 +156,74 @@ func TestNewHosts_Refuses(t *testing.T) {
 		})
 	}
 }
+
+func TestHosts_KnowWhetherConsoleAndWorkspacesAreOneSite(t *testing.T) {
+	for _, test := range []struct {
+		console, workspaces string
+		want                bool
+	}{
+		{"http://kalpana.localhost:8080", "", true},
+		{"http://kalpana.localhost:8080", "ws.spaces.localhost", false},
+		{"https://kalpana.example.com", "", true},
+		{"https://kalpana.example.com", "example.com", true},
+		{"https://kalpana.example.com", "ws.example.net", false},
+		{"https://kalpana.example.com", "example.org", false},
+		{"https://a.co.uk", "ws.b.co.uk", false},
+		{"https://kalpana.a.co.uk", "ws.a.co.uk", true},
+		{"https://one.github.io", "two.github.io", false},
+		{"https://kalpana.example.com", "github.io", false},
+		{"https://github.io", "", false},
+		{"https://intranet", "", false}, // nobody can tell that nobody else is below it
+	} {
+		h, err := NewHosts(test.console, test.workspaces)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := h.SameSite(); got != test.want {
+			t.Errorf("%s and %q: %v", test.console, test.workspaces, got)
+		}
+	}
+}
+
+func TestParseSite_TakesEveryOtherHost(t *testing.T) {
+	h, err := NewHosts("https://kalpana.example.com", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for host, want := range map[string]string{
+		"grafana.example.com": "grafana.example.com", "Grafana.Example.COM:443": "grafana.example.com", "grafana.example.com:0443": "grafana.example.com",
+		"grafana.example.com:8443": "grafana.example.com:8443", "example.com": "example.com", "intranet:80": "intranet:80",
+		"a-b.xn--bcher-kva.example": "a-b.xn--bcher-kva.example", "ws.kalpana.example.com": "ws.kalpana.example.com",
+	} {
+		site, err := h.ParseSite(host)
+		if err != nil || site != (Host{Kind: HostSite, Site: want}) {
+			t.Errorf("%s: %+v, %v", host, site, err)
+			continue
+		}
+		if got := h.Origin(site); got != "https://"+want {
+			t.Errorf("%s: origin %s", host, got)
+		}
+		label := site.Label()
+		if strings.Contains(label, ".") || SiteOfLabel(label) != want {
+			t.Errorf("%s: label %s", host, label)
+		}
+		if _, err := h.ParseLabel(label); err == nil {
+			t.Errorf("%s is a workspace's label", label)
+		}
+	}
+	for _, host := range []string{
+		"", "kalpana.example.com", "KALPANA.example.com:443", "kalpana.example.com:8443", "abcdefghij.ws.kalpana.example.com", "x.ws.kalpana.example.com",
+		"grafana.example.com.", "*.example.com", "127.0.0.1", "127.1", "[::1]", "[::1]:443", "a_b.example.com", "grafana.example.com:", "grafana.example.com:0",
+		"grafana.example.com:65536", "grafana.example.com:https", "a@grafana.example.com", "grafana.example.com/x", "grafana.example.com:443:443", "bücher.example",
+		"@grafana", "grafana .example.com", "grafana.example.com?x", "[grafana.example.com]", "%67rafana.example.com",
+	} {
+		if site, err := h.ParseSite(host); err == nil {
+			t.Errorf("%q: %+v", host, site)
+		}
+	}
+	for _, label := range []string{"", "abcdefghij", "3000-abcdefghij", "@"} {
+		if got := SiteOfLabel(label); got != "" {
+			t.Errorf("label %q is of site %q", label, got)
+		}
+	}
+}

@@ -49,6 +49,34 @@ const journeyLimit = 4 * time.Minute
 // TestChromium goes the whole way of a person in a real browser. Its pictures are in
 // test/artifacts/chromium.
 func TestChromium(t *testing.T) {
+	install(t).browse("journey.mjs", "chromium", journeySteps, journeyLimit)
+}
+
+// domainSteps are what chromium/domains.mjs must report.
+var domainSteps = []string{
+	"sign in by the link",
+	"VS Code in the pane, which is of another site",
+	"its cookies are partitioned",
+	"VS Code in a tab of its own",
+	"a preview in VS Code's own browser",
+	"signing out ends the pane",
+}
+
+// domainLimit is far above what it takes (20 s on two cores).
+const domainLimit = 2 * time.Minute
+
+// TestChromium_TwoDomains opens VS Code in the console's pane where workspaces have a registrable domain
+// of their own (browsers take each name below .localhost for one).
+func TestChromium_TwoDomains(t *testing.T) {
+	i := install(t, "KALPANA_WORKSPACES=ws.spaces.localhost")
+	i.browse("domains.mjs", "domains", domainSteps, domainLimit)
+}
+
+// browse runs a script of chromium/ against the installation. It must reach the steps; its pictures go
+// to the named directory of the artifacts.
+func (i *installation) browse(name, pictures string, steps []string, limit time.Duration) {
+	t := i.t
+	t.Helper()
 	chromium, err := exec.LookPath("chromium")
 	if err != nil {
 		t.Fatal("Chromium is not installed; scripts/deps.sh installs it")
@@ -56,15 +84,14 @@ func TestChromium(t *testing.T) {
 	if _, err := os.Stat(filepath.Join("..", "..", "web", "node_modules", "playwright-core")); err != nil {
 		t.Fatal("Playwright is not installed; run npm ci in web/")
 	}
-	screenshots := filepath.Join(artifacts, "chromium")
+	screenshots := filepath.Join(artifacts, pictures)
 	if err := os.RemoveAll(screenshots); err != nil {
 		t.Fatal(err)
 	}
-	i := install(t)
 
-	ctx, cancel := context.WithTimeout(t.Context(), journeyLimit)
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
-	command := []string{"node", filepath.Join("chromium", "journey.mjs")}
+	command := []string{"node", filepath.Join("chromium", name)}
 	env := []string{"KALPANA_CONSOLE=" + i.console(), "KALPANA_CHROMIUM=" + chromium, "KALPANA_SCREENSHOTS=" + screenshots}
 	if canIsolate() {
 		command = append([]string{"unshare", "--net"}, command...)
@@ -107,7 +134,7 @@ func TestChromium(t *testing.T) {
 		reached = append(reached, line.Step)
 		t.Run(line.Step, func(t *testing.T) {
 			t.Logf("%d ms", line.MS)
-			if !slices.Contains(journeySteps, line.Step) {
+			if !slices.Contains(steps, line.Step) {
 				t.Error("this step is not in the list of steps")
 			}
 			if !line.OK {
@@ -121,7 +148,7 @@ func TestChromium(t *testing.T) {
 	if t.Failed() {
 		t.Logf("%s\n%s", &stderr, i.log.tail())
 	}
-	missing := slices.DeleteFunc(slices.Clone(journeySteps), func(step string) bool { return slices.Contains(reached, step) })
+	missing := slices.DeleteFunc(slices.Clone(steps), func(step string) bool { return slices.Contains(reached, step) })
 	if len(missing) > 0 {
 		t.Errorf("not reached: %q", missing)
 	}
@@ -139,6 +166,9 @@ func (i *installation) answer(question, id, path string) string {
 			return "" // not yet there; the script asks again
 		}
 		return string(out)
+	case "serve": // something to preview: the path is the port
+		server := `require("http").createServer((q, r) => r.end("<h1>served from " + process.argv[1] + "</h1>")).listen(process.argv[1], "127.0.0.1")`
+		return docker(i.t, "exec", "--detach", containerOf(i.t, id), "node", "-e", server, path)
 	default:
 		i.t.Errorf("the script asks for %q", question)
 		return ""

@@ -15,8 +15,8 @@ mkdirSync(screenshots, { recursive: true });
 const desktop = { width: 1440, height: 900 };
 const phone = { width: 390, height: 844 };
 
-/** A context of Chromium with a fresh profile. */
-export async function launch() {
+/** A context of Chromium with a fresh profile, and further arguments. */
+export async function launch(...further) {
   const browser = await chromium.launch({
     executablePath: process.env.KALPANA_CHROMIUM,
     args: [
@@ -27,6 +27,7 @@ export async function launch() {
       "--disable-background-networking",
       "--disable-component-update",
       "--disable-sync",
+      ...further,
     ],
   });
   // The system's scheme is left at Chromium's own, light: the console and VS Code must be dark all the same.

@@ -1,0 +1,122 @@
+// Workspaces on a registrable domain of their own: VS Code in the console's pane is third-party content
+// there. Prints and asks as journey.mjs does, with the same environment; needs the workspaces below
+// ws.spaces.localhost.
+import { ask, assert, launch, shoot, step, until } from "./browser.mjs";
+import * as vscode from "./editor.mjs";
+import { isolate } from "./network.mjs";
+
+const origin = process.env.KALPANA_CONSOLE;
+const { port, protocol } = new URL(origin);
+const socket = process.env.KALPANA_SOCKET;
+if (socket) await isolate(Number(port), socket);
+
+// Playwright turns storage partitioning off, which leaves third-party frames without any storage; a later
+// --disable-features replaces its own. Third-party cookies are blocked, as many people have it.
+const context = await launch("--disable-features=HttpsUpgrades,PaintHolding", "--test-third-party-cookie-phaseout");
+context.setDefaultTimeout(30_000);
+const view = await context.newPage();
+let vouched = 0;
+view.on("response", (response) => {
+  if (response.url().includes("/.kalpana/vouch?") && response.status() === 303) vouched++;
+});
+const pane = view.frameLocator('iframe[title^="VS Code"]');
+const devtools = await context.newCDPSession(view);
+
+/** The cookies of a host, as Chromium keeps them. */
+async function cookies(host) {
+  const all = await devtools.send("Network.getAllCookies");
+  return all.cookies.filter((cookie) => cookie.domain === host);
+}
+
+const button = (page, name) => page.getByRole("button", { name, exact: true });
+const request = (frame, method, path, body) =>
+  frame.evaluate(
+    async ([method, path, body]) => {
+      const headers = body ? { "Content-Type": "application/json" } : {};
+      const response = await fetch(path, { method, headers, body: body && JSON.stringify(body) });
+      return { status: response.status, json: await response.json().catch(() => undefined) };
+    },
+    [method, path, body],
+  );
+
+let id, host, frame;
+
+async function journey() {
+  await step("sign in by the link", async () => {
+    await view.goto(await ask({ ask: "link" }));
+    await button(view, "Sign in").click();
+    await view.waitForURL(`${origin}/workspaces`);
+  });
+
+  await step("VS Code in the pane, which is of another site", async () => {
+    const made = await request(view, "POST", "/api/workspaces", { name: "apart", template: "blank" });
+    assert(made.status === 201, `creating a workspace: ${made.status}`);
+    id = made.json.id;
+    host = `${id}.ws.spaces.localhost`;
+    await view.goto(`${origin}/w/${id}`);
+    await vscode.workbench(pane); // its files come by a WebSocket
+    await shoot(view, "pane");
+    frame = view.frames().find((f) => f.url().startsWith(`${protocol}//${host}:${port}/`));
+  });
+
+  await step("its cookies are partitioned", async () => {
+    const kept = await cookies(host);
+    const grant = kept.find((cookie) => cookie.name === "__Host-kalpana_grant");
+    assert(grant?.partitionKey?.topLevelSite === `${protocol}//kalpana.localhost`, JSON.stringify(kept));
+    assert(grant.sameSite === "None" && grant.httpOnly && grant.secure, JSON.stringify(grant));
+    assert(kept.every((cookie) => !cookie.name.startsWith("__Host-kalpana") || cookie.partitionKey), JSON.stringify(kept));
+  });
+
+  await step("VS Code in a tab of its own", async () => {
+    const own = await context.newPage();
+    const response = await own.goto(`${protocol}//${host}:${port}/`, { waitUntil: "commit" });
+    assert(response.status() === 200, `${response.status()} at ${own.url()}`);
+    const grants = (await cookies(host)).filter((cookie) => cookie.name === "__Host-kalpana_grant");
+    const plain = grants.find((cookie) => !cookie.partitionKey);
+    assert(grants.length === 2 && plain?.sameSite === "Lax", JSON.stringify(grants));
+    await own.close();
+  });
+
+  await step("a preview in VS Code's own browser", async () => {
+    await ask({ ask: "serve", id, path: "5173" });
+    const preview = `${protocol}//5173-${host}:${port}/`;
+    await view.bringToFront();
+    await pane.locator(".explorer-folders-view").click({ position: { x: 100, y: 300 } });
+    await view.keyboard.press("F1");
+    const input = pane.locator(".quick-input-widget input[type=text]").first();
+    await input.fill(">Simple Browser: Show");
+    await pane.locator(".quick-input-list .monaco-list-row").filter({ hasText: "Simple Browser: Show" }).first().waitFor();
+    await view.keyboard.press("Enter");
+    await pane.locator(".quick-input-widget").filter({ hasText: "url" }).or(pane.locator(".quick-input-widget input[placeholder^='http']")).first().waitFor();
+    await view.keyboard.type(preview);
+    await view.keyboard.press("Enter");
+    await until("the preview's page in a frame", async () => {
+      const inner = view.frames().find((f) => f.url().startsWith(preview));
+      return inner && (await inner.locator("h1").textContent({ timeout: 1000 }).catch(() => ""));
+    }, (text) => text === "served from 5173");
+    assert(vouched === 1, `VS Code's host vouched ${vouched} times`);
+    await shoot(view, "preview");
+  });
+
+  await step("signing out ends the pane", async () => {
+    const other = await context.newPage();
+    await other.goto(`${origin}/workspaces`);
+    const out = await request(other, "POST", "/api/logout");
+    assert(out.status === 204, `signing out: ${out.status}`);
+    await until("the pane to be refused", async () => {
+      if (view.url().includes("/login")) return 401; // the console was quicker
+      return (await request(frame, "GET", "/").catch(() => ({}))).status;
+    }, (status) => status === 401, 5000);
+  });
+}
+
+try {
+  await journey();
+} catch {
+  process.exitCode = 1; // the step has told why
+  for (const [i, page] of context.pages().entries()) await shoot(page, `failed-${i}`).catch(console.error);
+  for (const f of view.frames()) console.error(f.url());
+}
+await context.browser().close();
+process.stdin.unref?.();
+process.exit();
