@@ -24,7 +24,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 var octocat = githubtest.User{
 	ID: 583231, Login: "octocat", Name: "Mona Lisa",
 	Emails: []githubtest.Email{
-		{Email: "first@example.com", Verified: true}, {Email: "Mona@Example.com", Primary: true, Verified: true},
+		{Email: "first@example.com", Verified: true},
+		{Email: "Mona@Example.com", Primary: true, Verified: true},
 		{Email: "admin@corp.example", Verified: false},
 	},
 	Orgs: []string{"Acme"}, Teams: []string{"Acme/core"},
