@@ -143,7 +143,9 @@ func (h *Handler) completeLogin(w http.ResponseWriter, r *http.Request, provider
 		return
 	}
 	code := loginError(err)
-	h.cfg.Log.Warn("a sign-in failed", "provider", provider, "code", code, "error", err)
+	if code == "provider" || code == "unavailable" || code == "failed" { // what the operator can mend; the rest is in the audit log
+		h.cfg.Log.Error("a sign-in failed", "provider", provider, "error", err)
+	}
 	if login.Connecting {
 		seeOther(w, withQuery(login.Next, "error", code))
 		return

@@ -124,6 +124,7 @@ func (s *Service) CompleteLogin(r *http.Request, provider string) (*Login, error
 	}
 	a, err := s.openAttempt(r, query.Get("state"))
 	if err != nil {
+		s.auditRefusal(r, provider, "", err)
 		return login, err
 	}
 	login.Cookies = []*http.Cookie{hostCookie(attemptName(a.State), "", 0)}

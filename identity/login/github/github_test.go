@@ -190,6 +190,21 @@ func TestGitHub_FaultsHaveNames(t *testing.T) {
 	}
 }
 
+func TestGitHub_WhatItMayNotReadIsNotThere(t *testing.T) {
+	server := githubtest.New(octocat)
+	p := provider(t, server, func(c *github.Config) { c.Scopes = []string{"read:user"} })
+	if got := signIn(t, p, server); got.Email != "" || got.Subject != "583231" {
+		t.Errorf("without the scope of addresses: %+v", got)
+	}
+	// A rule that names an organisation matches nobody then, and the log has to say why.
+	p = provider(t, server, func(c *github.Config) { c.Scopes, c.Groups = []string{"read:user"}, true })
+	a := newAttempt()
+	_, err := p.Complete(context.Background(), a, visit(t, p, server, a))
+	if !errors.Is(err, identity.ErrProvider) || !strings.Contains(err.Error(), "read:org") {
+		t.Errorf("without the scope of organisations: %v", err)
+	}
+}
+
 func TestGitHub_ReadsLongListsToTheirEnd(t *testing.T) {
 	user := octocat
 	user.Orgs = nil
