@@ -797,6 +797,8 @@ func TestDisconnect_EndsWhatBeganWithTheAccount(t *testing.T) {
 	if _, err := b.signIn(identity.LoginStart{Provider: "corp", Connect: &caller}); err != nil {
 		t.Fatal(err)
 	}
+	s.cfg.Providers = s.cfg.Providers[:1]
+	mustBe(t, "with the other one at a provider that is gone", s.service(s.cfg).Disconnect(t.Context(), caller, "github", "583231"), identity.ErrLastAccount)
 	mustBe(t, "one that is not there", s.Disconnect(t.Context(), caller, "github", "1"), identity.ErrUnknownAccount)
 	mustBe(t, "one of two", s.Disconnect(t.Context(), caller, "github", "583231"), nil)
 	b.mustBe(caller.Person)
