@@ -54,9 +54,10 @@ func (h *Handler) limited(w http.ResponseWriter, r *http.Request, next http.Hand
 	}
 }
 
-// signsIn reports whether a request of the API is an attempt to sign in.
+// signsIn reports whether a request of the API is an attempt to sign in. One at a provider counts
+// when the provider sends the browser back.
 func signsIn(r *http.Request) bool {
-	return r.Method == http.MethodPost && (strings.HasPrefix(r.URL.Path, "/api/login/") || r.URL.Path == "/api/invitations/redeem")
+	return r.Method == http.MethodPost && (r.URL.Path == "/api/login/link" || r.URL.Path == "/api/invitations/redeem")
 }
 
 // credential returns a key of what r says it has a right by, or "".
@@ -93,7 +94,7 @@ func (h *Handler) attempt(w http.ResponseWriter, r *http.Request, tooMany func(h
 // limitHandoff answers a hand-off that is one too many, and reports whether it did. session is "" as
 // long as the browser's session was not looked at.
 func (h *Handler) limitHandoff(w http.ResponseWriter, r *http.Request, session string) bool {
-	wait := time.Duration(0)
+	var wait time.Duration
 	if session == "" {
 		wait = h.cfg.Limits.Handoff.Wait(h.addressKey(r), time.Now())
 	} else {

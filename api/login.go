@@ -129,6 +129,11 @@ func (h *Handler) CompleteLogin(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, http.StatusForbidden, "This address is a step of signing in and opens in a browser only.")
 		return
 	}
+	// Who is stopped here may reload: the provider's code is still good.
+	h.attempt(w, r, tooManyPage, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.completeLogin(w, r, provider) }))
+}
+
+func (h *Handler) completeLogin(w http.ResponseWriter, r *http.Request, provider string) {
 	login, err := h.cfg.Identity.CompleteLogin(r, provider)
 	for _, c := range login.Cookies {
 		http.SetCookie(w, c)
@@ -138,7 +143,9 @@ func (h *Handler) CompleteLogin(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	code := loginError(err)
-	h.cfg.Log.Warn("a sign-in failed", "provider", provider, "code", code, "error", err)
+	if code == "provider" || code == "unavailable" || code == "failed" { // what the operator can mend; the rest is in the audit log
+		h.cfg.Log.Error("a sign-in failed", "provider", provider, "error", err)
+	}
 	if login.Connecting {
 		seeOther(w, withQuery(login.Next, "error", code))
 		return

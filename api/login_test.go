@@ -7,11 +7,14 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/kalpana-dev/kalpana/api"
 	"github.com/kalpana-dev/kalpana/identity"
 	"github.com/kalpana-dev/kalpana/identity/login/github"
 	"github.com/kalpana-dev/kalpana/identity/login/github/githubtest"
+	"github.com/kalpana-dev/kalpana/ratelimit"
 )
 
 var octocat = githubtest.User{
@@ -355,4 +358,29 @@ func TestPeople_AreForAdminsOnly(t *testing.T) {
 		s.stranger().must(401, c.method, c.target, body)
 		s.signIn("Asha").must(403, c.method, c.target, body)
 	}
+}
+
+func TestLogin_CallbacksAreLimitedAndCanBeReloaded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t)
+		server := s.withGitHub(true, "org", "github:acme")
+		s.Handler = api.New(api.Config{
+			Hosts: s.hosts, Identity: s.identity, Orchestrator: s.orchestrator, Links: true, Stopping: s.stopping,
+			Limits: api.Limits{SignIn: ratelimit.New(1, time.Minute, 1)},
+		})
+		first, second := s.stranger(), s.stranger()
+		firstPath, secondPath := first.begin(server, api.LoginStart{}), second.begin(server, api.LoginStart{})
+		if got := first.complete(firstPath); got != "/" {
+			t.Errorf("the first: %s", got)
+		}
+		w := httptest.NewRecorder()
+		s.CompleteLogin(w, second.request("GET", secondPath, nil))
+		if w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") == "" || len(w.Result().Cookies()) != 0 {
+			t.Errorf("the second: %d %v", w.Code, w.Header())
+		}
+		time.Sleep(time.Minute)
+		if got := second.complete(secondPath); got != "/" {
+			t.Errorf("the second, reloaded: %s", got)
+		}
+	})
 }

@@ -30,7 +30,8 @@ func ParseRule(kind, text string) (Rule, error) {
 		provider, value = "", text
 	}
 	r.Provider, r.Value = provider, value
-	ok, form := true, ""
+	var form string
+	ok := true
 	switch kind {
 	case "user":
 		form = "github:octocat, or better by its id: github:583231"

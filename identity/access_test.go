@@ -113,11 +113,33 @@ func TestAccess_RulesMatchWhatTheyMean(t *testing.T) {
 
 func TestAccess_RulesOfNoFormAreRefused(t *testing.T) {
 	for _, c := range []struct{ kind, rule string }{
-		{"user", ""}, {"user", "octocat"}, {"user", ":octocat"}, {"user", "github:"}, {"org", "github:a/b"}, {"org", "acme"},
-		{"team", "github:acme"}, {"team", "github:acme/"}, {"team", "github:/core"}, {"team", "github:a/b/c"}, {"group", "developers"},
-		{"email", "mona"}, {"email", "a@b@c"}, {"email", "@corp.com"}, {"email", "mona@"}, {"email", ":mona@corp.com"}, {"email", "mona@corp..com"},
-		{"domain", ""}, {"domain", "@corp.com"}, {"domain", "a@corp.com"}, {"domain", ".corp.com"}, {"domain", "corp.com."}, {"domain", "*.corp.com"},
-		{"domain", "corp com"}, {"domain", "github:"}, {"everybody", "x"}, {"", "x"},
+		{"user", ""},
+		{"user", "octocat"},
+		{"user", ":octocat"},
+		{"user", "github:"},
+		{"org", "github:a/b"},
+		{"org", "acme"},
+		{"team", "github:acme"},
+		{"team", "github:acme/"},
+		{"team", "github:/core"},
+		{"team", "github:a/b/c"},
+		{"group", "developers"},
+		{"email", "mona"},
+		{"email", "a@b@c"},
+		{"email", "@corp.com"},
+		{"email", "mona@"},
+		{"email", ":mona@corp.com"},
+		{"email", "mona@corp..com"},
+		{"domain", ""},
+		{"domain", "@corp.com"},
+		{"domain", "a@corp.com"},
+		{"domain", ".corp.com"},
+		{"domain", "corp.com."},
+		{"domain", "*.corp.com"},
+		{"domain", "corp com"},
+		{"domain", "github:"},
+		{"everybody", "x"},
+		{"", "x"},
 	} {
 		if r, err := identity.ParseRule(c.kind, c.rule); err == nil {
 			t.Errorf("%s %q is taken as %+v", c.kind, c.rule, r)
@@ -128,10 +150,18 @@ func TestAccess_RulesOfNoFormAreRefused(t *testing.T) {
 func TestAccess_RulesNameLoginsThatAreThere(t *testing.T) {
 	providers := []identity.Provider{newPlayed("github", "github", octocat), newPlayed("corp", "oidc", mona)}
 	for _, c := range []struct{ kind, rule, want string }{
-		{"user", "github:x", ""}, {"user", "corp:x", ""}, {"org", "github:x", ""}, {"team", "github:x/y", ""}, {"group", "corp:x", ""},
-		{"email", "x@y.example", ""}, {"domain", "y.example", ""},
-		{"user", "gitlab:x", "no login gitlab"}, {"domain", "gitlab:y.example", "no login gitlab"},
-		{"org", "corp:x", "kind oidc has no orgs"}, {"team", "corp:x/y", "kind oidc has no teams"}, {"group", "github:x", "kind github has no groups"},
+		{"user", "github:x", ""},
+		{"user", "corp:x", ""},
+		{"org", "github:x", ""},
+		{"team", "github:x/y", ""},
+		{"group", "corp:x", ""},
+		{"email", "x@y.example", ""},
+		{"domain", "y.example", ""},
+		{"user", "gitlab:x", "no login gitlab"},
+		{"domain", "gitlab:y.example", "no login gitlab"},
+		{"org", "corp:x", "kind oidc has no orgs"},
+		{"team", "corp:x/y", "kind oidc has no teams"},
+		{"group", "github:x", "kind github has no groups"},
 	} {
 		for _, access := range []identity.Access{{Allow: rules(t, c.kind, c.rule)}, {Admin: rules(t, c.kind, c.rule)}} {
 			err := access.Check(providers)

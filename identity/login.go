@@ -124,6 +124,7 @@ func (s *Service) CompleteLogin(r *http.Request, provider string) (*Login, error
 	}
 	a, err := s.openAttempt(r, query.Get("state"))
 	if err != nil {
+		s.auditRefusal(r, provider, "", err)
 		return login, err
 	}
 	login.Cookies = []*http.Cookie{hostCookie(attemptName(a.State), "", 0)}
@@ -199,7 +200,8 @@ func (s *Service) sealAttempt(a attempt) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return b64.EncodeToString(s.attempts.Seal(nil, nil, text, []byte(attemptName(a.State)))), nil
+	sealed := s.attempts.Seal(nil, nil, text, []byte(attemptName(a.State))) //nolint:gosec // it chooses a random nonce itself
+	return b64.EncodeToString(sealed), nil
 }
 
 func (s *Service) openAttempt(r *http.Request, state string) (a attempt, err error) {

@@ -280,6 +280,21 @@ func TestLogin_WhoARuleLetsInGetsAPersonAndASession(t *testing.T) {
 	}
 }
 
+func TestLogin_TheSessionThatTheBrowserHadEnds(t *testing.T) {
+	s := newLoginSite(t, identity.Access{Allow: rules(t, "user", "github:octocat")})
+	b, copied := s.browser(), s.browser()
+	if _, err := b.at("github"); err != nil {
+		t.Fatal(err)
+	}
+	copied.cookies[identity.SessionCookie] = b.cookies[identity.SessionCookie]
+	copied.mustBe(s.people()[0])
+	if _, err := b.at("github"); err != nil {
+		t.Fatal(err)
+	}
+	b.mustBe(s.people()[0])
+	copied.mustBeNobody()
+}
+
 func TestLogin_WithoutARuleNobodyComesIn(t *testing.T) {
 	s := newLoginSite(t, identity.Access{})
 	b := s.browser()
@@ -782,6 +797,8 @@ func TestDisconnect_EndsWhatBeganWithTheAccount(t *testing.T) {
 	if _, err := b.signIn(identity.LoginStart{Provider: "corp", Connect: &caller}); err != nil {
 		t.Fatal(err)
 	}
+	s.cfg.Providers = s.cfg.Providers[:1]
+	mustBe(t, "with the other one at a provider that is gone", s.service(s.cfg).Disconnect(t.Context(), caller, "github", "583231"), identity.ErrLastAccount)
 	mustBe(t, "one that is not there", s.Disconnect(t.Context(), caller, "github", "1"), identity.ErrUnknownAccount)
 	mustBe(t, "one of two", s.Disconnect(t.Context(), caller, "github", "583231"), nil)
 	b.mustBe(caller.Person)
@@ -978,6 +995,8 @@ func TestLogin_TheAuditLogTellsWhoCameInAndWhoDidNot(t *testing.T) {
 	if _, err := b.signIn(identity.LoginStart{Provider: "corp", Connect: &caller}); err != nil {
 		t.Fatal(err)
 	}
+	_, err = s.browser().complete("github", b.begin(identity.LoginStart{Provider: "github"}))
+	mustBe(t, "in another browser", err, identity.ErrAttempt)
 	evil := hubot
 	evil.Login = "hubot\n{\"action\":\"sign-in\"}" + strings.Repeat("x", 10_000)
 	s.github.is(evil)
@@ -995,7 +1014,7 @@ func TestLogin_TheAuditLogTellsWhoCameInAndWhoDidNot(t *testing.T) {
 		got = append(got, e.Action+" "+e.Outcome+" "+e.Via)
 	}
 	want := []string{
-		"sign-in ok github", "connect ok session", "sign-in refused github", "invitation ok session", "invitation ok github", "sign-in ok github",
+		"sign-in ok github", "connect ok session", "sign-in refused github", "sign-in refused github", "invitation ok session", "invitation ok github", "sign-in ok github",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)

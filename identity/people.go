@@ -224,10 +224,13 @@ func (s *Service) Disconnect(ctx context.Context, caller Caller, provider, subje
 		if err != nil {
 			return err
 		}
-		if !slices.ContainsFunc(accounts, func(a *Account) bool { return a.Provider == provider && a.Subject == subject }) {
+		others := slices.DeleteFunc(slices.Clone(accounts), func(a *Account) bool { return a.Provider == provider && a.Subject == subject })
+		if len(others) == len(accounts) {
 			return ErrUnknownAccount
 		}
-		if len(accounts) == 1 {
+		// One at a provider that the operator has removed lets nobody in.
+		works := func(a *Account) bool { _, err := s.provider(a.Provider); return err == nil }
+		if !slices.ContainsFunc(others, works) {
 			return ErrLastAccount
 		}
 		return s.cfg.Store.DeleteAccount(ctx, provider, subject)

@@ -224,10 +224,13 @@ func TestInvitation_RefusesWhatItCannotBe(t *testing.T) {
 		life time.Duration
 		want error
 	}{
-		{"owner", "", 0, identity.ErrUnknownRole}, {"", "", 0, identity.ErrUnknownRole},
-		{identity.RoleMember, "", time.Minute, identity.ErrLifetime}, {identity.RoleMember, "", -time.Hour, identity.ErrLifetime},
+		{"owner", "", 0, identity.ErrUnknownRole},
+		{"", "", 0, identity.ErrUnknownRole},
+		{identity.RoleMember, "", time.Minute, identity.ErrLifetime},
+		{identity.RoleMember, "", -time.Hour, identity.ErrLifetime},
 		{identity.RoleMember, "", identity.MaxInvitationLifetime + 1, identity.ErrLifetime},
-		{identity.RoleMember, "a\nb", 0, identity.ErrNote}, {identity.RoleMember, strings.Repeat("ü", 201), 0, identity.ErrNote},
+		{identity.RoleMember, "a\nb", 0, identity.ErrNote},
+		{identity.RoleMember, strings.Repeat("ü", 201), 0, identity.ErrNote},
 		{identity.RoleMember, strings.Repeat("ü", 200), 0, nil},
 	} {
 		_, _, err := s.Invite(t.Context(), identity.Caller{Person: admin}, c.role, c.note, c.life)

@@ -165,7 +165,9 @@ func (p *Provider) profile(ctx context.Context, token *oauth2.Token) (identity.P
 		return identity.Profile{}, err
 	}
 	if p.cfg.Groups {
-		profile.Groups, err = p.groups(ctx, token)
+		if profile.Groups, err = p.groups(ctx, token); refused(err) {
+			err = fmt.Errorf("%w: the scope read:org, or a GitHub App's permission to read members, is missing", err)
+		}
 	}
 	return profile, err
 }
@@ -179,8 +181,7 @@ func (p *Provider) email(ctx context.Context, token *oauth2.Token) (string, erro
 		Verified bool   `json:"verified"`
 	}
 	list, err := pages[address](ctx, p, token, "/user/emails")
-	var refused *statusError
-	if errors.As(err, &refused) && (refused.status == http.StatusForbidden || refused.status == http.StatusNotFound) {
+	if refused(err) {
 		return "", nil // the scope or the app's permission is missing
 	}
 	if err != nil {
@@ -261,6 +262,12 @@ type statusError struct {
 }
 
 func (e *statusError) Error() string { return fmt.Sprintf("it answers %d to %s", e.status, e.path) }
+
+// refused reports whether the token may not read what was asked for.
+func refused(err error) bool {
+	var answer *statusError
+	return errors.As(err, &answer) && (answer.status == http.StatusForbidden || answer.status == http.StatusNotFound)
+}
 
 // Unwrap tells a fault of the provider from one of what was asked.
 func (e *statusError) Unwrap() error {

@@ -24,7 +24,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 var octocat = githubtest.User{
 	ID: 583231, Login: "octocat", Name: "Mona Lisa",
 	Emails: []githubtest.Email{
-		{Email: "first@example.com", Verified: true}, {Email: "Mona@Example.com", Primary: true, Verified: true},
+		{Email: "first@example.com", Verified: true},
+		{Email: "Mona@Example.com", Primary: true, Verified: true},
 		{Email: "admin@corp.example", Verified: false},
 	},
 	Orgs: []string{"Acme"}, Teams: []string{"Acme/core"},
@@ -186,6 +187,21 @@ func TestGitHub_FaultsHaveNames(t *testing.T) {
 	server.SignIn(octocat, true)
 	if err := complete(func(url.Values) {}); !errors.Is(err, identity.ErrDenied) {
 		t.Errorf("denied: %v", err)
+	}
+}
+
+func TestGitHub_WhatItMayNotReadIsNotThere(t *testing.T) {
+	server := githubtest.New(octocat)
+	p := provider(t, server, func(c *github.Config) { c.Scopes = []string{"read:user"} })
+	if got := signIn(t, p, server); got.Email != "" || got.Subject != "583231" {
+		t.Errorf("without the scope of addresses: %+v", got)
+	}
+	// A rule that names an organisation matches nobody then, and the log has to say why.
+	p = provider(t, server, func(c *github.Config) { c.Scopes, c.Groups = []string{"read:user"}, true })
+	a := newAttempt()
+	_, err := p.Complete(context.Background(), a, visit(t, p, server, a))
+	if !errors.Is(err, identity.ErrProvider) || !strings.Contains(err.Error(), "read:org") {
+		t.Errorf("without the scope of organisations: %v", err)
 	}
 }
 

@@ -1,0 +1,76 @@
+package caddymodule
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/kalpana-dev/kalpana/api"
+	"github.com/kalpana-dev/kalpana/identity"
+	"github.com/kalpana-dev/kalpana/orchestrator"
+	"github.com/kalpana-dev/kalpana/store/sqlite"
+	"github.com/kalpana-dev/kalpana/workspace"
+)
+
+// consoleApp is an app that has started, without what a console's handlers do not ask for.
+func consoleApp(t *testing.T) *App {
+	t.Helper()
+	hosts, err := workspace.NewHosts("https://kalpana.example.com", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "kalpana.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	login := &GitHubLogin{ClientID: "id", ClientSecret: "secret"}
+	providers, err := provideLogins([]Login{login}, identity.Access{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	app := &App{hosts: hosts, started: make(chan struct{})}
+	app.api = api.New(api.Config{
+		Hosts: hosts, Orchestrator: new(orchestrator.Orchestrator),
+		Identity: identity.New(identity.Config{Store: store, Hosts: hosts, Key: identity.NewKey(), Providers: providers}),
+	})
+	close(app.started)
+	return app
+}
+
+func TestAPIHandler_ServesTheWayBackFromProviders(t *testing.T) {
+	m := &APIHandler{app: consoleApp(t)}
+	const elsewhere = http.StatusTeapot
+	next := caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
+		w.WriteHeader(elsewhere)
+		return nil
+	})
+	for path, want := range map[string]int{
+		"/login/github/callback?code=x&state=y": http.StatusSeeOther,
+		"/login/nowhere/callback":               http.StatusSeeOther,
+		"/login":                                elsewhere,
+		"/login/link":                           elsewhere,
+		"/login/callback":                       elsewhere,
+		"/login//callback":                      elsewhere,
+		"/login/a/b/callback":                   elsewhere,
+		"/login/github/callback/":               elsewhere,
+		"/LOGIN/github/callback":                elsewhere,
+	} {
+		w := httptest.NewRecorder()
+		if err := m.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "https://kalpana.example.com"+path, nil), next); err != nil || w.Code != want {
+			t.Errorf("%s: %d, %v; want %d", path, w.Code, err, want)
+		}
+		if want == http.StatusSeeOther && (w.Header().Get("X-Frame-Options") != "DENY" || w.Header().Get("Cache-Control") != "no-store") {
+			t.Errorf("%s: %v", path, w.Header())
+		}
+	}
+	var refused caddyhttp.HandlerError
+	err := m.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "https://abcdefghij.ws.kalpana.example.com/login/github/callback", nil), next)
+	if !errors.As(err, &refused) || refused.StatusCode != http.StatusNotFound {
+		t.Errorf("on a workspace's host: %v", err)
+	}
+}
