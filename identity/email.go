@@ -3,6 +3,7 @@ package identity
 import (
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 )
@@ -15,7 +16,7 @@ func CleanEmail(raw string) (string, bool) {
 	odd := func(r rune) bool {
 		return !unicode.IsPrint(r) || unicode.IsSpace(r) || strings.ContainsRune(`"(),:;<>[\]`, r)
 	}
-	if !ok || local == "" || len(raw) > 254 || strings.ContainsFunc(local, odd) {
+	if !ok || local == "" || len(raw) > 254 || !utf8.ValidString(raw) || strings.ContainsFunc(local, odd) {
 		return "", false
 	}
 	if domain, ok = CleanDomain(domain); !ok {
@@ -27,7 +28,11 @@ func CleanEmail(raw string) (string, bool) {
 // CleanDomain returns a domain in lower case and in ASCII (RFC 5891).
 func CleanDomain(raw string) (string, bool) {
 	domain, err := idna.Lookup.ToASCII(raw)
-	if err != nil || domain == "" || len(domain) > 253 {
+	if err != nil || domain == "" || len(domain) > 253 || !utf8.ValidString(raw) {
+		return "", false
+	}
+	// What is no longer a domain once it is in ASCII, nobody else reads as this one.
+	if again, err := idna.Lookup.ToASCII(domain); err != nil || again != domain {
 		return "", false
 	}
 	for label := range strings.SplitSeq(domain, ".") {
