@@ -384,3 +384,21 @@ func TestLogin_CallbacksAreLimitedAndCanBeReloaded(t *testing.T) {
 		}
 	})
 }
+
+func TestAccounts_AnyIdCanBeNamed(t *testing.T) {
+	s := newSite(t)
+	server := s.withGitHub(true, "org", "github:acme")
+	b := s.stranger()
+	b.complete(b.begin(server, api.LoginStart{}))
+	me := decode[api.Me](t, b.must(200, "GET", "/api/me", nil))
+	for _, subject := range []string{"0123456789ab:auth0|583231", "a/b", "a%2Fb", "ü ?#", strings.Repeat("x", 268)} {
+		account := &identity.Account{Provider: "github", Subject: subject, Person: me.ID}
+		if err := s.store.CreateAccount(t.Context(), account); err != nil {
+			t.Fatal(err)
+		}
+		b.must(204, "DELETE", "/api/accounts/github/"+url.PathEscape(subject), nil)
+		if accounts := decode[api.Accounts](t, b.must(200, "GET", "/api/accounts", nil)).Accounts; len(accounts) != 1 {
+			t.Errorf("%q is still there: %+v", subject, accounts)
+		}
+	}
+}

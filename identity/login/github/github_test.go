@@ -12,14 +12,11 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"go.uber.org/goleak"
 
 	"github.com/kalpana-dev/kalpana/identity"
 	"github.com/kalpana-dev/kalpana/identity/login/github"
 	"github.com/kalpana-dev/kalpana/identity/login/github/githubtest"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var octocat = githubtest.User{
 	ID: 583231, Login: "octocat", Name: "Mona Lisa",

@@ -53,6 +53,7 @@ type Server struct {
 	Slow func()
 
 	mu       sync.Mutex
+	lifetime time.Duration // of tokens that expire
 	user     User
 	denied   bool
 	down     bool
@@ -84,7 +85,7 @@ type access struct {
 
 // New returns a Server whose browser is signed in as user.
 func New(user User) *Server {
-	return &Server{user: user, codes: map[string]grant{}, tokens: map[string]access{}, refresh: map[string]User{}, spent: map[string]bool{}}
+	return &Server{user: user, lifetime: 8 * time.Hour, codes: map[string]grant{}, tokens: map[string]access{}, refresh: map[string]User{}, spent: map[string]bool{}}
 }
 
 // SignIn makes user the one who is signed in at GitHub, who lets every app in, or none if denied.
@@ -92,6 +93,13 @@ func (s *Server) SignIn(user User, denied bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.user, s.denied = user, denied
+}
+
+// SetLifetime changes how long tokens last that are given from now on, where they expire.
+func (s *Server) SetLifetime(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lifetime = d
 }
 
 // SetDown makes every answer a fault, or ends that.
@@ -228,7 +236,7 @@ func (s *Server) issue(w http.ResponseWriter, a access) {
 	s.tokens[token] = a
 	body := map[string]any{"access_token": token, "token_type": "bearer", "scope": strings.Join(a.scopes, ",")}
 	if s.Expiring {
-		body["expires_in"] = int((8 * time.Hour).Seconds())
+		body["expires_in"] = int(s.lifetime.Seconds())
 		if !s.NoRefresh {
 			fresh := "ghr_" + rand.Text()
 			s.refresh[fresh] = a.user
