@@ -110,7 +110,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if a.hosts, err = workspace.NewHosts(a.Console, a.Workspaces); err != nil {
 		return fmt.Errorf("kalpana: %w", err)
 	}
-	key, err := json.Marshal(a)
+	key, err := a.instanceKey()
 	if err != nil {
 		return err
 	}
@@ -118,13 +118,13 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	value, _, err := instances.LoadOrNew(string(key), func() (caddy.Destructor, error) {
+	value, _, err := instances.LoadOrNew(key, func() (caddy.Destructor, error) {
 		return newInstance(*a, parts), nil
 	})
 	if err != nil {
 		return err
 	}
-	a.key, a.instance = string(key), value.(*instance)
+	a.key, a.instance = key, value.(*instance)
 	a.instance.log.swap(a.log.Handler())
 
 	for _, c := range []prometheus.Collector{a.instance.gatewayMetrics, a.instance.orchestratorMetrics} {
@@ -138,6 +138,38 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return err
 	}
 	return events.(*caddyevents.App).On("stopping", eventFunc(func() { a.endStreams() }))
+}
+
+// instanceKey is what the instance depends on: the configuration, and what its placeholders stand
+// for, of which a hash is enough. A reload after a secret's file was changed so takes effect.
+func (a *App) instanceKey() (string, error) {
+	text, err := json.Marshal(a)
+	if err != nil {
+		return "", err
+	}
+	var values any
+	if err := json.Unmarshal(text, &values); err != nil {
+		return "", err
+	}
+	replaced, err := json.Marshal(replaceAll(caddy.NewReplacer(), values))
+	return string(text) + " " + identity.Hash(string(replaced)), err
+}
+
+// replaceAll replaces the placeholders in every text of decoded JSON.
+func replaceAll(repl *caddy.Replacer, value any) any {
+	switch v := value.(type) {
+	case string:
+		return repl.ReplaceAll(v, "")
+	case []any:
+		for i := range v {
+			v[i] = replaceAll(repl, v[i])
+		}
+	case map[string]any:
+		for name := range v {
+			v[name] = replaceAll(repl, v[name])
+		}
+	}
+	return value
 }
 
 func (a *App) setDefaults() error {

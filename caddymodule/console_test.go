@@ -1,10 +1,13 @@
 package caddymodule
 
 import (
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -72,5 +75,28 @@ func TestAPIHandler_ServesTheWayBackFromProviders(t *testing.T) {
 	err := m.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "https://abcdefghij.ws.kalpana.example.com/login/github/callback", nil), next)
 	if !errors.As(err, &refused) || refused.StatusCode != http.StatusNotFound {
 		t.Errorf("on a workspace's host: %v", err)
+	}
+}
+
+func TestInstance_ChangesWithWhatItsSecretsAre(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "secret")
+	key := func(secret string) string {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(secret), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		a := &App{LoginsRaw: []json.RawMessage{json.RawMessage(`{"method":"github","client_id":"id","client_secret":"{file.` + file + `}"}`)}}
+		key, err := a.instanceKey()
+		if err != nil || strings.Contains(key, secret) {
+			t.Errorf("%s: %v", key, err)
+		}
+		return key
+	}
+	before := key("first-secret")
+	if key("first-secret") != before {
+		t.Error("a reload that changes nothing makes another instance")
+	}
+	if key("second-secret") == before {
+		t.Error("a reload after the secret was changed goes on with the old one")
 	}
 }
