@@ -348,8 +348,12 @@ func TestPeople_AdminsChangeThem(t *testing.T) {
 func TestPeople_AreForAdminsOnly(t *testing.T) {
 	s := newSite(t)
 	for _, c := range []struct{ method, target string }{
-		{"GET", "/api/people"}, {"PATCH", "/api/people/admin"}, {"POST", "/api/people/admin/sign-in-link"},
-		{"GET", "/api/invitations"}, {"POST", "/api/invitations"}, {"DELETE", "/api/invitations/x"},
+		{"GET", "/api/people"},
+		{"PATCH", "/api/people/admin"},
+		{"POST", "/api/people/admin/sign-in-link"},
+		{"GET", "/api/invitations"},
+		{"POST", "/api/invitations"},
+		{"DELETE", "/api/invitations/x"},
 	} {
 		var body any
 		if c.method == "PATCH" || c.target == "/api/invitations" && c.method == "POST" {
