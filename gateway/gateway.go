@@ -352,7 +352,7 @@ func (h *Handler) refuse(v *visit, err error) {
 
 // addressKey returns the key of the address that the request comes from.
 func (h *Handler) addressKey(v *visit) string {
-	return ratelimit.AddressKey(ratelimit.RemoteAddress(v.r))
+	return ratelimit.AddressKey(h.cfg.Identity.ClientOf(v.r).Address)
 }
 
 // thisHost names a host to people.
