@@ -202,3 +202,30 @@ func TestHandoff_IsLimitedBySessionAndByAddress(t *testing.T) {
 		t.Errorf("Ravi, where strangers are: %v", got)
 	}
 }
+
+func TestSignIn_WhatProvidersSendBackIsLimitedToo(t *testing.T) {
+	s, _ := limitedSite(t)
+	back := func(address string) *httptest.ResponseRecorder {
+		r := s.stranger().request("GET", "/login/nowhere/callback?code=x&state="+identity.NewSecret(), nil)
+		r.RemoteAddr = address
+		w := httptest.NewRecorder()
+		s.CompleteLogin(w, r)
+		return w
+	}
+	if got := count(30, func() *httptest.ResponseRecorder { return back("192.0.2.1:1") }); got[303] != 10 || got[429] != 20 {
+		t.Errorf("%v", got)
+	}
+	w := back("192.0.2.1:1")
+	tooMany(t, w)
+	if !strings.HasPrefix(w.Header().Get("Content-Type"), "text/html") || len(w.Result().Cookies()) != 0 {
+		t.Errorf("no page: %v", w.Header())
+	}
+	n := 0
+	got := count(100, func() *httptest.ResponseRecorder { n++; return back(fmt.Sprintf("10.1.0.%d:1", n)) })
+	if got[303] != 20 || got[429] != 80 {
+		t.Errorf("from many addresses: %v", got)
+	}
+	if w := s.stranger().from("192.0.2.7:1")("POST", "/api/invitations/redeem", api.Redemption{Token: identity.NewSecret(), Name: "Eve"}); w.Code != 429 {
+		t.Errorf("an invitation: %d", w.Code)
+	}
+}
