@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -110,9 +111,11 @@ func TestHeaders_EveryAnswerOfTheConsoleIsProtected(t *testing.T) {
 						r.Header.Set("Sec-Fetch-Site", site)
 					}
 					w := httptest.NewRecorder()
-					if err := handler.ServeHTTP(w, r, next); err != nil {
-						t.Errorf("%s %s (%s): %v", method, target, site, err)
-						continue
+					if err := handler.ServeHTTP(w, r, next); err != nil { // Caddy answers, with these headers
+						var status caddyhttp.HandlerError
+						if !errors.As(err, &status) || status.StatusCode != http.StatusForbidden {
+							t.Errorf("%s %s (%s): %v", method, target, site, err)
+						}
 					}
 					wantHeaders(t, method+" "+console+target+" "+site, w, strings.HasPrefix(console, "https"), map[string]string{
 						"X-Frame-Options": "DENY",
@@ -123,6 +126,17 @@ func TestHeaders_EveryAnswerOfTheConsoleIsProtected(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+func TestHeaders_AnErrorOfCaddysIsProtected(t *testing.T) {
+	app := servingApp(t, consoles[1])
+	for name, handler := range map[string]caddyhttp.MiddlewareHandler{"API": &APIHandler{app: app}, "pages": &UIHandler{app: app, pages: web.Handler()}} {
+		w := httptest.NewRecorder()
+		if err := handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "https://elsewhere.example/", nil), nil); err == nil {
+			t.Errorf("%s: another host is served", name)
+		}
+		wantHeaders(t, name, w, true, map[string]string{"X-Frame-Options": "DENY"})
 	}
 }
 
