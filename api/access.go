@@ -99,6 +99,7 @@ func (h *Handler) authorize(r *http.Request, op *huma.Operation) (identity.Calle
 	if err != nil {
 		return identity.Caller{}, err
 	}
+	admit(r.Context())
 	err = errNotForTokens
 	for _, requirement := range op.Security {
 		if scopes, ok := requirement[scheme]; ok {

@@ -168,6 +168,10 @@ func (h *Handler) nothing(w http.ResponseWriter, r *http.Request) {
 // OpenAPI returns the description of the API as JSON.
 func (h *Handler) OpenAPI() ([]byte, error) { return h.huma.OpenAPI().MarshalJSON() }
 
+// permissions takes from the console, and from what it frames, the devices that it has no use for. A
+// preview has them in a tab of its own.
+const permissions = "accelerometer=(), camera=(), display-capture=(), geolocation=(), gyroscope=(), magnetometer=(), microphone=(), midi=(), payment=(), serial=(), usb=()"
+
 // Protect adds the security headers that every answer of the console carries. A frame of the
 // console may pass through the console itself: the hand-off does, on its way to the workspace
 // (Chromium applies frame-src to every redirect).
@@ -176,7 +180,11 @@ func Protect(hosts *workspace.Hosts, header http.Header) {
 		"object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; frame-src 'self' "+hosts.WorkspaceOrigins())
 	header.Set("Cross-Origin-Opener-Policy", "same-origin")
 	header.Set("Cross-Origin-Resource-Policy", "same-origin")
+	header.Set("Permissions-Policy", permissions)
 	header.Set("Referrer-Policy", "no-referrer")
+	if strings.HasPrefix(hosts.Console(), "https:") {
+		header.Set("Strict-Transport-Security", "max-age=31536000")
+	}
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("X-Frame-Options", "DENY")
 }

@@ -38,13 +38,10 @@ func (h *Handler) Handoff(w http.ResponseWriter, r *http.Request, notFound http.
 		h.refuse(w, identity.ErrHandoff)
 		return
 	}
-	if h.limitHandoff(w, r, "") {
+	if h.limitHandoff(w, r) {
 		return
 	}
 	caller, err := h.cfg.Identity.Authenticate(r)
-	if err == nil && h.limitHandoff(w, r, caller.Session.Hash) {
-		return
-	}
 	if errors.Is(err, identity.ErrNoSession) {
 		h.cfg.Limits.Handoff.Take(h.addressKey(r), time.Now())
 		next := identity.HandoffPath + "?" + url.Values{"host": {host.Label()}, "challenge": {challenge}}.Encode()
@@ -52,6 +49,9 @@ func (h *Handler) Handoff(w http.ResponseWriter, r *http.Request, notFound http.
 		return
 	}
 	if err == nil {
+		if limit := h.cfg.Limits.Handoff; !limit.Knows(caller.Session.Hash) {
+			limit.Take(caller.Session.Hash, time.Now())
+		}
 		err = h.mayOpen(r, caller, host)
 	}
 	if errors.Is(err, workspace.ErrNotFound) {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"html/template"
 	"net/http"
 	"strings"
@@ -15,7 +16,7 @@ type Limits struct {
 	SignIn        *ratelimit.Limiter // attempts to sign in, by address
 	FailedSignIns *ratelimit.Limiter // attempts that fail, of all addresses together
 	Handoff       *ratelimit.Limiter // by session; by address where nobody is signed in
-	Requests      *ratelimit.Limiter // by session or API token; by address where there is none that works
+	Requests      *ratelimit.Limiter // by session or API token; by address where there is none that is good
 }
 
 const (
@@ -34,23 +35,39 @@ func (h *Handler) limited(w http.ResponseWriter, r *http.Request, next http.Hand
 		h.attempt(w, r, writeTooMany, next)
 		return
 	}
-	address, who := h.addressKey(r), credential(r)
-	now := time.Now()
-	if who == "" {
-		who = address
-	}
-	wait := h.cfg.Limits.Requests.Wait(address, now)
-	if wait == 0 {
-		wait = h.cfg.Limits.Requests.Take(who, now)
+	requests, address, now := h.cfg.Limits.Requests, h.addressKey(r), time.Now()
+	who := &asking{requests: requests, credential: credential(r)}
+	var wait time.Duration
+	if who.admitted = requests.Knows(who.credential); who.admitted {
+		wait = requests.Take(who.credential, now)
+	} else {
+		wait = requests.Wait(address, now)
 	}
 	if wait > 0 {
 		writeTooMany(w, wait, tooManyRequests)
 		return
 	}
-	a := &answer{ResponseWriter: w}
-	next.ServeHTTP(a, r)
-	if a.status == http.StatusUnauthorized && who != address { // it made its credential up
-		h.cfg.Limits.Requests.Take(address, now)
+	next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), askingKey{}, who)))
+	if !who.admitted {
+		requests.Take(address, now)
+	}
+}
+
+// asking is who makes a request of the API. A credential has a budget of its own once it was good:
+// made-up ones share that of their address, and take nothing from good ones of the same address.
+type asking struct {
+	requests   *ratelimit.Limiter
+	credential string // its hash, or ""
+	admitted   bool
+}
+
+type askingKey struct{}
+
+// admit says that the credential of a request is good.
+func admit(ctx context.Context) {
+	if who, ok := ctx.Value(askingKey{}).(*asking); ok && !who.admitted {
+		who.admitted = true
+		who.requests.Take(who.credential, time.Now())
 	}
 }
 
@@ -60,9 +77,9 @@ func signsIn(r *http.Request) bool {
 	return r.Method == http.MethodPost && (r.URL.Path == "/api/login/link" || r.URL.Path == "/api/invitations/redeem")
 }
 
-// credential returns a key of what r says it has a right by, or "".
+// credential returns the hash of what r says it has a right by, or "".
 func credential(r *http.Request) string {
-	if token := r.Header.Get("Authorization"); token != "" {
+	if token, ok := identity.BearerToken(r); ok {
 		return identity.Hash(token)
 	}
 	if cookie, err := r.Cookie(identity.SessionCookie); err == nil {
@@ -91,14 +108,15 @@ func (h *Handler) attempt(w http.ResponseWriter, r *http.Request, tooMany func(h
 	}
 }
 
-// limitHandoff answers a hand-off that is one too many, and reports whether it did. session is "" as
-// long as the browser's session was not looked at.
-func (h *Handler) limitHandoff(w http.ResponseWriter, r *http.Request, session string) bool {
+// limitHandoff answers a hand-off that is one too many, and reports whether it did. A session has a
+// budget of its own once it was good.
+func (h *Handler) limitHandoff(w http.ResponseWriter, r *http.Request) bool {
+	limit, session := h.cfg.Limits.Handoff, credential(r)
 	var wait time.Duration
-	if session == "" {
-		wait = h.cfg.Limits.Handoff.Wait(h.addressKey(r), time.Now())
+	if limit.Knows(session) {
+		wait = limit.Take(session, time.Now())
 	} else {
-		wait = h.cfg.Limits.Handoff.Take(session, time.Now())
+		wait = limit.Wait(h.addressKey(r), time.Now())
 	}
 	if wait > 0 {
 		tooManyPage(w, wait, tooManyHandoffs)
@@ -108,7 +126,7 @@ func (h *Handler) limitHandoff(w http.ResponseWriter, r *http.Request, session s
 
 // addressKey returns the key of the address that r comes from.
 func (h *Handler) addressKey(r *http.Request) string {
-	return ratelimit.AddressKey(ratelimit.RemoteAddress(r))
+	return ratelimit.AddressKey(h.cfg.Identity.ClientOf(r).Address)
 }
 
 func writeTooMany(w http.ResponseWriter, wait time.Duration, text string) {

@@ -47,6 +47,7 @@ func (m *APIHandler) Provision(ctx caddy.Context) (err error) {
 
 // ServeHTTP implements caddyhttp.MiddlewareHandler.
 func (m *APIHandler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	api.Protect(m.app.hosts, w.Header()) // an error, too
 	if err := guardConsole(m.app, r); err != nil {
 		return err
 	}
@@ -58,7 +59,6 @@ func (m *APIHandler) ServeHTTP(w http.ResponseWriter, r *http.Request, next cadd
 	if err := m.app.ready(r); err != nil {
 		return caddyhttp.Error(http.StatusServiceUnavailable, err)
 	}
-	api.Protect(m.app.hosts, w.Header())
 	if callback {
 		m.app.api.CompleteLogin(w, r)
 		return nil
@@ -139,10 +139,10 @@ func (m *UIHandler) Provision(ctx caddy.Context) (err error) {
 
 // ServeHTTP implements caddyhttp.MiddlewareHandler.
 func (m *UIHandler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
+	api.Protect(m.app.hosts, w.Header())
 	if err := guardConsole(m.app, r); err != nil {
 		return err
 	}
-	api.Protect(m.app.hosts, w.Header())
 	m.pages.ServeHTTP(w, r)
 	return nil
 }

@@ -98,6 +98,11 @@ func (m *Admin) rotateSecrets(app *App, w http.ResponseWriter, r *http.Request) 
 	if err != nil {
 		return err
 	}
+	if done.Complete {
+		app.instance.identity.Audit(r.Context(), identity.AuditEvent{
+			Action: identity.ActionAdmin, Via: "admin socket", Detail: fmt.Sprintf("the keyset was rotated; %d secrets were sealed again", done.Resealed),
+		})
+	}
 	w.Header().Set("Content-Type", "application/json")
 	return json.NewEncoder(w).Encode(rotateAnswer{Resealed: done.Resealed, Complete: done.Complete, Keyset: done.Keyset, Lost: done.Lost})
 }

@@ -60,6 +60,9 @@ func New(cfg Config) *Handler {
 	return &Handler{cfg: cfg, proxy: newProxy(cfg), wakes: newVisitorWakes()}
 }
 
+// strictTransport keeps browsers on https for a year, on this host.
+var strictTransport = []string{"max-age=31536000"}
+
 // visit is one request on its way through the gateway.
 type visit struct {
 	w     recorder
@@ -82,8 +85,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	host, err := h.cfg.Hosts.Parse(r.Host)
 	if err != nil || host.Kind == workspace.HostConsole {
 		h.cfg.Metrics.count(0, http.StatusNotFound)
+		setOwnHeaders(w.Header())
 		http.Error(w, "no such workspace address", http.StatusNotFound)
 		return
+	}
+	if h.proxy.scheme == "https" {
+		w.Header()["Strict-Transport-Security"] = strictTransport
 	}
 	v := &visit{w: recorder{ResponseWriter: w, status: http.StatusOK}, r: r, host: host}
 	defer func() { h.cfg.Metrics.count(host.Kind, v.w.status) }()
@@ -352,7 +359,7 @@ func (h *Handler) refuse(v *visit, err error) {
 
 // addressKey returns the key of the address that the request comes from.
 func (h *Handler) addressKey(v *visit) string {
-	return ratelimit.AddressKey(ratelimit.RemoteAddress(v.r))
+	return ratelimit.AddressKey(h.cfg.Identity.ClientOf(v.r).Address)
 }
 
 // thisHost names a host to people.
@@ -422,9 +429,7 @@ func (h *Handler) beginAgain(v *visit, path string) {
 func redirect(w http.ResponseWriter, target string) {
 	header := w.Header()
 	header.Set("Location", target)
-	header.Set("Cache-Control", "no-store")
-	header.Set("Referrer-Policy", "no-referrer")
-	header.Set("X-Content-Type-Options", "nosniff")
+	setOwnHeaders(header)
 	w.WriteHeader(http.StatusSeeOther)
 }
 

@@ -99,8 +99,15 @@ func setRetryAfter(h http.Header, status int) {
 	}
 }
 
+// setOwnHeaders sets what protects an answer of ours. A page sets its own policy.
 func setOwnHeaders(h http.Header) {
 	h.Set("Cache-Control", "no-store")
+	if h.Get("Content-Security-Policy") == "" {
+		h.Set("Content-Security-Policy", "default-src 'none'")
+	}
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("X-Content-Type-Options", "nosniff")
 }

@@ -150,6 +150,9 @@ func (p *proxy) modifyResponse(r *http.Response) error {
 	v := r.Request.Context().Value(visitKey{}).(*visit)
 	stripSetCookies(r.Header)
 	stripClearing(r.Header)
+	if p.scheme == "https" {
+		delete(r.Header, "Strict-Transport-Security") // ours is there already
+	}
 	if v.host.Kind == workspace.HostIDE {
 		r.Header["Content-Security-Policy"] = append(r.Header["Content-Security-Policy"], p.ancestry)
 		delete(r.Header, "X-Frame-Options")

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -317,13 +318,12 @@ func TestRotate_ARecordThatChangesMeanwhileKeepsItsChange(t *testing.T) {
 // racing is a store in which somebody else writes a record just before the rotation does.
 type racing struct {
 	identity.Store
-	before func(a *identity.Account)
+	before atomic.Pointer[func()] // once
 }
 
 func (r *racing) UpdateAccount(ctx context.Context, a *identity.Account) error {
-	if before := r.before; before != nil {
-		r.before = nil
-		before(a)
+	if before := r.before.Swap(nil); before != nil {
+		(*before)()
 	}
 	return r.Store.UpdateAccount(ctx, a)
 }
@@ -341,10 +341,11 @@ func TestRotate_LooksAgainUntilNothingIsSealedWithTheOldKey(t *testing.T) {
 		writer.Go(func() {
 			time.Sleep(29 * time.Second)
 			v.add(newcomer)
-			store.before = func(*identity.Account) { // in the last round
+			before := func() { // in the last round
 				late.Revision = newcomer.Revision
 				mustBe(t, "update", v.store.UpdateAccount(ctx, &late), nil)
 			}
+			store.before.Store(&before)
 		})
 		v.rotate(v.start(store))
 		writer.Wait()

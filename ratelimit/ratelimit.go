@@ -3,7 +3,6 @@ package ratelimit
 
 import (
 	"math"
-	"net"
 	"net/http"
 	"net/netip"
 	"strconv"
@@ -61,6 +60,16 @@ func (l *Limiter) Wait(key string, now time.Time) time.Duration {
 	return r.DelayFrom(now)
 }
 
+// Knows reports whether key has counted an event and is remembered.
+func (l *Limiter) Knows(key string) bool {
+	if l == nil {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.recent[key] != nil || l.former[key] != nil
+}
+
 func (l *Limiter) bucket(key string) *rate.Limiter {
 	if b := l.recent[key]; b != nil {
 		return b
@@ -88,15 +97,6 @@ func AddressKey(address string) string {
 		return prefix.String()
 	}
 	return ip.String()
-}
-
-// RemoteAddress returns the IP address that r came from.
-func RemoteAddress(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
-	}
-	return host
 }
 
 // SetRetryAfter says in an answer how long to wait, in whole seconds.

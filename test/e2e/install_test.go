@@ -94,6 +94,7 @@ func installIn(t *testing.T, dir string, extra ...string) *installation {
 		"KALPANA_DATA_DIR="+dir, "KALPANA_PORT="+strconv.Itoa(i.port),
 		"KALPANA_METRICS_PORT="+strconv.Itoa(freePort(t)),
 		fmt.Sprintf("KALPANA_PORTS=%d-%d", first, first+999),
+		"KALPANA_OPTIONS=rate_limits off", // everything here comes from one address
 	)
 	if os.Getenv("KALPANA_IMAGE") == "" {
 		i.env = append(i.env, "KALPANA_IMAGE=kalpana/workspace:latest")
