@@ -105,7 +105,7 @@ func TestCORS_APreviewMayCallWithTheTargetsOwnGrant(t *testing.T) {
 	before := len(w.runtime.Requests())
 	for name, origin := range map[string]string{
 		"a sibling": w.hosts.Origin(preview(workspace.NewID(), 3000)), "its VS Code": w.hosts.Origin(ide(id)), "the console": console, "null": "null",
-		"a look-alike": from + ".evil.example", "another port of the host": "http://3000-" + string(id) + ".ws.kalpana.localhost:9090",
+		"a look-alike": from + ".evil.example", "another port of the host": "http://3000-" + string(id) + "." + workspaces + ":9090",
 	} {
 		if a := call("POST", origin, grant); a.StatusCode != http.StatusForbidden || a.Header.Get("Access-Control-Allow-Origin") != "" {
 			t.Errorf("%s: %d %v", name, a.StatusCode, crossHeaders(a))

@@ -22,6 +22,7 @@ func (s *Service) enter(ctx context.Context, provider string, p Profile, invitat
 		person Person
 		ticket *Ticket
 		by     = Invitation{Role: RoleMember}
+		former Role // of somebody who is known
 	)
 	err := s.tryAgain(func() error {
 		account, known, err := s.accountOf(ctx, provider, p.Subject, &person)
@@ -42,6 +43,7 @@ func (s *Service) enter(ctx context.Context, provider string, p Profile, invitat
 			invited = true
 		}
 		before := person
+		former = before.Role
 		switch {
 		case !known:
 			person = Person{
@@ -81,6 +83,9 @@ func (s *Service) enter(ctx context.Context, provider string, p Profile, invitat
 		}
 		return nil
 	})
+	if err == nil && former != "" && former != person.Role {
+		err = s.endSiteGrants(ctx, person.ID)
+	}
 	switch {
 	case ticket == nil:
 	case err != nil:

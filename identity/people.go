@@ -111,8 +111,11 @@ func (s *Service) ChangePerson(ctx context.Context, by Caller, id string, c Pers
 		e.Detail = person.ID + " " + person.Name + ": " + describePerson(before) + " is now " + describePerson(person)
 		s.Audit(ctx, e)
 	}
-	if person.Disabled {
+	switch {
+	case person.Disabled:
 		err = s.shutOut(ctx, person.ID)
+	case before.Role != person.Role:
+		err = s.endSiteGrants(ctx, person.ID)
 	}
 	return person, err
 }

@@ -92,7 +92,23 @@ func (v *revocations) endedBy(g Grant) (fields int) {
 			return fields
 		}
 	}
+	if workspace.SiteOfLabel(g.Label) != "" {
+		whole.label = everySite
+		at, ok := v[byPerson|byLabel][whole.only(byPerson|byLabel)]
+		if ok && !g.IssuedAt.After(at.Add(clockSkew)) {
+			return byPerson | byLabel
+		}
+	}
 	return 0
+}
+
+// everySite is the label by which a revocation names all sites at once; none has it.
+const everySite = "@"
+
+// endSiteGrants ends a person's grants on sites, which tell what the person was: they get new ones by
+// the way, as long as they are signed in.
+func (s *Service) endSiteGrants(ctx context.Context, person string) error {
+	return s.Revoke(ctx, Revocation{Person: person, Label: everySite})
 }
 
 // with returns a view that has list too, and nothing from before oldest, and what of list is news; v

@@ -118,6 +118,34 @@ func TestSite_SigningOutAndLosingAccessEndItsGrant(t *testing.T) {
 	}
 }
 
+func TestSite_AnotherRoleEndsItsGrantAndNothingElse(t *testing.T) {
+	s := newSite(t)
+	admin := s.person("Ravi")
+	admin.Role = identity.RoleAdmin
+	if err := s.store.UpdatePerson(context.Background(), &admin); err != nil {
+		t.Fatal(err)
+	}
+	asha, mei := s.caller(s.person("Asha")), s.caller(s.person("Mei"))
+	host := s.foreign("grafana.localhost:8080")
+	hers, ide, other := s.grant(asha, host), s.grant(asha, ideA), s.grant(mei, host)
+	role := identity.RoleAdmin
+	if _, err := s.ChangePerson(context.Background(), s.caller(admin), asha.Person.ID, identity.PersonChange{Role: &role}); err != nil {
+		t.Fatal(err)
+	}
+	mustBe(t, "the site's", check(s.Service, hers, host), identity.ErrNoGrant)
+	mustBe(t, "a workspace's", check(s.Service, ide, ideA), nil)
+	mustBe(t, "another person's", check(s.Service, other, host), nil)
+	s.advance(identity.OvertakenPause)
+	of, err := s.CheckGrant(request("/", ide), ideA)
+	mustBe(t, "a workspace's", err, nil)
+	now, err := s.Holder(context.Background(), of)
+	mustBe(t, "who holds it", err, nil)
+	g, err := s.CheckGrant(request("/", s.grant(now, host)), host)
+	if err != nil || g.Claims.Role != identity.RoleAdmin {
+		t.Errorf("a new one: %+v, %v", g.Claims, err)
+	}
+}
+
 func TestSite_AWorkspacesEndLeavesItAlone(t *testing.T) {
 	s := newSite(t)
 	host := s.foreign("grafana.localhost:8080")
