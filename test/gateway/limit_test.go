@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/http"
@@ -37,7 +38,7 @@ func (g *guesser) run(t *testing.T, attempts int) {
 				client := clients[from.String()]
 				if client == nil {
 					client = &http.Client{Timeout: patience, Transport: &http.Transport{
-						MaxIdleConnsPerHost: 1, Dial: func(_, _ string) (net.Conn, error) { return g.s.connect(from, hostOf(g.s.console)) },
+						MaxIdleConnsPerHost: 1, DialContext: func(context.Context, string, string) (net.Conn, error) { return g.s.connect(from, hostOf(g.s.console)) },
 					}}
 					clients[from.String()] = client
 				}

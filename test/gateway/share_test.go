@@ -189,3 +189,52 @@ func sharesEnd(t *testing.T, s *site) {
 		ends("a stranger", 4301, "public", s.stranger())
 	}
 }
+
+// cors has pages of every origin call a port that its owner opened to the workspace's own previews.
+func cors(t *testing.T, s *site) {
+	owner := s.browser(admin)
+	for _, port := range []int{4400, 4401} {
+		path := fmt.Sprintf("/api/workspaces/%s/ports/%d", s.mine, port)
+		if code, body := owner.api(t, "PUT", path, map[string]any{"level": "private", "cors": port == 4400}, nil); code != http.StatusOK {
+			t.Fatalf("setting CORS: %d %s", code, body)
+		}
+	}
+	const allowed = "Access-Control-Allow-Origin"
+	own := "preview of its own"
+	for _, port := range []int{4400, 4401} {
+		label := preview(port, s.mine)
+		grant := "Cookie: " + s.browser(admin).grant(t, label)
+		address := s.at(label) + "/"
+		origins := s.foreignOrigins(label)
+		origins["VS Code of its own"] = s.at(s.mine)
+		origins["preview of a sibling"] = s.at(preview(3005, s.sibling))
+		for what, origin := range origins {
+			may := port == 4400 && what == own
+			for kind, a := range map[string]*answer{
+				"a GET": s.send(t, "GET", address, grant, "Origin: "+origin, "Sec-Fetch-Site: same-site", "Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty"),
+				"a preflight": s.send(t, "OPTIONS", address, "Origin: "+origin, "Sec-Fetch-Site: same-site", "Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty",
+					"Access-Control-Request-Method: PUT", "Access-Control-Request-Headers: x-own"),
+			} {
+				got := a.header.Get(allowed)
+				if (got != "") != may || may && (got != origin || len(a.header[allowed]) != 1 || a.header.Get("Access-Control-Allow-Credentials") != "true") {
+					t.Errorf("port %d, %s of %s: %v", port, kind, what, a)
+				}
+			}
+			want := map[bool]int{true: http.StatusOK, false: http.StatusForbidden}[may]
+			if a := s.sendBody(t, "POST", address, "x", grant, "Origin: "+origin, "Sec-Fetch-Site: same-site", "Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty"); a.status != want {
+				t.Errorf("port %d, a POST of %s: %v", port, what, a)
+			}
+			want = map[bool]int{true: http.StatusSwitchingProtocols, false: http.StatusForbidden}[may]
+			if a := s.send(t, "GET", address, with(socketHead, grant, "Origin: "+origin)...); a.status != want {
+				t.Errorf("port %d, a WebSocket of %s: %v", port, what, a)
+			}
+		}
+		// The right Origin is not enough: without a grant there is nothing, and cross-site is not from there.
+		if a := s.send(t, "GET", address, "Origin: "+origins[own], "Sec-Fetch-Site: same-site"); a.status != http.StatusUnauthorized {
+			t.Errorf("port %d without a grant: %v", port, a)
+		}
+		if a := s.sendBody(t, "POST", address, "x", grant, "Origin: "+origins[own], "Sec-Fetch-Site: cross-site"); a.status != http.StatusForbidden {
+			t.Errorf("port %d from another site: %v", port, a)
+		}
+	}
+}

@@ -112,6 +112,7 @@ var promises = []struct {
 	{"Token_DoesWhatItsScopesSay", tokenScopes, anyForm},
 	{"AuditLog_TakesAnAttackersTextEscapedAndCut", auditLog, anyForm},
 	{"SharedPorts_LetInWhoTheLevelSaysOnEveryPath", shares, everyForm},
+	{"CORS_IsForThePreviewsOfOneWorkspaceAlone", cors, everyForm},
 	{"SharedPorts_EndWhatIsOpenWhenNarrowed", sharesEnd, anyForm},
 	{"Invitation_LetsOneInOnce", invitations, anyForm},
 	{"Person_WhoIsDisabledLosesAllAccess", disabled, anyForm},
@@ -159,7 +160,8 @@ func Run(t *testing.T, s *site) {
 func (s *site) setUp(t *testing.T) {
 	for _, who := range []person{admin, member} {
 		b := s.stranger()
-		code, body := 0, ""
+		var code int
+		var body string
 		if link := s.first[who]; link != "" {
 			code, body = b.follow(t, link)
 		} else {

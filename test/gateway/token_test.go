@@ -153,10 +153,16 @@ func tokenScopes(t *testing.T, s *site) {
 	id := b.create(t, "for tokens", "")
 	type call struct{ method, path, body, scope string }
 	calls := []call{
-		{"GET", "/api/me", "", "any"}, {"GET", "/api/workspaces", "", "workspaces:read"}, {"GET", "/api/workspaces/" + id, "", "workspaces:read"},
-		{"PATCH", "/api/workspaces/" + id, `{"name":"by a token"}`, "workspaces:write"}, {"GET", "/api/audit", "", "admin"},
-		{"GET", "/api/sessions", "", "none"}, {"DELETE", "/api/sessions", "", "none"}, {"GET", "/api/tokens", "", "none"},
-		{"POST", "/api/tokens", `{"name":"more","scopes":["admin"]}`, "none"}, {"POST", "/api/logout", "", "none"},
+		{"GET", "/api/me", "", "any"},
+		{"GET", "/api/workspaces", "", "workspaces:read"},
+		{"GET", "/api/workspaces/" + id, "", "workspaces:read"},
+		{"PATCH", "/api/workspaces/" + id, `{"name":"by a token"}`, "workspaces:write"},
+		{"GET", "/api/audit", "", "admin"},
+		{"GET", "/api/sessions", "", "none"},
+		{"DELETE", "/api/sessions", "", "none"},
+		{"GET", "/api/tokens", "", "none"},
+		{"POST", "/api/tokens", `{"name":"more","scopes":["admin"]}`, "none"},
+		{"POST", "/api/logout", "", "none"},
 	}
 	for _, scope := range []string{"workspaces:read", "workspaces:write", "workspaces:open", "admin"} {
 		_, text := b.token(t, scope)
