@@ -52,7 +52,7 @@ func (h *Handler) vouch(v *visit) {
 	challenge := query.Get("challenge")
 	preview, err := h.cfg.Hosts.ParseLabel(query.Get("host"))
 	if v.r.Method != http.MethodGet || !isFrame(v.r) || v.kind() != navigation || h.cfg.Hosts.SameSite() ||
-		err != nil || preview.ID != v.host.ID || v.host.Kind != workspace.HostIDE || len(challenge) != identity.ChallengeLength {
+		err != nil || preview.Kind != workspace.HostPreview || preview.ID != v.host.ID || v.host.Kind != workspace.HostIDE || len(challenge) != identity.ChallengeLength {
 		h.problem(v, http.StatusNotFound, "There is nothing at this address.")
 		return
 	}

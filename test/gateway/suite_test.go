@@ -106,6 +106,8 @@ var promises = []struct {
 	{"Redirects_StayAtHomeInFiveHundredForms", openRedirects, everyForm},
 	{"Smuggling_NoHiddenRequestReachesAnApp", smuggling, anyForm},
 	{"OddTargets_ReachNothingElse", oddTargets, anyForm},
+	{"Frames_AreHandedOverAsTabsAre", frames, everyForm},
+	{"Frames_AreWhereTheyMayBe", framing, everyForm},
 	{"Preview_OfAReservedPortIsNone", reservedPorts, everyForm},
 	{"Session_ThatIsRevokedEndsWithAllItOpened", sessionsEnd, anyForm},
 	{"Token_OpensItsPersonsWorkspacesForProgramsAlone", tokens, everyForm},
