@@ -64,7 +64,7 @@ func (b *browser) do(r *http.Request) *http.Response {
 	}
 	resp, err := b.client.Do(r)
 	if err != nil {
-		b.t.Fatalf("%s %s: %v\n%s", r.Method, r.URL, err, b.at.log.tail())
+		b.t.Fatalf("%s %s: %v\n%s", r.Method, r.URL, err, b.at.Log.Tail())
 	}
 	for _, c := range resp.Cookies() {
 		if b.cookies[host] == nil {
@@ -196,7 +196,7 @@ func (b *browser) await(id, state string) workspaceView {
 			return w
 		}
 	}
-	b.t.Fatalf("workspace %s is %s (%s), not %s\n%s", id, w.State, w.Reason, state, b.at.log.tail())
+	b.t.Fatalf("workspace %s is %s (%s), not %s\n%s", id, w.State, w.Reason, state, b.at.Log.Tail())
 	return w
 }
 

@@ -146,7 +146,7 @@ func (i *installation) browse(name, pictures string, steps []string, limit time.
 		t.Errorf("the script ended with %v (%v)", err, ctx.Err())
 	}
 	if t.Failed() {
-		t.Logf("%s\n%s", &stderr, i.log.tail())
+		t.Logf("%s\n%s", &stderr, i.Log.Tail())
 	}
 	missing := slices.DeleteFunc(slices.Clone(steps), func(step string) bool { return slices.Contains(reached, step) })
 	if len(missing) > 0 {
@@ -184,7 +184,7 @@ func canIsolate() bool {
 // socket returns the path of a Unix socket that leads to the gateway.
 func (i *installation) socket() string {
 	i.t.Helper()
-	path := filepath.Join(i.dir, "browser.sock")
+	path := filepath.Join(i.Dir, "browser.sock")
 	listener, err := net.Listen("unix", path)
 	if err != nil {
 		i.t.Fatal(err)
@@ -204,7 +204,7 @@ func (i *installation) socket() string {
 
 func (i *installation) relay(inside *net.UnixConn) {
 	defer inside.Close()
-	conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", i.port))
+	conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", i.Port))
 	if err != nil {
 		return
 	}

@@ -82,7 +82,7 @@ func TestHostileContainer_GetsNothing(t *testing.T) {
 	}
 	var targets []target
 	for _, host := range hosts {
-		for name, port := range map[string]int{"a service": service, "the gateway": i.port, "Caddy's admin": 2019, "the engine": 2375, "a sibling's published port": published, "ssh": 22} {
+		for name, port := range map[string]int{"a service": service, "the gateway": i.Port, "Caddy's admin": 2019, "the engine": 2375, "a sibling's published port": published, "ssh": 22} {
 			targets = append(targets, target{name, host, port})
 		}
 	}

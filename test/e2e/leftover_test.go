@@ -18,8 +18,8 @@ func TestLeftoverBody_IsNeverTakenForARequest(t *testing.T) {
 	i := install(t)
 	b := i.signIn()
 	w := b.open("leftover")
-	console := fmt.Sprintf("kalpana.localhost:%d", i.port)
-	host := fmt.Sprintf("%s.ws.kalpana.localhost:%d", w.ID, i.port)
+	console := fmt.Sprintf("kalpana.localhost:%d", i.Port)
+	host := fmt.Sprintf("%s.ws.kalpana.localhost:%d", w.ID, i.Port)
 	var all sync.WaitGroup // each waits three seconds for an answer that must not come
 	defer all.Wait()
 	for _, c := range []struct{ name, host, path, header string }{
@@ -32,7 +32,7 @@ func TestLeftoverBody_IsNeverTakenForARequest(t *testing.T) {
 	} {
 		for _, size := range []int{100 << 10, 1 << 20} {
 			all.Go(func() {
-				conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", i.port))
+				conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", i.Port))
 				if err != nil {
 					t.Error(err)
 					return

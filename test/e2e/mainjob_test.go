@@ -55,7 +55,7 @@ func TestMainJob(t *testing.T) {
 	start := time.Now()
 	code, page = b.get(w.URL + "?folder=/home/dev/workspace")
 	if code != http.StatusOK || !strings.Contains(page, "workbench") {
-		t.Fatalf("held request: %d %.400s\n%s", code, page, i.log.tail())
+		t.Fatalf("held request: %d %.400s\n%s", code, page, i.Log.Tail())
 	}
 	t.Logf("held first hit on a stopped workspace: %s", time.Since(start).Round(time.Millisecond))
 	if out := docker(t, "exec", container, "cat", "/home/dev/workspace/kept.txt"); out != "kept" {
@@ -105,7 +105,7 @@ func (b *browser) follow(id string) string {
 		case "ready":
 			return seen.String()
 		case "failed":
-			b.t.Fatalf("the wake failed: %s\n%s", data, b.at.log.tail())
+			b.t.Fatalf("the wake failed: %s\n%s", data, b.at.Log.Tail())
 		}
 	}
 	b.t.Fatalf("progress ended early, after %s", seen.String())

@@ -79,7 +79,7 @@ func TestBadInput_IsRefusedClearly(t *testing.T) {
 		"3001-" + w.ID + ".ws.kalpana.localhost": 404, "8080-" + w.ID + ".ws.kalpana.localhost": 404, w.ID + "x.ws.kalpana.localhost": 404,
 		w.ID + ".ws.kalpana.localhost": 401, "zzzzzzzzzz.ws.kalpana.localhost": 401,
 	} {
-		resp := i.browser().do(request("GET", fmt.Sprintf("http://%s:%d/", host, i.port), nil))
+		resp := i.browser().do(request("GET", fmt.Sprintf("http://%s:%d/", host, i.Port), nil))
 		resp.Body.Close()
 		if resp.StatusCode != want {
 			t.Errorf("host %s: %s, want %d", host, resp.Status, want)
@@ -132,7 +132,7 @@ func TestDeadEngine_IsSaidClearlyAndNothingIsLost(t *testing.T) {
 		t.Errorf("after the delete: %+v", s)
 	}
 	i.stop()
-	i.env = append(i.env, "DOCKER_HOST="+os.Getenv("DOCKER_HOST"))
+	i.Env = append(i.Env, "DOCKER_HOST="+os.Getenv("DOCKER_HOST"))
 	i.start()
 	for deadline := time.Now().Add(30 * time.Second); len(b.workspaces()) > 0; time.Sleep(200 * time.Millisecond) {
 		if time.Now().After(deadline) {
@@ -155,7 +155,7 @@ func TestMissingImage_IsSaidClearly(t *testing.T) {
 func TestSecondGateway_IsKeptOffTheDataDirectory(t *testing.T) {
 	t.Parallel()
 	i := install(t)
-	second := i.command("run", "--config", i.config, "--adapter", "caddyfile")
+	second := i.Command("run", "--config", i.Config, "--adapter", "caddyfile")
 	second.Env = append(second.Env, "KALPANA_PORT=1", "KALPANA_METRICS_PORT=1")
 	for n, v := range second.Env {
 		if strings.HasPrefix(v, "KALPANA_PORT=") {
@@ -169,7 +169,7 @@ func TestSecondGateway_IsKeptOffTheDataDirectory(t *testing.T) {
 	if err == nil || !strings.Contains(string(out), "in use by another gateway") {
 		t.Errorf("%v\n%s", err, out)
 	}
-	if i.command("firewall").Run() != nil {
+	if i.Command("firewall").Run() != nil {
 		t.Error("the first gateway no longer answers")
 	}
 }
@@ -180,7 +180,7 @@ func TestMetrics_TellOfRequestsAndWakes(t *testing.T) {
 	b := i.signIn()
 	b.open("metrics")
 	var port string
-	for _, v := range i.env {
+	for _, v := range i.Env {
 		if p, ok := strings.CutPrefix(v, "KALPANA_METRICS_PORT="); ok {
 			port = p
 		}

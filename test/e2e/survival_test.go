@@ -62,21 +62,21 @@ func TestReload_DropsNoWebSocket(t *testing.T) {
 
 	reload := func(config string) {
 		t.Helper()
-		cmd := i.command("reload", "--force", "--config", config, "--adapter", "caddyfile", "--address", "unix/"+filepath.Join(i.dir, "admin.sock"))
+		cmd := i.Command("reload", "--force", "--config", config, "--adapter", "caddyfile", "--address", "unix/"+filepath.Join(i.Dir, "admin.sock"))
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("reload: %v\n%s", err, out)
 		}
 	}
-	reload(i.config)
+	reload(i.Config)
 	if !alive(same) {
 		t.Error("a reload of the same configuration dropped a WebSocket")
 	}
 	// A changed configuration of our own app makes a new instance; streams of the old one go on.
-	text, err := os.ReadFile(i.config)
+	text, err := os.ReadFile(i.Config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := filepath.Join(i.dir, "Caddyfile")
+	config := filepath.Join(i.Dir, "Caddyfile")
 	if err := os.WriteFile(config, []byte(strings.Replace(string(text), "workspace_limit {$KALPANA_WORKSPACE_LIMIT:5}", "workspace_limit 7", 1)), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +126,7 @@ func TestKilledGateway_FindsEverythingAgain(t *testing.T) {
 	started := docker(t, "inspect", "-f", "{{.State.StartedAt}}", container)
 	docker(t, "exec", container, "sh", "-c", "echo kept > /home/dev/workspace/kept.txt")
 
-	i.kill()
+	i.Kill()
 	i.start()
 	b.await(w.ID, "running") // the same session, the same cookies
 	if code, body := b.navigate(w.URL); code != http.StatusOK {
@@ -143,10 +143,10 @@ func TestKilledGateway_FindsEverythingAgain(t *testing.T) {
 	b.await(w.ID, "stopped")
 	b.navigate(w.URL)
 	time.Sleep(400 * time.Millisecond)
-	i.kill()
+	i.Kill()
 	i.start()
 	if code, body := b.get(w.URL + "?folder=/home/dev/workspace"); code != http.StatusOK {
-		t.Errorf("the first hit after a crash in a wake: %d %.300s\n%s", code, body, i.log.tail())
+		t.Errorf("the first hit after a crash in a wake: %d %.300s\n%s", code, body, i.Log.Tail())
 	}
 	if n := len(strings.Fields(containerOf(t, w.ID))); n != 1 {
 		t.Errorf("%d containers", n)
@@ -175,7 +175,7 @@ func TestLostKey_LosesNoWorkspace(t *testing.T) {
 	w := b.open("lost key")
 	docker(t, "exec", containerOf(t, w.ID), "sh", "-c", "echo kept > /home/dev/workspace/kept.txt")
 	i.stop()
-	if err := os.Remove(filepath.Join(i.dir, "key")); err != nil {
+	if err := os.Remove(filepath.Join(i.Dir, "key")); err != nil {
 		t.Fatal(err)
 	}
 	i.start()
