@@ -59,7 +59,8 @@ func install(t *testing.T, extra ...string) *installation {
 // installIn is install with a data directory of the caller's, which is removed at the end.
 func installIn(t *testing.T, dir string, extra ...string) *installation {
 	t.Helper()
-	at, err := harness.New(binary, dir, append([]string{"KALPANA_OPTIONS=rate_limits off"}, extra...)...) // all comes from one address
+	// Everything here comes from one address.
+	at, err := harness.New(binary, dir, append([]string{"KALPANA_OPTIONS=rate_limits off"}, extra...)...)
 	if err != nil {
 		t.Fatal(err)
 	}

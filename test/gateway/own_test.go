@@ -18,6 +18,7 @@ import (
 type own struct {
 	*harness.Installation
 	store *sqlite.Store
+	tools *tools
 }
 
 // parts are what all deployments of a run share.
@@ -82,7 +83,8 @@ func (p parts) start(ctx context.Context, name, console, parent, options string)
 	if err != nil {
 		return nil, err
 	}
-	if i.Config, err = config(dir, options); err != nil {
+	o := &own{Installation: i, tools: newTools()}
+	if i.Config, err = config(dir, options, o.tools.site(console)); err != nil {
 		return nil, err
 	}
 	port := ":" + strconv.Itoa(i.Port)
@@ -91,7 +93,7 @@ func (p parts) start(ctx context.Context, name, console, parent, options string)
 		return nil, err
 	}
 	s.dialTo = "127.0.0.1" + port
-	s.own = &own{Installation: i}
+	s.own = o
 	if err := i.Start(); err != nil {
 		return nil, errors.Join(err, i.Stop())
 	}
@@ -104,8 +106,8 @@ func (p parts) start(ctx context.Context, name, console, parent, options string)
 	return s, nil
 }
 
-// config writes the root Caddyfile with a shorter start timeout and further options.
-func config(dir, further string) (string, error) {
+// config writes the root Caddyfile with a shorter start timeout, further options and further sites.
+func config(dir, further, sites string) (string, error) {
 	text, err := os.ReadFile(filepath.Join(harness.Root(), "Caddyfile"))
 	if err != nil {
 		return "", err
@@ -115,7 +117,11 @@ func config(dir, further string) (string, error) {
 		return "", errors.New("the root Caddyfile has no global option kalpana")
 	}
 	path := filepath.Join(dir, "Caddyfile")
-	return path, os.WriteFile(path, []byte(strings.Replace(string(text), option, option+"\t\tstart_timeout "+startTimeout+"\n\t\t"+further+"\n", 1)), 0o600)
+	return path, os.WriteFile(path, []byte(strings.Replace(string(text), option, option+"\t\tstart_timeout "+startTimeout+"\n\t\t"+further+"\n", 1)+sites), 0o600)
 }
 
-func (o *own) close() error { return errors.Join(o.store.Close(), o.Stop(), o.Faults()) }
+func (o *own) close() error {
+	err := errors.Join(o.store.Close(), o.Stop(), o.Faults())
+	o.tools.Close()
+	return err
+}

@@ -118,6 +118,7 @@ var promises = []struct {
 	{"SharedPorts_EndWhatIsOpenWhenNarrowed", sharesEnd, anyForm},
 	{"Invitation_LetsOneInOnce", invitations, anyForm},
 	{"Person_WhoIsDisabledLosesAllAccess", disabled, anyForm},
+	{"AProtectedSite_IsOpenToWhoIsSignedInAndToldWhoItIsByUsAlone", protected, anyForm},
 	{"SignInLink_WorksOnce", linkWorksOnce, anyForm},
 	{"SignIn_AlwaysGivesANewSession", sessionIsRotated, everyForm},
 	{"RateLimits_TenThousandGuessesOfASignInGetNothingAndFillNothing", signInAttempts, rateForm},
