@@ -30,8 +30,12 @@ describe('safeNext', () => {
   ])('refuses %j', (path) => expect(safeNext(path)).toBeUndefined())
 })
 
-test('only the hand-off leaves the app', () => {
-  expect(isServerRoute('/handoff?host=x')).toBe(true)
-  expect(isServerRoute('/handoffs')).toBe(false)
-  expect(isServerRoute('/workspaces')).toBe(false)
-})
+test.each(['/handoff?host=x', '/handoffs', '/internal/x', '/web', '/workspacesx'])(
+  'the server answers %s',
+  (path) => expect(isServerRoute(path)).toBe(true),
+)
+
+test.each(['/workspaces', '/workspaces/new', '/w/a234567890?x=1', '/settings/tokens', '/admin#x', '/invite'])(
+  'the app answers %s',
+  (path) => expect(isServerRoute(path)).toBe(false),
+)

@@ -16,9 +16,12 @@ export function safeNext(next: unknown): string | undefined {
   return url.pathname + url.search + url.hash
 }
 
-/** The hand-off to a workspace host is answered by the server, not by a route of this app. */
+/**
+ * What is not a page of this app is answered by the server: the hand-off to a workspace host, and
+ * whatever else the operator serves and protects on the console's host.
+ */
 export function isServerRoute(path: string): boolean {
-  return path.startsWith('/handoff?')
+  return !/^\/(workspaces|w|settings|admin|invite)(?=[/?#]|$)/.test(path)
 }
 
 export function rememberNext(next: string | undefined): void {
