@@ -94,6 +94,18 @@ func slowClients(t *testing.T, s *site) {
 	for range 10 {
 		s.serves(t, grant, fmt.Sprintf("beside %d slow connections", len(conns)))
 	}
+	// A head that never ends is not waited for.
+	for _, text := range []string{begun["half a line"], begun["a head"]} {
+		c := s.dial(t, s.host(s.mine))
+		conns = append(conns, c)
+		if _, err := io.WriteString(c, text); err != nil {
+			t.Fatal(err)
+		}
+		_ = c.SetReadDeadline(time.Now().Add(patience))
+		if answer, err := io.ReadAll(c); isTimeout(err) {
+			t.Errorf("%q is waited for longer than %s: %q", text, patience, answer)
+		}
+	}
 	// The API does not wait for a body for ever.
 	c := s.dial(t, hostOf(s.console))
 	conns = append(conns, c)
