@@ -2,7 +2,8 @@
 // deployment from outside, as a browser or an attacker would.
 //
 // "go test ./test/gateway" starts deployments of its own, one for each form: workspaces below the
-// console's domain, and workspaces on a registrable domain of their own. Each is the real gateway with
+// console's domain, over plain HTTP, and workspaces on a registrable domain of their own, over TLS; and one
+// with rate limits. Each is the real gateway with
 // the root Caddyfile, on a real container engine. The containers run test/gateway/app, which records
 // the bytes that reach it, on top of the workspace image.
 //

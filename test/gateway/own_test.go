@@ -71,24 +71,25 @@ func (p parts) remove() { _ = exec.Command("docker", "image", "rm", "--force", p
 // startTimeout is how long one wake may take in a deployment of the suite's own: some never end.
 const startTimeout = "30s"
 
-// start starts a deployment with the given console, parent domain of workspaces, and further lines in
-// the global option kalpana.
-func (p parts) start(ctx context.Context, name, console, parent, options string) (*site, error) {
-	dir, err := os.MkdirTemp(p.dir, name+"-")
+// start starts a deployment of a form.
+func (p parts) start(ctx context.Context, f form) (*site, error) {
+	dir, err := os.MkdirTemp(p.dir, f.name+"-")
 	if err != nil {
 		return nil, err
 	}
-	i, err := harness.New(p.binary, dir, "KALPANA_IMAGE="+p.image, "KALPANA_WORKSPACE_LIMIT=100", "KALPANA_HOST="+console,
-		"KALPANA_WORKSPACES="+parent, "KALPANA_BIND=127.0.0.1", "KALPANA_SCHEME=http", "KALPANA_AUTO_HTTPS=disable_redirects", "KALPANA_GLOBAL_OPTIONS=")
+	i, err := harness.New(p.binary, dir, "KALPANA_IMAGE="+p.image, "KALPANA_WORKSPACE_LIMIT=100", "KALPANA_HOST="+f.console,
+		"KALPANA_WORKSPACES="+f.parent, "KALPANA_SCHEME="+f.scheme, "KALPANA_OPTIONS=", "KALPANA_SERVER_OPTIONS=",
+		// Certificates of an authority of its own, which nobody trusts.
+		"KALPANA_BIND=127.0.0.1", "KALPANA_AUTO_HTTPS=disable_redirects", "KALPANA_GLOBAL_OPTIONS=local_certs\nskip_install_trust", "XDG_DATA_HOME="+dir)
 	if err != nil {
 		return nil, err
 	}
 	o := &own{Installation: i, tools: newTools()}
-	if i.Config, err = config(dir, options, o.tools.site(console)); err != nil {
+	if i.Config, err = config(dir, f.options, o.tools.site(f)); err != nil {
 		return nil, err
 	}
 	port := ":" + strconv.Itoa(i.Port)
-	s, err := newSite(name, "http://"+console+port, parent)
+	s, err := newSite(f.name, f.scheme+"://"+f.console+port, f.parent)
 	if err != nil {
 		return nil, err
 	}

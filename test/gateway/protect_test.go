@@ -59,8 +59,8 @@ func (o *tools) find(text string) [][]byte {
 }
 
 // site returns the lines of the Caddyfile that serve it.
-func (o *tools) site(console string) string {
-	return "\nhttp://tools." + console + ":{$KALPANA_PORT} {\n\tkalpana_auth\n\tkalpana_auth /admin/* {\n\t\trole admin\n\t}\n" +
+func (o *tools) site(f form) string {
+	return "\n" + f.scheme + "://tools." + f.console + ":{$KALPANA_PORT} {\n\tkalpana_auth\n\tkalpana_auth /admin/* {\n\t\trole admin\n\t}\n" +
 		"\treverse_proxy " + o.Listener.Addr().String() + " {\n\t\theader_up X-Webauth-User {http.auth.user.id}\n\t}\n}\n"
 }
 

@@ -167,7 +167,8 @@ func (s *site) connect(from net.IP, host string) (net.Conn, error) {
 	if err != nil || s.scheme == "http" {
 		return conn, err
 	}
-	return tls.Client(conn, &tls.Config{ServerName: name}), nil
+	// The suite's own deployments have certificates that nobody vouches for.
+	return tls.Client(conn, &tls.Config{ServerName: strings.ToLower(name), InsecureSkipVerify: s.own != nil}), nil
 }
 
 // answer is one answer of HTTP.

@@ -39,12 +39,20 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// forms are the deployments that the suite starts, by what the console's and the workspaces' domains
-// have in common.
-var forms = []struct{ name, console, parent, options string }{
-	{"OneDomain", "kalpana.localhost", "ws.kalpana.localhost", "rate_limits off\n\t\tshare_limit public"},
-	{"TwoDomains", "kalpana.localhost", "kalpana-workspaces.localhost", "rate_limits off\n\t\tshare_limit members"},
-	{limited, "kalpana.localhost", "ws.kalpana.localhost", ""},
+// form is a kind of deployment.
+type form struct {
+	name            string
+	scheme          string
+	console, parent string // domains
+	options         string // further lines of the global option kalpana
+}
+
+// forms are the deployments that the suite starts: by what the console's and the workspaces' domains have
+// in common, and with and without TLS.
+var forms = []form{
+	{"OneDomain", "http", "kalpana.localhost", "ws.kalpana.localhost", "rate_limits off\n\t\tshare_limit public"},
+	{"TwoDomains", "https", "kalpana.localhost", "kalpana-workspaces.localhost", "rate_limits off\n\t\tshare_limit members"},
+	{limited, "http", "kalpana.localhost", "ws.kalpana.localhost", ""},
 }
 
 // limited is the deployment with rate limits, which no other test could bear.
@@ -62,7 +70,7 @@ func TestGateway(t *testing.T) {
 	for _, form := range forms {
 		t.Run(form.name, func(t *testing.T) {
 			t.Parallel()
-			s, err := shared.start(context.Background(), form.name, form.console, form.parent, form.options)
+			s, err := shared.start(context.Background(), form)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -130,6 +138,7 @@ var promises = []struct {
 	{"SlowClients_HoldNobodyUp", slowClients, anyForm},
 	{"IdentityHeaders_FromOutsideNeverArriveInAnySpelling", identityHeadersStay, everyForm},
 	{"IdentityHeaders_SentInOddWaysNeverArrive", oddHeadersStay, anyForm},
+	{"HTTP2_ChangesNothing", overHTTP2, everyForm},
 	{"OurCookies_NeverReachTheApp", cookiesStay, everyForm},
 	{"OurCookies_CannotBeSetByAnApp", answersCannotSetOurs, everyForm},
 	{"OurCookies_CannotBeClearedByAnApp", answersCannotClear, anyForm},
