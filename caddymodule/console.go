@@ -48,12 +48,16 @@ func (m *APIHandler) Provision(ctx caddy.Context) (err error) {
 // ServeHTTP implements caddyhttp.MiddlewareHandler.
 func (m *APIHandler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	api.Protect(m.app.hosts, w.Header()) // an error, too
-	if err := guardConsole(m.app, r); err != nil {
+	if err := onConsole(m.app, r); err != nil {
 		return err
 	}
 	handoff := r.URL.Path == identity.HandoffPath
 	_, callback := api.LoginCallback(r.URL.Path)
-	if !handoff && !callback && r.URL.Path != "/api" && !strings.HasPrefix(r.URL.Path, "/api/") {
+	own := r.URL.Path == "/api" || strings.HasPrefix(r.URL.Path, "/api/") // has the same rule, and says so in its own form
+	if err := guardConsole(m.app, r); err != nil && !own {
+		return err
+	}
+	if !handoff && !callback && !own {
 		return next.ServeHTTP(w, r)
 	}
 	if err := m.app.ready(r); err != nil {

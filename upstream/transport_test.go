@@ -423,7 +423,7 @@ func FuzzAnswer(f *testing.F) {
 		if resp, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(answer)), nil); err == nil {
 			_ = resp.Body.Close()
 			if resp.StatusCode < 200 {
-				t.Skip("what comes before an answer is treated otherwise: see the tests of 101 and 103")
+				return // what comes before an answer is treated otherwise: see the tests of 101 and 103
 			}
 		}
 		dial := func(context.Context, string, string) (net.Conn, error) {

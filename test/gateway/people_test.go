@@ -126,8 +126,14 @@ func disabled(t *testing.T, s *site) {
 		t.Fatalf("enabling: %d %s", code, body)
 	}
 	gone("enabled again")
-	eventually(t, "the guest signs in again and opens the workspace", func() bool {
-		return s.signIn(t, "guest").open(t, s.at(id)+"/").status == http.StatusOK
+	var back *browser
+	eventually(t, "the guest signs in again", func() bool { // what was revoked a moment ago ends new sessions, too
+		back = s.signIn(t, "guest")
+		code, _ := back.api(t, "GET", "/api/me", nil, nil)
+		return code == http.StatusOK
 	})
-	s.signIn(t, "guest").delete(t, id)
+	if a := back.open(t, s.at(id)+"/"); a.app() != string(id) {
+		t.Errorf("the workspace, signed in again: %v", a)
+	}
+	back.delete(t, id)
 }
