@@ -209,8 +209,8 @@ func TestFence_HoldsAfterTheEngineWasRestartedAndTheFirewallReloaded(t *testing.
 			}
 			return got[itself] == "connected"
 		})
-		if got[host] != want || got[sibling+":80"] != "silent" {
-			t.Errorf("%s: the host is %s, want %s; the sibling is %s, want silent", when, got[host], want, got[sibling+":80"])
+		if got[host] != want || got[sibling+":80"] != want {
+			t.Errorf("%s: the host is %s, the sibling %s; want %s", when, got[host], got[sibling+":80"], want)
 		}
 	}
 	fenced("at first", "silent")
