@@ -3,7 +3,7 @@
 # the workspace image is made with. "deps.sh bench" adds what the benchmarks compare with: nginx.
 set -euo pipefail
 
-declare -A packages=([chromium]=chromium [rg]=ripgrep [debootstrap]=debootstrap [iptables]=iptables [shellcheck]=shellcheck)
+declare -A packages=([chromium]=chromium [rg]=ripgrep [debootstrap]=debootstrap [iptables]=iptables [ip]=iproute2 [shellcheck]=shellcheck)
 [ "${1:-}" != bench ] || packages[nginx]=nginx-light
 missing=()
 for program in "${!packages[@]}"; do
