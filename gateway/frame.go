@@ -35,9 +35,9 @@ func isFrame(r *http.Request) bool {
 func (h *Handler) beginHandoff(v *visit) (*http.Cookie, string) {
 	path := v.r.URL.RequestURI()
 	if h.cfg.Hosts.SameSite() || v.host.Kind == workspace.HostSite || !isFrame(v.r) {
-		return h.cfg.Identity.BeginHandoff(v.host, path)
+		return h.cfg.Identity.BeginHandoff(v.host, path, v.r.Header["Cookie"]...)
 	}
-	cookie, target := h.cfg.Identity.BeginFramedHandoff(v.host, path)
+	cookie, target := h.cfg.Identity.BeginFramedHandoff(v.host, path, v.r.Header["Cookie"]...)
 	if v.host.Kind == workspace.HostPreview {
 		if console, err := url.Parse(target); err == nil {
 			target = h.cfg.Hosts.Origin(workspace.Host{Kind: workspace.HostIDE, ID: v.host.ID}) + vouchPath + "?" + console.RawQuery

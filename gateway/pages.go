@@ -70,7 +70,7 @@ func (h *Handler) page(v *visit, status int, d pageData) {
 	}
 	header := v.w.Header()
 	header.Set("Content-Type", "text/html; charset=utf-8")
-	header.Set("Content-Security-Policy", pagePolicy+h.ancestors(v.host))
+	header.Set("Content-Security-Policy", pagePolicy+ancestors(h.cfg.Hosts, v.host))
 	setOwnHeaders(header)
 	setRetryAfter(header, status)
 	v.w.WriteHeader(status)
@@ -82,14 +82,14 @@ func (h *Handler) page(v *visit, status int, d pageData) {
 	}
 }
 
-// ancestors returns who may frame a page of ours on host: itself, the console, and a preview also the VS
-// Code of its workspace (its Simple Browser).
-func (h *Handler) ancestors(host workspace.Host) string {
+// ancestors returns who may frame host: itself, the console, and a preview also the VS Code of its
+// workspace (its Simple Browser).
+func ancestors(hosts *workspace.Hosts, host workspace.Host) string {
 	ancestors := "'self' "
 	if host.Kind == workspace.HostPreview {
-		ancestors += h.cfg.Hosts.Origin(workspace.Host{Kind: workspace.HostIDE, ID: host.ID}) + " "
+		ancestors += hosts.Origin(workspace.Host{Kind: workspace.HostIDE, ID: host.ID}) + " "
 	}
-	return ancestors + h.cfg.Hosts.Console()
+	return ancestors + hosts.Console()
 }
 
 // setRetryAfter tells when a 503 may be over, where that was not said yet.

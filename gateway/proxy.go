@@ -24,6 +24,7 @@ type proxy struct {
 	ide      *httputil.ReverseProxy
 	previews *httputil.ReverseProxy
 	scheme   string
+	hosts    *workspace.Hosts
 	ancestry string // the frame-ancestors of VS Code
 	renew    func(identity.Grant) *http.Cookie
 }
@@ -45,7 +46,7 @@ const (
 func newProxy(cfg Config) *proxy {
 	p := &proxy{
 		scheme: "http", renew: cfg.Identity.RenewGrant,
-		ancestry: "frame-ancestors 'self' " + cfg.Hosts.Console(),
+		hosts: cfg.Hosts, ancestry: "frame-ancestors " + ancestors(cfg.Hosts, workspace.Host{Kind: workspace.HostIDE}),
 	}
 	if cfg.Hosts.Secure() {
 		p.scheme = "https"
@@ -156,8 +157,13 @@ func (p *proxy) modifyResponse(r *http.Response) error {
 	if v.host.Kind == workspace.HostIDE {
 		r.Header["Content-Security-Policy"] = append(r.Header["Content-Security-Policy"], p.ancestry)
 		delete(r.Header, "X-Frame-Options")
-	} else if err := bridgeVerdict(r.Header); err != nil {
-		return err
+	} else {
+		if err := bridgeVerdict(r.Header); err != nil {
+			return err
+		}
+		if !v.grant.IsVisitor() { // a sibling's page must not lay it under its own (clickjacking)
+			r.Header["Content-Security-Policy"] = append(r.Header["Content-Security-Policy"], "frame-ancestors "+ancestors(p.hosts, v.host))
+		}
 	}
 	if v.cors {
 		withoutCORS(r.Header)

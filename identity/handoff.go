@@ -65,14 +65,15 @@ type handoffPayload struct {
 }
 
 // BeginHandoff returns the nonce cookie and the console's address for a navigation to path (with
-// its query) on host.
-func (s *Service) BeginHandoff(host workspace.Host, path string) (*http.Cookie, string) {
-	return s.beginHandoff(host, path, false)
+// its query) on host. cookies are the Cookie headers that came with it: tabs of one host that are handed
+// over at the same time have one nonce, so that none takes the other's away.
+func (s *Service) BeginHandoff(host workspace.Host, path string, cookies ...string) (*http.Cookie, string) {
+	return s.beginHandoff(host, path, false, cookies)
 }
 
 // BeginFramedHandoff is BeginHandoff for a navigation of a frame in a page of another site.
-func (s *Service) BeginFramedHandoff(host workspace.Host, path string) (*http.Cookie, string) {
-	return s.beginHandoff(host, path, true)
+func (s *Service) BeginFramedHandoff(host workspace.Host, path string, cookies ...string) (*http.Cookie, string) {
+	return s.beginHandoff(host, path, true, cookies)
 }
 
 // The places that a hand-off can begin in, as the nonce's cookie tells them.
@@ -81,10 +82,15 @@ const (
 	inFrame = "f"
 )
 
-func (s *Service) beginHandoff(host workspace.Host, path string, inside bool) (*http.Cookie, string) {
+func (s *Service) beginHandoff(host workspace.Host, path string, inside bool, cookies []string) (*http.Cookie, string) {
 	nonce, place := randomText(16), inTop
 	if inside {
 		place = inFrame
+	}
+	if value, ok := cookieValue(cookies, NonceCookie); ok {
+		if begun, _, there, ok := s.openNonce(value, host); ok && there == inside {
+			nonce = begun
+		}
 	}
 	expires := s.cfg.Now().Add(nonceLifetime).UnixMilli()
 	value := s.nonces.sign(nonce + "." + host.Label() + "." + strconv.FormatInt(expires, 36) + "." + place + b64.EncodeToString([]byte(returnPath(path))))

@@ -79,6 +79,29 @@ func TestHandoff_AnUnknownVisitorMakesTheServerStoreNothing(t *testing.T) {
 	}
 }
 
+func TestHandoff_TabsThatAreHandedOverTogetherAllArrive(t *testing.T) {
+	s := newSite(t)
+	caller := s.caller(s.person("Asha"))
+	first, challenge := begin(t, s.Service, ideA, "/one")
+	second, address := s.BeginHandoff(ideA, "/two", "app=1; "+first.Name+"="+first.Value)
+	if u, err := url.Parse(address); err != nil || u.Query().Get("challenge") != challenge {
+		t.Fatalf("%s does not ask for the challenge that the first tab asks for", address)
+	}
+	// The browser has the second cookie by now.
+	mustBe(t, "the first tab's code", s.complete(s.approve(caller, ideA, challenge), ideA, second), nil)
+	mustBe(t, "the second tab's code", s.complete(s.approve(caller, ideA, challenge), ideA, second), nil)
+
+	for name, other := range map[string]workspace.Host{"another workspace's": ideB, "a preview's": previewA} {
+		if _, address := s.BeginHandoff(other, "/", first.Name+"="+first.Value); strings.Contains(address, challenge) {
+			t.Errorf("%s hand-off has the same nonce", name)
+		}
+	}
+	s.clock.Advance(11 * time.Minute)
+	if _, address := s.BeginHandoff(ideA, "/", first.Name+"="+first.Value); strings.Contains(address, challenge) {
+		t.Error("a nonce whose time is over is used again")
+	}
+}
+
 func TestHandoff_WorksOnceHereWithThatNonceInTime(t *testing.T) {
 	s := newSite(t)
 	caller := s.caller(s.person("Asha"))

@@ -132,7 +132,7 @@ func disabled(t *testing.T, s *site) {
 		code, _ := back.api(t, "GET", "/api/me", nil, nil)
 		return code == http.StatusOK
 	})
-	if a := back.open(t, s.at(id)+"/"); a.app() != string(id) {
+	if a := back.open(t, s.at(id)+"/"); a.app() != id {
 		t.Errorf("the workspace, signed in again: %v", a)
 	}
 	back.delete(t, id)
