@@ -15,6 +15,7 @@ import (
 
 	"github.com/kalpana-dev/kalpana/bridge"
 	"github.com/kalpana-dev/kalpana/identity"
+	"github.com/kalpana-dev/kalpana/upstream"
 	"github.com/kalpana-dev/kalpana/workspace"
 )
 
@@ -24,6 +25,7 @@ type proxy struct {
 	ide      *httputil.ReverseProxy
 	previews *httputil.ReverseProxy
 	scheme   string
+	direct   *upstream.Transport // nil where a test has a transport of its own
 	hosts    *workspace.Hosts
 	ancestry string // the frame-ancestors of VS Code
 	renew    func(identity.Grant) *http.Cookie
@@ -48,6 +50,7 @@ func newProxy(cfg Config) *proxy {
 		scheme: "http", renew: cfg.Identity.RenewGrant,
 		hosts: cfg.Hosts, ancestry: "frame-ancestors " + ancestors(cfg.Hosts, workspace.Host{Kind: workspace.HostIDE}),
 	}
+	p.direct, _ = cfg.Transport.(*upstream.Transport)
 	if cfg.Hosts.Secure() {
 		p.scheme = "https"
 	}
@@ -76,8 +79,39 @@ func (p *proxy) serve(v *visit) outcome {
 		reverse = p.previews
 	}
 	v.outcome = answered
+	if p.direct != nil && upstream.Simple(v.r) {
+		p.carry(v)
+		return v.outcome
+	}
 	reverse.ServeHTTP(&v.w, v.r)
 	return v.outcome
+}
+
+// carry does the same for what most requests are. It changes the request's own header: nobody looks at what it
+// takes away any more.
+func (p *proxy) carry(v *visit) {
+	strip(v.r.Header)
+	fields := [...]upstream.Field{
+		{Name: bridge.TokenHeader, Value: v.route.Token}, {Name: "X-Forwarded-Host", Value: v.r.Host}, {Name: "X-Forwarded-Proto", Value: p.scheme}, {}, {},
+	}
+	to := upstream.Target{Addr: v.route.IDE, Header: fields[:3], Answer: func(r *http.Response) error { return p.modify(v, r) }}
+	if ip, _, err := net.SplitHostPort(v.r.RemoteAddr); err == nil {
+		to.Header = append(to.Header, upstream.Field{Name: "X-Forwarded-For", Value: ip})
+	}
+	if v.host.Kind == workspace.HostPreview {
+		to.Addr, to.Flush = v.route.Bridge, true
+		to.Header = append(to.Header, upstream.Field{Name: bridge.PortHeader, Value: strconv.Itoa(v.host.Port)})
+	}
+	if err := p.direct.Carry(&v.w, v.r, &to); err != nil {
+		errorHandler(&v.w, v.r, err)
+	}
+}
+
+// strip removes from a request's header what is ours, and what only we may say.
+func strip(h http.Header) {
+	identity.StripCookies(h)
+	identity.StripTokens(h)
+	stripIdentityHeaders(h)
 }
 
 func (p *proxy) rewrite(pr *httputil.ProxyRequest) {
@@ -87,9 +121,7 @@ func (p *proxy) rewrite(pr *httputil.ProxyRequest) {
 	out.URL.Host = v.route.IDE
 	out.URL.RawQuery = pr.In.URL.RawQuery // as it came: we read nothing in it
 	out.Host = pr.In.Host
-	identity.StripCookies(out.Header)
-	identity.StripTokens(out.Header)
-	stripIdentityHeaders(out.Header)
+	strip(out.Header)
 	stripIdentityHeaders(out.Trailer)
 
 	values := [...]string{v.route.Token, pr.In.Host, p.scheme, "", ""}
@@ -145,10 +177,13 @@ func foldedPrefix(name, prefix string) bool {
 var errStatus = errors.New("its status is none")
 
 func (p *proxy) modifyResponse(r *http.Response) error {
+	return p.modify(r.Request.Context().Value(visitKey{}).(*visit), r)
+}
+
+func (p *proxy) modify(v *visit, r *http.Response) error {
 	if r.StatusCode < 100 || r.StatusCode > 999 {
 		return errStatus // net/http panics when told to write it
 	}
-	v := r.Request.Context().Value(visitKey{}).(*visit)
 	stripSetCookies(r.Header)
 	stripClearing(r.Header)
 	if p.scheme == "https" {

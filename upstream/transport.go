@@ -1,9 +1,10 @@
 // Package upstream carries requests to what a proxy stands in front of.
 //
-// [Transport] is an http.RoundTripper for httputil.ReverseProxy. net/http's own hands each request to
-// two goroutines of its connection and back, which costs more than the request itself where both ends
-// are on one machine. Here a GET or HEAD without a body, which most requests are, is written and its
-// answer is read in the goroutine that asks. Everything else net/http carries as ever.
+// net/http's own transport hands each request to two goroutines of its connection and back, and
+// httputil.ReverseProxy copies it several times, which costs more than the request itself where both ends are
+// on one machine. Here a GET or HEAD without a body, which most requests are, is written and its answer is read
+// in the goroutine that asks: [Transport.Carry] for a server's requests, RoundTrip for others. Everything else
+// net/http carries as ever.
 package upstream
 
 import (
@@ -114,33 +115,36 @@ func (c *conn) Read(p []byte) (int, error) {
 
 var errLongHead = fmt.Errorf("the answer's head is longer than %d KiB", maxHead>>10)
 
-// simple reports whether a request is one that this package carries by itself.
+// simple reports whether a request is one that this package carries by itself, if it has no body.
 func simple(r *http.Request) bool {
-	return (r.Method == http.MethodGet || r.Method == http.MethodHead) &&
-		(r.Body == nil || r.Body == http.NoBody) && r.URL.Scheme == "http" && !r.Close &&
+	return (r.Method == http.MethodGet || r.Method == http.MethodHead) && !r.Close &&
 		len(r.TransferEncoding) == 0 && len(r.Trailer) == 0 &&
-		len(r.Header["Upgrade"]) == 0 && len(r.Header["Expect"]) == 0 && len(r.Header["Connection"]) == 0
+		len(r.Header["Upgrade"]) == 0 && len(r.Header["Expect"]) == 0 && len(r.Header["Connection"]) == 0 && len(r.Header["Te"]) == 0
 }
 
 // RoundTrip implements http.RoundTripper.
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	if !simple(r) {
+	if r.URL.Scheme != "http" || (r.Body != nil && r.Body != http.NoBody) || !simple(r) {
 		return t.others.RoundTrip(r)
 	}
-	ctx := r.Context()
+	return t.ask(r.Context(), r.URL.Host, r, r.Write, traced(r.Context()))
+}
+
+// ask sends a simple request, on a connection that is there or on a new one.
+func (t *Transport) ask(ctx context.Context, addr string, r *http.Request, write func(io.Writer) error, interim func(int, http.Header) error) (*http.Response, error) {
 	for {
-		if err := ctx.Err(); err != nil {
+		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		c := t.take(r.URL.Host)
+		c := t.take(addr)
 		fresh := c == nil
 		if fresh {
 			var err error
-			if c, err = t.dial(ctx, r.URL.Host); err != nil {
+			if c, err = t.dial(ctx, addr); err != nil {
 				return nil, err
 			}
 		}
-		resp, err := t.exchange(ctx, c, r)
+		resp, err := t.exchange(ctx, c, r, write, interim)
 		if err == nil {
 			return resp, nil
 		}
@@ -169,18 +173,19 @@ func (t *Transport) dial(ctx context.Context, addr string) (*conn, error) {
 	return c, nil
 }
 
-// exchange sends r and reads the head of its answer. The connection is the answer's body's from then on.
-func (t *Transport) exchange(ctx context.Context, c *conn, r *http.Request) (*http.Response, error) {
+// exchange sends what write writes and reads the head of the answer to it, which r says the method of. The
+// connection is the answer's body's from then on. interim is told of what comes before the answer.
+func (t *Transport) exchange(ctx context.Context, c *conn, r *http.Request, write func(io.Writer) error, interim func(int, http.Header) error) (*http.Response, error) {
 	c.left, c.read = maxHead, false
 	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
 	resp, err := func() (*http.Response, error) {
-		if err := r.Write(c.out); err != nil {
+		if err := write(c.out); err != nil {
 			return nil, err
 		}
 		if err := c.out.Flush(); err != nil {
 			return nil, err
 		}
-		return readFinal(ctx, c, r)
+		return readFinal(c, r, interim)
 	}()
 	if err != nil {
 		stop()
@@ -194,9 +199,17 @@ func (t *Transport) exchange(ctx context.Context, c *conn, r *http.Request) (*ht
 	return resp, nil
 }
 
-// readFinal reads the head of the answer that counts and passes those before it on to whoever traces
-// the request, as net/http does: 103 Early Hints.
-func readFinal(ctx context.Context, c *conn, r *http.Request) (*http.Response, error) {
+// traced passes answers of 1xx on to whoever traces the request, as net/http does: 103 Early Hints.
+func traced(ctx context.Context) func(int, http.Header) error {
+	trace := httptrace.ContextClientTrace(ctx)
+	if trace == nil || trace.Got1xxResponse == nil {
+		return nil
+	}
+	return func(code int, h http.Header) error { return trace.Got1xxResponse(code, textproto.MIMEHeader(h)) }
+}
+
+// readFinal reads the head of the answer that counts.
+func readFinal(c *conn, r *http.Request, interim func(int, http.Header) error) (*http.Response, error) {
 	for range maxInterim + 1 {
 		resp, err := http.ReadResponse(c.in, r)
 		if err != nil {
@@ -213,8 +226,8 @@ func readFinal(ctx context.Context, c *conn, r *http.Request) (*http.Response, e
 		case resp.StatusCode >= 200:
 			return resp, nil
 		}
-		if trace := httptrace.ContextClientTrace(ctx); trace != nil && trace.Got1xxResponse != nil {
-			if err := trace.Got1xxResponse(resp.StatusCode, textproto.MIMEHeader(resp.Header)); err != nil {
+		if interim != nil {
+			if err := interim(resp.StatusCode, resp.Header); err != nil {
 				return nil, err
 			}
 		}
