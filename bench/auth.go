@@ -3,12 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"time"
+
+	"github.com/kalpana-dev/kalpana/test/harness"
 )
 
 // nginxConfig is nginx as its manual shows auth_request, or, tuned, with connections that are kept to both
@@ -59,10 +59,10 @@ http {
 // nginx starts one and returns the ports of the site and of the endpoint that it asks.
 func (b *bench) nginx(ctx context.Context, addr, token string, tuned bool) (site, endpoint int, err error) {
 	dir := b.tempDir()
-	if site, err = freePort(); err != nil {
+	if site, err = harness.FreePort(); err != nil {
 		return 0, 0, err
 	}
-	if endpoint, err = freePort(); err != nil {
+	if endpoint, err = harness.FreePort(); err != nil {
 		return 0, 0, err
 	}
 	// Its workers run as another user.
@@ -78,15 +78,7 @@ func (b *bench) nginx(ctx context.Context, addr, token string, tuned bool) (site
 		return 0, 0, fmt.Errorf("%w: scripts/deps.sh bench installs nginx", err)
 	}
 	b.atEnd(p.stop)
-	return site, endpoint, p.await(ctx, func() error { return listening(site) })
-}
-
-func listening(port int) error {
-	conn, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", port), time.Second)
-	if err != nil {
-		return err
-	}
-	return conn.Close()
+	return site, endpoint, p.await(ctx, func() error { return answersOK(ctx, site) })
 }
 
 // benchAuth compares with proxies that ask somebody else about each request.
@@ -151,37 +143,11 @@ func (b *bench) benchAuth(ctx context.Context) ([]line, error) {
 
 // forwardAuth starts the same build as a proxy that asks an endpoint first.
 func (b *bench) forwardAuth(ctx context.Context, addr, token string, endpoint int) (int, error) {
-	dir := b.tempDir()
-	port, err := freePort()
-	if err != nil {
-		return 0, err
-	}
-	config := filepath.Join(dir, "Caddyfile")
-	text := strings.NewReplacer("PORT", fmt.Sprint(port), "ENDPOINT", fmt.Sprint(endpoint), "BACKEND", addr, "TOKEN", token).Replace(`{
-	admin off
-	auto_https off
-	persist_config off
-	default_bind 127.0.0.1
-}
-
-http://:PORT {
-	forward_auth 127.0.0.1:ENDPOINT {
-		uri /
-	}
-	reverse_proxy BACKEND {
-		header_up X-Kalpana-Token TOKEN
-	}
-}
-`)
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-		return 0, err
-	}
-	cmd := exec.Command(b.binary, "run", "--config", config, "--adapter", "caddyfile")
-	cmd.Env = append(os.Environ(), "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
-	p, err := startProcess(cmd)
+	asking := fmt.Sprintf("\tforward_auth 127.0.0.1:%d {\n\t\turi /\n\t}\n", endpoint)
+	p, port, err := startCaddy(ctx, b.binary, b.tempDir(), asking+toBackend(addr, token))
 	if err != nil {
 		return 0, err
 	}
 	b.atEnd(p.stop)
-	return port, p.await(ctx, func() error { return listening(port) })
+	return port, nil
 }

@@ -79,7 +79,7 @@ func (c *chromium) ask(what map[string]any) error {
 func (c *chromium) answer() error {
 	if !c.out.Scan() {
 		<-c.exited
-		return fmt.Errorf("the script that drives Chromium ended:\n%s", c.log)
+		return fmt.Errorf("the script that drives Chromium ended:\n%s", c.log.Tail())
 	}
 	var said struct{ Error string }
 	if err := json.Unmarshal(c.out.Bytes(), &said); err != nil {

@@ -174,7 +174,7 @@ func (b *bench) workspace(ctx context.Context, image string) (*installation, wor
 	}
 	b.engine.workspaces = append(b.engine.workspaces, w.ID)
 	if err := i.client.open(ctx, w); err != nil {
-		return nil, w, nil, fmt.Errorf("%w\n%s", err, i.log)
+		return nil, w, nil, fmt.Errorf("%w\n%s", err, i.log.Tail())
 	}
 	box, err := b.engine.find(ctx, w.ID)
 	return i, w, box, err

@@ -5,16 +5,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
+
+	"github.com/kalpana-dev/kalpana/test/harness"
 )
 
 // process is one that the benchmark started. It is in a process group of its own, so that Ctrl+C
@@ -22,11 +22,11 @@ import (
 type process struct {
 	cmd    *exec.Cmd
 	exited chan struct{}
-	log    *tail
+	log    *harness.Log
 }
 
 func startProcess(cmd *exec.Cmd) (*process, error) {
-	p := &process{cmd: cmd, exited: make(chan struct{}), log: new(tail)}
+	p := &process{cmd: cmd, exited: make(chan struct{}), log: new(harness.Log)}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Stderr = p.log
 	if cmd.Stdout == nil {
@@ -62,11 +62,11 @@ func (p *process) await(ctx context.Context, try func() error) error {
 		}
 		select {
 		case <-p.exited:
-			return fmt.Errorf("%s ended:\n%s", p.cmd.Path, p.log)
+			return fmt.Errorf("%s ended:\n%s", p.cmd.Path, p.log.Tail())
 		default:
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("%s does not answer: %w\n%s", p.cmd.Path, err, p.log)
+			return fmt.Errorf("%s does not answer: %w\n%s", p.cmd.Path, err, p.log.Tail())
 		}
 		if err := pause(ctx, 50*time.Millisecond); err != nil {
 			return err
@@ -107,11 +107,11 @@ type installation struct {
 
 // install starts the gateway with the checkout's Caddyfile. dir is an empty directory.
 func install(ctx context.Context, binary, dir, image string) (*installation, error) {
-	port, err := freePort()
+	port, err := harness.FreePort()
 	if err != nil {
 		return nil, err
 	}
-	metrics, err := freePort()
+	metrics, err := harness.FreePort()
 	if err != nil {
 		return nil, err
 	}
@@ -148,10 +148,9 @@ func install(ctx context.Context, binary, dir, image string) (*installation, err
 	return i, nil
 }
 
-// plainCaddy starts the same build with nothing but Caddy's reverse_proxy to a workspace's published
-// port. It must send the workspace's token, as the gateway does.
-func plainCaddy(ctx context.Context, binary, dir, upstream, token string) (*process, int, error) {
-	port, err := freePort()
+// startCaddy starts the same build with one site of plain Caddy, and returns its port.
+func startCaddy(ctx context.Context, binary, dir, site string) (*process, int, error) {
+	port, err := harness.FreePort()
 	if err != nil {
 		return nil, 0, err
 	}
@@ -164,11 +163,9 @@ func plainCaddy(ctx context.Context, binary, dir, upstream, token string) (*proc
 }
 
 http://:%d {
-	reverse_proxy %s {
-		header_up X-Kalpana-Token %s
-	}
+%s
 }
-`, port, upstream, token)
+`, port, site)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, 0, err
 	}
@@ -178,55 +175,31 @@ http://:%d {
 	if err != nil {
 		return nil, 0, err
 	}
-	err = p.await(ctx, func() error {
-		r, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/", port), nil)
-		if err != nil {
-			return err
-		}
-		resp, err := http.DefaultClient.Do(r)
-		if err != nil {
-			return err
-		}
-		defer resp.Body.Close()
-		if resp.StatusCode != http.StatusOK {
-			return errors.New(resp.Status)
-		}
-		return nil
-	})
-	if err != nil {
+	if err := p.await(ctx, func() error { return answersOK(ctx, port) }); err != nil {
 		p.stop()
 		return nil, 0, err
 	}
 	return p, port, nil
 }
 
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+// answersOK asks a server on this machine for its first page.
+func answersOK(ctx context.Context, port int) error {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/", port), nil)
 	if err != nil {
-		return 0, err
+		return err
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
-}
-
-// tail keeps the end of what is written to it.
-type tail struct {
-	mu  sync.Mutex
-	buf []byte
-}
-
-func (t *tail) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.buf = append(t.buf, p...)
-	if over := len(t.buf) - 8<<10; over > 0 {
-		t.buf = append(t.buf[:0], t.buf[over:]...)
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return err
 	}
-	return len(p), nil
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return errors.New(resp.Status)
+	}
+	return nil
 }
 
-func (t *tail) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return string(t.buf)
+// toBackend is the line of a plain Caddy that must send the workspace's token, as the gateway does.
+func toBackend(addr, token string) string {
+	return fmt.Sprintf("\treverse_proxy %s {\n\t\theader_up X-Kalpana-Token %s\n\t}", addr, token)
 }

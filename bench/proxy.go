@@ -46,7 +46,7 @@ func (b *bench) proxied(ctx context.Context) (*proxied, error) {
 	if err != nil {
 		return nil, err
 	}
-	caddy, port, err := plainCaddy(ctx, b.binary, b.tempDir(), box.own, box.token)
+	caddy, port, err := startCaddy(ctx, b.binary, b.tempDir(), toBackend(box.own, box.token))
 	if err != nil {
 		return nil, err
 	}
