@@ -137,7 +137,7 @@ func (h *Handler) serve(v *visit) {
 		h.ended(v) // and nothing is woken
 		return
 	}
-	v.r = v.r.WithContext(context.WithValue(ctx, visitKey{}, v))
+	v.r = v.r.WithContext(ctx)
 	h.forward(v)
 }
 

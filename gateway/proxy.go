@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"errors"
 	"io"
 	"log"
@@ -83,7 +84,7 @@ func (p *proxy) serve(v *visit) outcome {
 		p.carry(v)
 		return v.outcome
 	}
-	reverse.ServeHTTP(&v.w, v.r)
+	reverse.ServeHTTP(&v.w, v.r.WithContext(context.WithValue(v.r.Context(), visitKey{}, v)))
 	return v.outcome
 }
 
@@ -103,7 +104,7 @@ func (p *proxy) carry(v *visit) {
 		to.Header = append(to.Header, upstream.Field{Name: bridge.PortHeader, Value: strconv.Itoa(v.host.Port)})
 	}
 	if err := p.direct.Carry(&v.w, v.r, &to); err != nil {
-		errorHandler(&v.w, v.r, err)
+		v.failed(err)
 	}
 }
 
@@ -256,10 +257,14 @@ func stripClearing(h http.Header) {
 
 // errorHandler leaves it to the gateway to answer.
 func errorHandler(_ http.ResponseWriter, r *http.Request, err error) {
-	v := r.Context().Value(visitKey{}).(*visit)
+	r.Context().Value(visitKey{}).(*visit).failed(err)
+}
+
+// failed notes how an attempt to proxy the request ended that nothing was answered to.
+func (v *visit) failed(err error) {
 	switch {
 	case v.w.wrote: // it became a WebSocket, which has broken
-	case r.Context().Err() != nil:
+	case v.r.Context().Err() != nil:
 		v.outcome = over
 	case errors.Is(err, errNothingListens):
 		v.outcome = nothingListens
