@@ -106,6 +106,11 @@ func setUp() error {
 	if err := importImage(ctx, api, bareImage, world.toolbox); err != nil {
 		return err
 	}
+	return importTestImage(ctx, api)
+}
+
+// importTestImage makes testImage on an engine.
+func importTestImage(ctx context.Context, api *client.Client) error {
 	files := []string{world.toolbox, "/bin/bash", "/bin/sh", "/usr/bin/timeout", "/bin/sleep", "/usr/sbin/iptables"}
 	for _, match := range []string{"conntrack", "comment", "tcp", "udp", "standard"} {
 		found, _ := filepath.Glob("/usr/lib/*/xtables/libxt_" + match + ".so")

@@ -152,12 +152,7 @@ func TestFence_HoldsAfterTheEngineWasRestartedAndTheFirewallReloaded(t *testing.
 	t.Parallel()
 	e := newOwnEngine(t)
 	ctx := t.Context()
-	files := []string{world.toolbox, "/bin/bash", "/bin/sh", "/usr/bin/timeout", "/bin/sleep", "/usr/sbin/iptables"}
-	for _, match := range []string{"conntrack", "comment", "tcp", "udp", "standard"} {
-		found, _ := filepath.Glob("/usr/lib/*/xtables/libxt_" + match + ".so")
-		files = append(files, found...)
-	}
-	if err := importImage(ctx, e.Client, testImage, files...); err != nil {
+	if err := importTestImage(ctx, e.Client); err != nil {
 		t.Fatal(err)
 	}
 	r, err := New(Config{
