@@ -71,6 +71,10 @@ func (s *countingStore) ReleaseLease(ctx context.Context, name, holder string) e
 	return s.counted().ReleaseLease(ctx, name, holder)
 }
 
+func (s *countingStore) Leases(ctx context.Context, prefix string, now time.Time) ([]orchestrator.Lease, error) {
+	return s.counted().Leases(ctx, prefix, now)
+}
+
 func (s *countingStore) CreatePerson(ctx context.Context, p identity.Person) error {
 	return s.counted().CreatePerson(ctx, p)
 }

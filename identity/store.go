@@ -34,7 +34,8 @@ type Person struct {
 	// come in only as long as one does; AdminByRule, that the role comes from a rule and goes with it.
 	ByRule      bool
 	AdminByRule bool
-	Revision    int64 // counts the writes; 1 in a new record
+	Quota       workspace.Quota // zero fields are the installation's
+	Revision    int64           // counts the writes; 1 in a new record
 	CreatedAt   time.Time
 }
 

@@ -66,3 +66,8 @@ func (s *frailStore) AcquireLease(ctx context.Context, name, holder string, now,
 func (s *frailStore) ReleaseLease(ctx context.Context, name, holder string) error {
 	return s.around("ReleaseLease", nil, func() error { return s.Store.ReleaseLease(ctx, name, holder) })
 }
+
+func (s *frailStore) Leases(ctx context.Context, prefix string, now time.Time) (leases []orchestrator.Lease, err error) {
+	err = s.around("Leases", nil, func() (err error) { leases, err = s.Store.Leases(ctx, prefix, now); return err })
+	return leases, err
+}

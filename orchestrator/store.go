@@ -39,4 +39,12 @@ type Store interface {
 	AcquireLease(ctx context.Context, name, holder string, now, until time.Time) (bool, error)
 	// ReleaseLease ends a lease of holder's. Not holding it is no error.
 	ReleaseLease(ctx context.Context, name, holder string) error
+	// Leases returns the leases whose names begin with prefix and that have not ended at now, by name.
+	Leases(ctx context.Context, prefix string, now time.Time) ([]Lease, error)
+}
+
+// Lease is a right that one holder has until it ends.
+type Lease struct {
+	Name, Holder string
+	EndsAt       time.Time
 }

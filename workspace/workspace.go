@@ -46,8 +46,12 @@ type Workspace struct {
 	Template   string
 	Repository string // public https URL that is cloned on first start, or ""
 
-	State  State
-	Reason string // what went wrong, or why it is in this state; one line or a log's end
+	State      State
+	StateSince time.Time // of State
+	Reason     string    // what went wrong, or why it is in this state; one line or a log's end
+	// Desired is what it was last told to be: running, paused, stopped or deleting. An operation that was
+	// cut short is finished, or undone, by it.
+	Desired State
 	// Revision counts the writes. A write names the revision it read and fails with ErrConflict
 	// if that is no longer the stored one.
 	Revision int64
@@ -65,6 +69,46 @@ type Workspace struct {
 	StartedAt    time.Time // of the last wake that reached running
 	LastActiveAt time.Time
 	LastActivity string // name of the last activity, e.g. "opened in a browser"
+	LastStart    Start  // of the newest wake, as far as it came
+
+	KeepAwakeUntil time.Time // it does not sleep by itself before; zero is nothing asked for
+	Schedule       Schedule
+	DiskUsed       int64 // bytes of volume and container layer when they were last measured, 0 before
+}
+
+// Start is what is known of one wake. Times are UTC, to the microsecond.
+type Start struct {
+	At     time.Time `json:"at"`             // it was asked for
+	From   State     `json:"from,omitempty"` // the state it began in
+	Stages []Stage   `json:"stages,omitempty"`
+	Error  string    `json:"error,omitempty"` // how it failed, or ""
+}
+
+// Stage is one step of a [Start], in the order in which they came.
+type Stage struct {
+	Name  string        `json:"name"` // queued, container, start, editor
+	At    time.Time     `json:"at"`
+	Took  time.Duration `json:"took"`            // nanoseconds; 0 while it lasts
+	Lines []string      `json:"lines,omitempty"` // what was reported, at most 20 lines of at most 200 bytes
+}
+
+// Schedule is when a workspace is stopped and woken by the clock. The zero value is never.
+type Schedule struct {
+	Zone   string   `json:"zone,omitempty"`   // IANA name, e.g. "Europe/Vienna"; "" is UTC
+	WakeAt string   `json:"wakeAt,omitempty"` // "08:30", or "" for never
+	StopAt string   `json:"stopAt,omitempty"` // "19:00", or "" for never
+	Days   []string `json:"days,omitempty"`   // "mon" … "sun"; none is every day
+}
+
+// Quota bounds what one person, or one workspace, may use. Zero is the default of whoever is asked
+// next (person, template, installation); less than zero is no bound.
+type Quota struct {
+	Workspaces int     `json:"workspaces,omitempty"` // that exist
+	Running    int     `json:"running,omitempty"`    // that run or are paused at a time
+	CPUs       float64 `json:"cpus,omitempty"`       // of each workspace
+	Memory     int64   `json:"memory,omitempty"`     // bytes, of each workspace
+	PIDs       int64   `json:"pids,omitempty"`       // of each workspace
+	Disk       int64   `json:"disk,omitempty"`       // bytes, of each workspace
 }
 
 // ShareLevel says who may open a port of a workspace.

@@ -3,6 +3,8 @@ package sqlite
 import (
 	"context"
 	"time"
+
+	"github.com/kalpana-dev/kalpana/orchestrator"
 )
 
 // AcquireLease implements orchestrator.Store.
@@ -25,4 +27,13 @@ func (s *Store) ReleaseLease(ctx context.Context, name, holder string) error {
 		_, err := tx.exec("DELETE FROM leases WHERE name = ? AND holder = ?", name, holder)
 		return err
 	})
+}
+
+// Leases implements orchestrator.Store.
+func (s *Store) Leases(ctx context.Context, prefix string, now time.Time) ([]orchestrator.Lease, error) {
+	return list(ctx, s, func(scan func(...any) error) (l orchestrator.Lease, err error) {
+		err = scan(&l.Name, &l.Holder, moment{&l.EndsAt})
+		return l, err
+	}, "SELECT name, holder, ends_at FROM leases WHERE name >= ? AND substr(name, 1, length(?)) = ? AND ends_at > ? ORDER BY name",
+		prefix, prefix, prefix, now.UnixMicro())
 }

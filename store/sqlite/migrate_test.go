@@ -120,6 +120,7 @@ func TestMigration_FromTheFirstSchemaLosesNothing(t *testing.T) {
 		ID: "abcdefghij", Owner: "ann", Name: "mine", Template: "node", Repository: "https://example.com/a", State: workspace.StateRunning,
 		Reason: "why", Revision: 7, Container: "container", Image: "image", Address: "127.0.0.1", IDEPort: 40000, BridgePort: 40001,
 		CreatedAt: at(1), UpdatedAt: at(2), StartedAt: at(3), LastActiveAt: at(4), LastActivity: "typed",
+		StateSince: at(2), Desired: workspace.StateRunning,
 	}, w, err)
 	ports, err := s.Ports(ctx)
 	same("ports", map[int]workspace.ID{40000: "abcdefghij", 40001: "abcdefghij"}, ports, err)

@@ -7,18 +7,18 @@ import (
 	"github.com/kalpana-dev/kalpana/workspace"
 )
 
-const personColumns = "id, name, email, role, disabled, by_rule, admin_by_rule, revision, created_at"
+const personColumns = "id, name, email, role, disabled, by_rule, admin_by_rule, quota, revision, created_at"
 
 func readPerson(scan func(...any) error) (p identity.Person, err error) {
-	err = scan(&p.ID, &p.Name, &p.Email, &p.Role, &p.Disabled, &p.ByRule, &p.AdminByRule, &p.Revision, moment{&p.CreatedAt})
+	err = scan(&p.ID, &p.Name, &p.Email, &p.Role, &p.Disabled, &p.ByRule, &p.AdminByRule, document{&p.Quota}, &p.Revision, moment{&p.CreatedAt})
 	return p, err
 }
 
 // CreatePerson implements identity.Store.
 func (s *Store) CreatePerson(ctx context.Context, p identity.Person) error {
 	return s.write(ctx, func(tx *tx) error {
-		n, err := tx.exec("INSERT INTO people ("+personColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-			p.ID, p.Name, p.Email, p.Role, p.Disabled, p.ByRule, p.AdminByRule, p.Revision, p.CreatedAt.UnixMicro())
+		n, err := tx.exec("INSERT INTO people ("+personColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+			p.ID, p.Name, p.Email, p.Role, p.Disabled, p.ByRule, p.AdminByRule, document{&p.Quota}, p.Revision, p.CreatedAt.UnixMicro())
 		if err == nil && n == 0 {
 			err = identity.ErrExists
 		}
@@ -39,9 +39,9 @@ func (s *Store) People(ctx context.Context) ([]identity.Person, error) {
 // UpdatePerson implements identity.Store. On an error it leaves p as it was.
 func (s *Store) UpdatePerson(ctx context.Context, p *identity.Person) error {
 	err := s.write(ctx, func(tx *tx) error {
-		n, err := tx.exec(`UPDATE people SET name = ?, email = ?, role = ?, disabled = ?, by_rule = ?, admin_by_rule = ?,
+		n, err := tx.exec(`UPDATE people SET name = ?, email = ?, role = ?, disabled = ?, by_rule = ?, admin_by_rule = ?, quota = ?,
 				revision = revision + 1 WHERE id = ? AND revision = ?`,
-			p.Name, p.Email, p.Role, p.Disabled, p.ByRule, p.AdminByRule, p.ID, p.Revision)
+			p.Name, p.Email, p.Role, p.Disabled, p.ByRule, p.AdminByRule, document{&p.Quota}, p.ID, p.Revision)
 		return tx.unchanged(n, err, "SELECT 1 FROM people WHERE id = ?", p.ID)
 	})
 	if err == nil {

@@ -8,13 +8,15 @@ import (
 )
 
 const workspaceColumns = `id, owner, name, template, repository, state, reason, revision, container, image,
-	address, ide_port, bridge_port, created_at, updated_at, started_at, last_active_at, last_activity, shares`
+	address, ide_port, bridge_port, created_at, updated_at, started_at, last_active_at, last_activity, shares,
+	state_since, desired, last_start, keep_awake_until, schedule, disk_used`
 
 func readWorkspace(scan func(...any) error) (*workspace.Workspace, error) {
 	w := new(workspace.Workspace)
 	err := scan(&w.ID, &w.Owner, &w.Name, &w.Template, &w.Repository, &w.State, &w.Reason, &w.Revision, &w.Container, &w.Image,
 		&w.Address, &w.IDEPort, &w.BridgePort, moment{&w.CreatedAt}, moment{&w.UpdatedAt}, moment{&w.StartedAt},
-		moment{&w.LastActiveAt}, &w.LastActivity, document{&w.Shares})
+		moment{&w.LastActiveAt}, &w.LastActivity, document{&w.Shares},
+		moment{&w.StateSince}, &w.Desired, document{&w.LastStart}, moment{&w.KeepAwakeUntil}, document{&w.Schedule}, &w.DiskUsed)
 	if err != nil {
 		return nil, err
 	}
@@ -41,10 +43,11 @@ func (s *Store) CreateWorkspace(ctx context.Context, w *workspace.Workspace, lim
 		if n == 0 {
 			return workspace.ErrConflict
 		}
-		_, err = tx.exec("INSERT INTO workspaces ("+workspaceColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		_, err = tx.exec("INSERT INTO workspaces ("+workspaceColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 			w.ID, w.Owner, w.Name, w.Template, w.Repository, w.State, w.Reason, first, w.Container, w.Image,
 			w.Address, w.IDEPort, w.BridgePort, w.CreatedAt.UnixMicro(), w.UpdatedAt.UnixMicro(), w.StartedAt.UnixMicro(),
-			w.LastActiveAt.UnixMicro(), w.LastActivity, document{&w.Shares})
+			w.LastActiveAt.UnixMicro(), w.LastActivity, document{&w.Shares},
+			w.StateSince.UnixMicro(), w.Desired, document{&w.LastStart}, w.KeepAwakeUntil.UnixMicro(), document{&w.Schedule}, w.DiskUsed)
 		return err
 	})
 	if err == nil {
@@ -72,11 +75,13 @@ func (s *Store) UpdateWorkspace(ctx context.Context, w *workspace.Workspace) err
 	err := s.write(ctx, func(tx *tx) error {
 		n, err := tx.exec(`UPDATE workspaces SET name = ?, template = ?, repository = ?, state = ?, reason = ?,
 				revision = revision + 1, container = ?, image = ?, address = ?, ide_port = ?, bridge_port = ?,
-				updated_at = ?, started_at = ?, last_active_at = ?, last_activity = ?, shares = ?
+				updated_at = ?, started_at = ?, last_active_at = ?, last_activity = ?, shares = ?,
+				state_since = ?, desired = ?, last_start = ?, keep_awake_until = ?, schedule = ?, disk_used = ?
 			WHERE id = ? AND revision = ?`,
 			w.Name, w.Template, w.Repository, w.State, w.Reason,
 			w.Container, w.Image, w.Address, w.IDEPort, w.BridgePort,
 			now.UnixMicro(), w.StartedAt.UnixMicro(), w.LastActiveAt.UnixMicro(), w.LastActivity, document{&w.Shares},
+			w.StateSince.UnixMicro(), w.Desired, document{&w.LastStart}, w.KeepAwakeUntil.UnixMicro(), document{&w.Schedule}, w.DiskUsed,
 			w.ID, w.Revision)
 		return tx.guarded(w.ID, n, err)
 	})

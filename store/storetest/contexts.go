@@ -59,6 +59,7 @@ func checkEnded(t *testing.T, b Backend, ctx context.Context, want error) { //no
 		"ReleasePorts":    func() error { return s.ReleasePorts(ctx, w.ID) },
 		"Ports":           func() error { _, err := s.Ports(ctx); return err },
 		"AcquireLease":    func() error { _, err := s.AcquireLease(ctx, "wake/a", "g1", moment(0), moment(0)); return err },
+		"Leases":          func() error { _, err := s.Leases(ctx, "wake/", moment(0)); return err },
 		"ReleaseLease":    func() error { return s.ReleaseLease(ctx, "wake/a", "g1") },
 		"CreatePerson":    func() error { return s.CreatePerson(ctx, identity.Person{ID: "p2"}) },
 		"Person":          func() error { _, err := s.Person(ctx, "p1"); return err },

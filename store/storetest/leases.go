@@ -5,6 +5,10 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/kalpana-dev/kalpana/orchestrator"
 )
 
 var leases = []promise{
@@ -13,6 +17,7 @@ var leases = []promise{
 	{"TheHolderExtendsIt", theHolderExtendsIt},
 	{"OnlyTheHolderReleasesIt", onlyTheHolderReleasesIt},
 	{"LeasesOfOtherNamesDoNotMeet", leasesOfOtherNamesDoNotMeet},
+	{"LeasesAreListedByPrefixUntilTheyEnd", leasesAreListedByPrefixUntilTheyEnd},
 	{"OfManyGatewaysOneAcquires", ofManyGatewaysOneAcquires},
 	{"AnEndedLeaseGoesToOne", anEndedLeaseGoesToOne},
 }
@@ -58,6 +63,29 @@ func leasesOfOtherNamesDoNotMeet(t *testing.T, b Backend) {
 	wantTrue(t, "b")(s.AcquireLease(t.Context(), "wake/b", "g2", moment(0), moment(30)))
 	must(t, s.ReleaseLease(t.Context(), "wake/a", "g1"))
 	wantFalse(t, "b again")(s.AcquireLease(t.Context(), "wake/b", "g1", moment(1), moment(31)))
+}
+
+func leasesAreListedByPrefixUntilTheyEnd(t *testing.T, b Backend) {
+	s := b.Open(t)
+	for _, name := range []string{"use:b", "use:a", "user", "us", "USE:c", "use_d", "use:"} {
+		wantTrue(t, name)(s.AcquireLease(t.Context(), name, "holder of "+name, moment(0), moment(30)))
+	}
+	wantTrue(t, "a short one")(s.AcquireLease(t.Context(), "use:short", "g1", moment(0), moment(10)))
+	got, err := b.Open(t).Leases(t.Context(), "use:", moment(10))
+	must(t, err)
+	want := []orchestrator.Lease{
+		{Name: "use:", Holder: "holder of use:", EndsAt: moment(30)},
+		{Name: "use:a", Holder: "holder of use:a", EndsAt: moment(30)},
+		{Name: "use:b", Holder: "holder of use:b", EndsAt: moment(30)},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	got, err = s.Leases(t.Context(), "use:", moment(30))
+	must(t, err)
+	if len(got) != 0 {
+		t.Errorf("at their end %v are listed", got)
+	}
 }
 
 func ofManyGatewaysOneAcquires(t *testing.T, b Backend) {

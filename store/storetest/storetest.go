@@ -104,6 +104,17 @@ func fill(t *testing.T, v any, seed int) {
 		case []workspace.Share:
 			field.Set(reflect.ValueOf([]workspace.Share{{Port: n, Level: workspace.SharePublic, Wakes: true, CORS: true}, {Port: n + 1}}))
 			continue
+		case workspace.Start:
+			field.Set(reflect.ValueOf(workspace.Start{At: moment(n), From: workspace.StatePaused, Error: "none", Stages: []workspace.Stage{
+				{Name: "container", At: moment(n), Took: 1234567, Lines: []string{"one", "<two> & \u2028"}}, {Name: "start", At: moment(n + 1)},
+			}}))
+			continue
+		case workspace.Schedule:
+			field.Set(reflect.ValueOf(workspace.Schedule{Zone: "Europe/Vienna", WakeAt: "08:30", StopAt: fmt.Sprintf("19:%02d", n%60), Days: []string{"mon", "fri"}}))
+			continue
+		case workspace.Quota:
+			field.Set(reflect.ValueOf(workspace.Quota{Workspaces: n, Running: -1, CPUs: 1.5, Memory: 1 << 40, PIDs: 7, Disk: int64(n)}))
+			continue
 		}
 		switch field.Kind() {
 		case reflect.String:
