@@ -67,6 +67,7 @@ var strictTransport = []string{"max-age=31536000"}
 type visit struct {
 	w     recorder
 	r     *http.Request
+	ctx   context.Context //nolint:containedctx // the request's, once it is held: ends with it or with the right to be here
 	host  workspace.Host
 	share workspace.Share // of the host's port, as far as it is known
 	grant identity.Grant  // a visitor's on a public preview
@@ -137,7 +138,7 @@ func (h *Handler) serve(v *visit) {
 		h.ended(v) // and nothing is woken
 		return
 	}
-	v.r = v.r.WithContext(ctx)
+	v.ctx = ctx
 	h.forward(v)
 }
 
@@ -278,7 +279,7 @@ func (h *Handler) awaken(v *visit) *orchestrator.Route {
 	rc := http.NewResponseController(&v.w)
 	_ = rc.SetReadDeadline(time.Time{}) // the server's limits do not fit a wait
 	_ = rc.SetWriteDeadline(time.Time{})
-	ctx, cancel := context.WithTimeout(v.r.Context(), h.cfg.HoldTime)
+	ctx, cancel := context.WithTimeout(v.ctx, h.cfg.HoldTime)
 	defer cancel()
 	err := op.Wait(ctx)
 	switch {
@@ -287,7 +288,7 @@ func (h *Handler) awaken(v *visit) *orchestrator.Route {
 			return route
 		}
 		h.unavailable(v, "The workspace was stopped again at once.")
-	case v.r.Context().Err() != nil:
+	case v.ctx.Err() != nil:
 		h.problem(v, http.StatusServiceUnavailable, "The request ended before the workspace was awake.")
 	case errors.Is(err, context.DeadlineExceeded):
 		h.unavailable(v, "The workspace is still starting.")

@@ -84,7 +84,7 @@ func (p *proxy) serve(v *visit) outcome {
 		p.carry(v)
 		return v.outcome
 	}
-	reverse.ServeHTTP(&v.w, v.r.WithContext(context.WithValue(v.r.Context(), visitKey{}, v)))
+	reverse.ServeHTTP(&v.w, v.r.WithContext(context.WithValue(v.ctx, visitKey{}, v)))
 	return v.outcome
 }
 
@@ -103,7 +103,7 @@ func (p *proxy) carry(v *visit) {
 		to.Addr, to.Flush = v.route.Bridge, true
 		to.Header = append(to.Header, upstream.Field{Name: bridge.PortHeader, Value: strconv.Itoa(v.host.Port)})
 	}
-	if err := p.direct.Carry(&v.w, v.r, &to); err != nil {
+	if err := p.direct.Carry(v.ctx, &v.w, v.r, &to); err != nil {
 		v.failed(err)
 	}
 }
@@ -264,7 +264,7 @@ func errorHandler(_ http.ResponseWriter, r *http.Request, err error) {
 func (v *visit) failed(err error) {
 	switch {
 	case v.w.wrote: // it became a WebSocket, which has broken
-	case v.r.Context().Err() != nil:
+	case v.ctx.Err() != nil:
 		v.outcome = over
 	case errors.Is(err, errNothingListens):
 		v.outcome = nothingListens

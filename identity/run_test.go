@@ -2,6 +2,7 @@ package identity_test
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -301,3 +302,75 @@ func TestHold_NeverMissesARevocation(t *testing.T) {
 		wg.Wait()
 	}
 }
+
+// A held request's context is one of our own making: it keeps the promises of package context.
+func TestHold_ItsContextIsOneLikeAnyOther(t *testing.T) {
+	s := newSite(t)
+	cookie := s.grant(s.caller(s.person("Asha")), ideA)
+	g, err := s.CheckGrant(request("/", cookie), ideA)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hold := func(t *testing.T) (ctx context.Context, end func()) {
+		t.Helper()
+		parent, cancel := context.WithCancelCause(context.WithValue(t.Context(), contextKey{}, "value"))
+		ctx, release := s.Hold(parent, g)
+		t.Cleanup(release)
+		return ctx, func() { cancel(errors.New("left")) }
+	}
+	t.Run("children end with it", func(t *testing.T) {
+		ctx, end := hold(t)
+		child, cancel := context.WithCancel(ctx)
+		defer cancel()
+		called := make(chan struct{})
+		context.AfterFunc(ctx, func() { close(called) })
+		if ctx.Err() != nil || child.Err() != nil || ctx.Value(contextKey{}) != "value" {
+			t.Fatal("it ended before its time, or lost a value")
+		}
+		end()
+		<-child.Done()
+		<-ctx.Done()
+		<-called
+		if !errors.Is(ctx.Err(), context.Canceled) || context.Cause(child).Error() != "left" {
+			t.Errorf("it ended with %v, the child because of %v", ctx.Err(), context.Cause(child))
+		}
+	})
+	t.Run("a function that is stopped is not called", func(t *testing.T) {
+		ctx, end := hold(t)
+		var functions [3]func() bool
+		ran := make(chan int, 3)
+		for i := range functions {
+			functions[i] = context.AfterFunc(ctx, func() { ran <- i })
+		}
+		if !functions[0]() || functions[0]() || !functions[2]() {
+			t.Error("stop does not tell whether it stopped it")
+		}
+		end()
+		if i := <-ran; i != 1 {
+			t.Errorf("function %d was called", i)
+		}
+		<-ctx.Done()
+		if functions[1]() {
+			t.Error("one that has begun was stopped")
+		}
+		late := make(chan struct{})
+		if context.AfterFunc(ctx, func() { close(late) })() {
+			t.Error("one that is asked for too late was stopped")
+		}
+		<-late
+	})
+	t.Run("an error and an open channel never meet", func(t *testing.T) {
+		ctx, end := hold(t)
+		end()
+		if ctx.Err() == nil {
+			t.Fatal("it outlives its request")
+		}
+		select {
+		case <-ctx.Done():
+		default:
+			t.Error("it has ended, and its channel is open")
+		}
+	})
+}
+
+type contextKey struct{}

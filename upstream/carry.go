@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -45,9 +46,10 @@ func Simple(r *http.Request) bool { return r.ContentLength == 0 && simple(r) }
 
 // Carry passes a [Simple] request of a server's on to a target, and the answer to w, as
 // httputil.ReverseProxy does: without its copies of the request and its header. An error means that nothing was
-// answered. An answer that breaks off ends in a panic with http.ErrAbortHandler, as there.
-func (t *Transport) Carry(w http.ResponseWriter, r *http.Request, to *Target) error {
-	resp, err := t.ask(r.Context(), to.Addr, r, func(out io.Writer) error {
+// answered. An answer that breaks off ends in a panic with http.ErrAbortHandler, as there. ctx bounds it in the
+// place of the request's own.
+func (t *Transport) Carry(ctx context.Context, w http.ResponseWriter, r *http.Request, to *Target) error {
+	resp, err := t.ask(ctx, to.Addr, r, func(out io.Writer) error {
 		return writeHead(out.(*bufio.Writer), r, to.Header)
 	}, func(code int, h http.Header) error {
 		header := w.Header()

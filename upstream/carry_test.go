@@ -30,7 +30,7 @@ func fronts(t *testing.T, s *server) map[string]*httptest.Server {
 			return
 		}
 		to := upstream.Target{Addr: target.Host, Header: []upstream.Field{{Name: "X-Ours", Value: "1"}}, Answer: func(*http.Response) error { return nil }}
-		if err := tr.Carry(w, r, &to); err != nil {
+		if err := tr.Carry(r.Context(), w, r, &to); err != nil {
 			w.WriteHeader(http.StatusBadGateway)
 		}
 	})
@@ -165,7 +165,7 @@ func TestCarry_WhatWouldEndALineIsRefused(t *testing.T) {
 		change(r)
 		w := httptest.NewRecorder()
 		to := upstream.Target{Addr: s.Addr().String(), Answer: func(*http.Response) error { return errors.New("it was sent") }}
-		if err := transport(t).Carry(w, r, &to); err == nil || err.Error() == "it was sent" || w.Flushed {
+		if err := transport(t).Carry(r.Context(), w, r, &to); err == nil || err.Error() == "it was sent" || w.Flushed {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -176,7 +176,7 @@ func TestCarry_AnAnswerThatIsRefusedAnswersNothing(t *testing.T) {
 	tr := transport(t)
 	refused := errors.New("refused")
 	w := httptest.NewRecorder()
-	err := tr.Carry(w, s.request(t.Context(), http.MethodGet), &upstream.Target{Addr: s.Addr().String(), Answer: func(*http.Response) error { return refused }})
+	err := tr.Carry(t.Context(), w, s.request(t.Context(), http.MethodGet), &upstream.Target{Addr: s.Addr().String(), Answer: func(*http.Response) error { return refused }})
 	if !errors.Is(err, refused) || len(w.Header()) > 0 || w.Body.Len() > 0 {
 		t.Errorf("%v, %v %q", err, w.Header(), w.Body)
 	}

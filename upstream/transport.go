@@ -79,8 +79,20 @@ type conn struct {
 	read  bool  // something was, since the request began
 	since time.Time
 
-	raw   syscall.RawConn // nil where there is none
-	quiet bool            // what peek found
+	raw   syscall.RawConn    // nil where there is none
+	peek  func(uintptr) bool // sets quiet
+	quiet bool
+	abort func() // ends reading and writing at once
+}
+
+// afterFunc is context.AfterFunc, which would have a context that has one of its own make a channel first.
+func afterFunc(ctx context.Context, f func()) (stop func() bool) {
+	if a, ok := ctx.(interface {
+		AfterFunc(f func()) (stop func() bool)
+	}); ok {
+		return a.AfterFunc(f)
+	}
+	return context.AfterFunc(ctx, f)
 }
 
 // silent reports whether a connection that was idle is still open and nothing came meanwhile: whatever
@@ -92,10 +104,10 @@ func (c *conn) silent() bool {
 	return c.raw.Read(c.peek) == nil && c.quiet
 }
 
-func (c *conn) peek(fd uintptr) bool {
+func (c *conn) peekAt(fd uintptr) bool {
 	var b [1]byte
 	_, _, err := unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
-	c.quiet = errors.Is(err, unix.EAGAIN)
+	c.quiet = err == unix.EAGAIN //nolint:errorlint // a bare number, looked at for each request
 	return true
 }
 
@@ -167,8 +179,10 @@ func (t *Transport) dial(ctx context.Context, addr string) (*conn, error) {
 	}
 	c := &conn{Conn: raw, addr: addr}
 	c.in, c.out = bufio.NewReaderSize(c, bufferSize), bufio.NewWriterSize(raw, bufferSize)
+	c.abort = func() { _ = raw.SetDeadline(time.Unix(1, 0)) }
 	if s, ok := raw.(syscall.Conn); ok {
 		c.raw, _ = s.SyscallConn()
+		c.peek = c.peekAt
 	}
 	return c, nil
 }
@@ -177,7 +191,7 @@ func (t *Transport) dial(ctx context.Context, addr string) (*conn, error) {
 // connection is the answer's body's from then on. interim is told of what comes before the answer.
 func (t *Transport) exchange(ctx context.Context, c *conn, r *http.Request, write func(io.Writer) error, interim func(int, http.Header) error) (*http.Response, error) {
 	c.left, c.read = maxHead, false
-	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
+	stop := afterFunc(ctx, c.abort)
 	resp, err := func() (*http.Response, error) {
 		if err := write(c.out); err != nil {
 			return nil, err
