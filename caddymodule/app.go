@@ -283,6 +283,7 @@ func (a *App) loadGuests(ctx caddy.Context) (guests, error) {
 
 // Start opens the installation, unless it is open already, and lets requests in.
 func (a *App) Start() error {
+	ballast()
 	if err := a.findSites(); err != nil {
 		return err
 	}
