@@ -29,14 +29,18 @@ type Config struct {
 	// Image is the reference of the workspace image. A workspace made from another one gets a new
 	// container, on its old volume, at its next wake.
 	Image string
-	// Templates are the names that a new workspace may name.
-	Templates []string
+	// Templates are what a new workspace may be made from.
+	Templates []Template
 	// Address is the host address that ports are published on; "" means 127.0.0.1.
 	Address string
 	// FirstPort and LastPort bound the published ports; 0 means 40000 and 50000.
 	FirstPort, LastPort int
 	// Limits of each container.
 	Limits Limits
+	// Sleep is when workspaces sleep, unless their template says otherwise.
+	Sleep Sleep
+	// Activity asks a container what was done in it; nil means that none is asked.
+	Activity func(context.Context, *Route) (Activity, error)
 	// WorkspaceLimit is how many workspaces one person may have; 0 means 5, less than 0 any number.
 	WorkspaceLimit int
 	// ShareLimit is how widely ports may be shared; "" means ShareMembers.
@@ -49,6 +53,12 @@ type Config struct {
 	Transport http.RoundTripper
 	Log       *slog.Logger
 	Metrics   *Metrics
+}
+
+// Template is what a workspace may be made from.
+type Template struct {
+	Name  string
+	Sleep *Sleep // when its workspaces sleep; nil means [Config.Sleep]
 }
 
 // timing is what tests shorten.
@@ -79,6 +89,7 @@ type Orchestrator struct {
 
 	routes sync.Map // workspace.ID → *Route, of those that run
 	known  sync.Map // workspace.ID → *known
+	uses   uses
 	hub    hub
 
 	endpoints sync.Map // published address → endpoint, where the runtime is a Dialer
@@ -189,7 +200,8 @@ func (o *Orchestrator) Create(ctx context.Context, n NewWorkspace) (*workspace.W
 		now := time.Now().UTC().Truncate(time.Microsecond)
 		w := &workspace.Workspace{
 			ID: workspace.NewID(), Owner: n.Owner, Name: name, Template: n.Template, Repository: repository,
-			State: workspace.StateStopped, Revision: 1, CreatedAt: now, UpdatedAt: now,
+			State: workspace.StateStopped, StateSince: now, Desired: workspace.StateStopped,
+			Revision: 1, CreatedAt: now, UpdatedAt: now,
 		}
 		err := o.cfg.Store.CreateWorkspace(ctx, w, o.cfg.WorkspaceLimit)
 		if errors.Is(err, workspace.ErrConflict) {
@@ -205,7 +217,7 @@ func (o *Orchestrator) Create(ctx context.Context, n NewWorkspace) (*workspace.W
 
 func (o *Orchestrator) knows(template string) bool {
 	for _, t := range o.cfg.Templates {
-		if t == template {
+		if t.Name == template {
 			return true
 		}
 	}

@@ -142,6 +142,8 @@ func (o *Orchestrator) agrees(w *workspace.Workspace, container ContainerState) 
 	switch w.State {
 	case workspace.StateRunning:
 		return container == ContainerRunning && o.Route(w.ID) != nil
+	case workspace.StatePaused:
+		return container == ContainerPaused
 	case workspace.StateStopped, workspace.StateError:
 		return container != ContainerRunning && container != ContainerPaused
 	default:
@@ -170,9 +172,13 @@ func (o *Orchestrator) repair(ctx context.Context, id workspace.ID) error {
 			return nil
 		}
 		before := w.State
+		if state == ContainerPaused && before != workspace.StateStopping {
+			return o.adoptPaused(ctx, w)
+		}
 		if state == ContainerRunning && before != workspace.StateStopping {
 			if o.answers(ctx, w, 15*time.Second) {
-				w.State, w.Reason = workspace.StateRunning, ""
+				become(w, workspace.StateRunning, "")
+				w.Desired = workspace.StateRunning
 				if before != workspace.StateRunning {
 					if err := o.save(ctx, w, before); err != nil {
 						return err
@@ -195,7 +201,8 @@ func (o *Orchestrator) repair(ctx context.Context, id workspace.ID) error {
 		if before == workspace.StateStopped || before == workspace.StateError {
 			return nil
 		}
-		w.State, w.Reason = workspace.StateStopped, "stopped while the gateway was away"
+		become(w, workspace.StateStopped, "stopped while the gateway was away")
+		w.Desired = workspace.StateStopped
 		if before == workspace.StateStopping {
 			w.Reason = "stopped"
 		}
@@ -212,16 +219,7 @@ func (o *Orchestrator) containerState(ctx context.Context, container string) (Co
 	if container == "" {
 		return ContainerExited, nil
 	}
-	list, err := o.cfg.Runtime.Containers(ctx)
-	if err != nil {
-		return "", err
-	}
-	for _, c := range list {
-		if c.ID == container {
-			return c.State, nil
-		}
-	}
-	return ContainerExited, nil
+	return o.cfg.Runtime.State(ctx, container)
 }
 
 // answers reports whether VS Code answers in time, as it does in a container that was left running.
@@ -233,7 +231,7 @@ func (o *Orchestrator) answers(ctx context.Context, w *workspace.Workspace, with
 }
 
 // containerChanged takes what the engine reports. It forgets the route before anything else: the
-// engine gives addresses to others.
+// engine gives addresses to others, and what is paused takes connections and never answers.
 func (o *Orchestrator) containerChanged(e ContainerEvent) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -242,13 +240,95 @@ func (o *Orchestrator) containerChanged(e ContainerEvent) {
 		return
 	}
 	r := o.Route(e.Workspace)
-	if !e.Died || r == nil || r.container != e.Container {
+	switch {
+	case e.Resumed:
+		if r == nil {
+			o.beginLocked(opRepair, e.Workspace, func(ctx context.Context, _ *Operation) error {
+				return o.resumed(ctx, e)
+			})
+		}
+		return
+	case !e.Died && !e.Paused, r == nil, r.container != e.Container:
 		return
 	}
 	o.routes.CompareAndDelete(e.Workspace, r)
 	o.beginLocked(opRepair, e.Workspace, func(ctx context.Context, _ *Operation) error {
+		if e.Paused {
+			return o.paused(ctx, e)
+		}
 		return o.ended(ctx, e)
 	})
+}
+
+// pausedElsewhere is the reason of a pause that was not ours.
+const pausedElsewhere = "paused on the container engine"
+
+// paused records that somebody else paused a running workspace.
+func (o *Orchestrator) paused(ctx context.Context, e ContainerEvent) error {
+	w, err := o.cfg.Store.Workspace(ctx, e.Workspace)
+	if err != nil || w.Container != e.Container || w.State != workspace.StateRunning {
+		return err
+	}
+	state, err := o.settled(ctx, w.Container, ContainerPaused, 300*time.Millisecond)
+	if err != nil {
+		return err
+	}
+	switch state {
+	case ContainerPaused:
+		return o.adoptPaused(ctx, w)
+	case ContainerRunning: // it was a late report, of an earlier pause
+		o.routes.Store(w.ID, o.routeOf(w))
+		return nil
+	default:
+		o.requestReconcile()
+		return nil
+	}
+}
+
+// resumed records that somebody else let a paused workspace go on.
+func (o *Orchestrator) resumed(ctx context.Context, e ContainerEvent) error {
+	w, err := o.cfg.Store.Workspace(ctx, e.Workspace)
+	if err != nil || w.Container != e.Container || w.State != workspace.StatePaused {
+		return err
+	}
+	state, err := o.settled(ctx, w.Container, ContainerRunning, time.Second)
+	if err != nil || state != ContainerRunning || !o.answers(ctx, w, resumeTime) {
+		return err // the next reconcile looks again
+	}
+	return o.saveRunning(ctx, w)
+}
+
+// adoptPaused records that a workspace is paused, as its container is.
+func (o *Orchestrator) adoptPaused(ctx context.Context, w *workspace.Workspace) error {
+	o.routes.Delete(w.ID)
+	before := w.State
+	if before == workspace.StatePaused {
+		return nil
+	}
+	reason := pausedElsewhere
+	if before == workspace.StatePausing {
+		reason = w.Reason
+	}
+	become(w, workspace.StatePaused, reason)
+	w.Desired = workspace.StatePaused
+	o.log.Info("a workspace is paused", "workspace", w.ID, "was", before)
+	return o.save(ctx, w, before)
+}
+
+// settled returns the state of a container once it is want, or as it is after about the given time: an
+// engine lists a change a moment after it reported it, and a report may be a late one.
+func (o *Orchestrator) settled(ctx context.Context, container string, want ContainerState, within time.Duration) (ContainerState, error) {
+	for wait := 20 * time.Millisecond; ; wait *= 2 {
+		state, err := o.containerState(ctx, container)
+		if err != nil || state == want || wait > within {
+			return state, err
+		}
+		select {
+		case <-ctx.Done():
+			return "", ctx.Err()
+		case <-time.After(wait):
+		}
+	}
 }
 
 // ended records that the container of a running workspace ended by itself.
@@ -257,25 +337,17 @@ func (o *Orchestrator) ended(ctx context.Context, e ContainerEvent) error {
 	if err != nil || w.Container != e.Container || w.State != workspace.StateRunning {
 		return err
 	}
-	// An engine reports an end a moment before it lists it; and the report may be a late one, of an
-	// earlier run.
-	for wait := 20 * time.Millisecond; ; wait *= 2 {
-		if state, err := o.containerState(ctx, w.Container); err != nil || state != ContainerRunning {
-			break
-		}
-		if wait > time.Second {
-			o.routes.Store(w.ID, o.routeOf(w))
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(wait):
-		}
+	switch state, err := o.settled(ctx, w.Container, ContainerExited, time.Second); {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err == nil && state == ContainerRunning: // the report was a late one, of an earlier run
+		o.routes.Store(w.ID, o.routeOf(w))
+		return nil
 	}
-	w.State, w.Reason = workspace.StateStopped, "its container ended by itself"
+	become(w, workspace.StateStopped, "its container ended by itself")
+	w.Desired = workspace.StateStopped
 	if e.OOMKilled {
-		w.State, w.Reason = workspace.StateError, "It ran out of memory and was ended. Start it again; if it happens often, ask the operator for a higher memory limit."
+		become(w, workspace.StateError, "It ran out of memory and was ended. Start it again; if it happens often, ask the operator for a higher memory limit.")
 	}
 	o.log.Warn("a container ended by itself", "workspace", w.ID, "exit", e.ExitCode, "oom", e.OOMKilled)
 	return o.save(ctx, w, workspace.StateRunning)
