@@ -59,8 +59,11 @@ const (
 
 // Operation is something that is being done to a workspace. It goes on when nobody waits for it.
 type Operation struct {
+	// Guarded by the orchestrator's lock.
 	kind   operationKind
-	before *Operation // what it waits for; nil once that has ended. Guarded by the orchestrator's lock.
+	before *Operation // what it waits for; nil once that has ended
+	joined bool       // by another that comes to the same
+
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	done   chan struct{}
@@ -192,6 +195,7 @@ func (o *Orchestrator) begin(kind operationKind, id workspace.ID, run work) *Ope
 
 func (o *Orchestrator) beginLocked(kind operationKind, id workspace.ID, run work) *Operation {
 	before := o.ops[id]
+	o.overtake(id)
 	switch {
 	case o.closed:
 		op := newOperation(o.ctx, kind)
@@ -200,6 +204,7 @@ func (o *Orchestrator) beginLocked(kind operationKind, id workspace.ID, run work
 		return op
 	case before == nil:
 	case kind == opRepair, before.ctx.Err() == nil && (before.kind == kind || kind == opWake && before.kind.wakes()):
+		before.joined = true
 		return before
 	default:
 		cause := workspace.ErrBusy
@@ -259,10 +264,13 @@ func (op *Operation) end(err error) {
 	}
 }
 
+// operationLease names the lease of what is done to a workspace.
+func operationLease(id workspace.ID) string { return "operation:" + string(id) }
+
 // leased runs the operation under the workspace's lease, which it renews. Losing the lease ends
 // the operation: another gateway has taken over.
 func (o *Orchestrator) leased(op *Operation, id workspace.ID, run func(context.Context, *Operation) error) error {
-	name := "operation:" + string(id)
+	name := operationLease(id)
 	var held time.Time
 	for {
 		now := time.Now()
@@ -331,7 +339,9 @@ func (o *Orchestrator) operation(id workspace.ID) *Operation {
 
 // Waking returns the operation that is under way and ends with a workspace that runs, or nil.
 func (o *Orchestrator) Waking(id workspace.ID) *Operation {
-	if op := o.operation(id); op != nil && op.kind.wakes() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if op := o.ops[id]; op != nil && op.kind.wakes() {
 		return op
 	}
 	return nil

@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/kalpana-dev/kalpana/workspace"
@@ -72,7 +73,7 @@ type timing struct {
 
 var defaultTiming = timing{
 	lease: 10 * time.Second, leaseRenewal: 3 * time.Second, leasePoll: 100 * time.Millisecond,
-	reconcile: time.Minute, liveness: 5 * time.Second,
+	reconcile: 30 * time.Second, liveness: 5 * time.Second,
 }
 
 // Orchestrator owns the life of every workspace. Its methods are safe for concurrent use.
@@ -97,8 +98,11 @@ type Orchestrator struct {
 	mu        sync.Mutex
 	closed    bool
 	ops       map[workspace.ID]*Operation
-	busyPorts map[int]time.Time // found to be taken by programs that are not ours
+	busyPorts map[int]time.Time      // found to be taken by programs that are not ours
+	adoptions map[workspace.ID]*bool // under way; whether something newer happened to the workspace
 	reconcile chan struct{}
+
+	unfinished atomic.Bool // the newest reconcile left something to be looked at again soon
 }
 
 // New returns an Orchestrator that can serve; Start lets it watch and repair as well.
@@ -140,13 +144,13 @@ func New(cfg Config) *Orchestrator {
 		timing: defaultTiming,
 		hub:    hub{watchers: map[*watcher]struct{}{}, last: map[workspace.ID]*workspace.Workspace{}},
 		ctx:    ctx, cancel: cancel,
-		ops: map[workspace.ID]*Operation{}, busyPorts: map[int]time.Time{},
+		ops: map[workspace.ID]*Operation{}, busyPorts: map[int]time.Time{}, adoptions: map[workspace.ID]*bool{},
 		reconcile: make(chan struct{}, 1),
 	}
 }
 
 // Start watches the engine and reconciles: at once, whenever the engine's event stream was
-// interrupted, and every minute. An engine that is down is tried again by itself.
+// interrupted, and every 30 seconds. An engine that is down is tried again by itself.
 func (o *Orchestrator) Start() {
 	o.work.Add(2)
 	go func() {

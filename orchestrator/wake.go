@@ -56,6 +56,12 @@ func (o *Orchestrator) toRunning(parent context.Context, op *Operation, w *works
 		paused = state == ContainerPaused
 	case workspace.StatePaused, workspace.StatePausing:
 		paused = true
+	case workspace.StateStopping: // a stop that was cut short: the container may be on its way out
+		if w.Container != "" {
+			if err := o.cfg.Runtime.Stop(ctx, w.Container, o.cfg.StopGrace); err != nil {
+				return err
+			}
+		}
 	default:
 	}
 	if paused {
