@@ -71,6 +71,35 @@ func (e *engine) Containers(context.Context) (list []orchestrator.Container, err
 	return list, nil
 }
 
+func (e *engine) change(id string, state orchestrator.ContainerState) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	c, ok := e.containers[id]
+	if !ok {
+		return orchestrator.ErrNoContainer
+	}
+	c.State = state
+	e.containers[id] = c
+	return nil
+}
+
+func (e *engine) Pause(_ context.Context, id string) error {
+	return e.change(id, orchestrator.ContainerPaused)
+}
+
+func (e *engine) Unpause(_ context.Context, id string) error {
+	return e.change(id, orchestrator.ContainerRunning)
+}
+
+func (e *engine) State(_ context.Context, id string) (orchestrator.ContainerState, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if c, ok := e.containers[id]; ok {
+		return c.State, nil
+	}
+	return orchestrator.ContainerExited, nil
+}
+
 func (*engine) Prepare(context.Context) error                     { return nil }
 func (*engine) Stop(context.Context, string, time.Duration) error { return nil }
 func (*engine) RemoveVolume(context.Context, string) error        { return nil }
@@ -114,7 +143,7 @@ func newSite(t testing.TB) *site {
 		t.Fatal(err)
 	}
 	s.orchestrator = orchestrator.New(orchestrator.Config{
-		Store: s.store, Runtime: s.engine, Hosts: s.hosts, Image: "kalpana/workspace:1", Templates: []string{"blank", "node"},
+		Store: s.store, Runtime: s.engine, Hosts: s.hosts, Image: "kalpana/workspace:1", Templates: []orchestrator.Template{{Name: "blank"}, {Name: "node"}},
 		Token: func(workspace.ID) string { return "token" }, Transport: s.engine,
 	})
 	t.Cleanup(func() {

@@ -80,7 +80,12 @@ func (h *Handler) fault(err error) huma.StatusError {
 		return huma.NewError(http.StatusForbidden, "The operator does not let ports be shared more widely than: "+string(h.cfg.Orchestrator.ShareLimit())+". Choose that, or ask the operator for more.")
 	case errors.Is(err, workspace.ErrTooManyShares):
 		return huma.NewError(http.StatusForbidden, "This workspace has settings for as many ports as it may have. Remove those of a port that you no longer need.")
-	case errors.Is(err, workspace.ErrBusy), errors.Is(err, workspace.ErrConflict):
+	case errors.Is(err, workspace.ErrInvalidSchedule):
+		return field("schedule")
+	case errors.Is(err, workspace.ErrInvalidAwake):
+		return field("hours")
+	case errors.Is(err, workspace.ErrBusy), errors.Is(err, workspace.ErrConflict),
+		errors.Is(err, workspace.ErrInUse), errors.Is(err, workspace.ErrNotRunning):
 		return huma.NewError(http.StatusConflict, orchestrator.Explain(err))
 	case errors.Is(err, workspace.ErrStorageFull):
 		h.cfg.Log.Error("a request of the API failed", "error", err)

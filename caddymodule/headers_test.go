@@ -39,7 +39,7 @@ func servingApp(t *testing.T, console string) *App {
 		t.Fatal(err)
 	}
 	orch := orchestrator.New(orchestrator.Config{
-		Store: store, Runtime: runtimetest.New(t), Hosts: hosts, Token: key.BridgeToken, Image: "image", Templates: []string{"blank"},
+		Store: store, Runtime: runtimetest.New(t), Hosts: hosts, Token: key.BridgeToken, Image: "image", Templates: []orchestrator.Template{{Name: "blank"}},
 	})
 	t.Cleanup(orch.Close)
 	app := &App{hosts: hosts, started: make(chan struct{}), stopping: make(chan struct{})}

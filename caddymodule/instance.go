@@ -123,12 +123,12 @@ func (i *instance) doOpen() error {
 	if i.runtime, err = i.parts.runtime.Open(RuntimeOptions{Instance: name, Image: a.Image, Log: i.logger}); err != nil {
 		return err
 	}
-	var names []string
+	var known []orchestrator.Template
 	for _, t := range image.Templates() {
-		names = append(names, t.Name)
+		known = append(known, orchestrator.Template{Name: t.Name})
 	}
 	i.orchestrator = orchestrator.New(orchestrator.Config{
-		Store: i.store, Runtime: i.runtime, Hosts: hosts, Token: key.BridgeToken, Image: a.Image, Templates: names,
+		Store: i.store, Runtime: i.runtime, Hosts: hosts, Token: key.BridgeToken, Image: a.Image, Templates: known,
 		FirstPort: a.FirstPort, LastPort: a.LastPort, Limits: a.Limits.resolve(), WorkspaceLimit: a.WorkspaceLimit,
 		ShareLimit:   a.ShareLimit,
 		StartTimeout: time.Duration(a.StartTimeout), Transport: i.transport, Log: i.logger, Metrics: i.orchestratorMetrics,

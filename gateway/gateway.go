@@ -224,6 +224,7 @@ func (h *Handler) forward(v *visit) {
 				return
 			}
 		}
+		h.note(v)
 		switch h.proxy.serve(v) {
 		case answered:
 			return
@@ -246,6 +247,18 @@ func (h *Handler) forward(v *visit) {
 			h.problem(v, http.StatusBadGateway, fmt.Sprintf("The program on port %d broke off its answer, or does not speak HTTP. Look at its output, then try again.", v.host.Port))
 			return
 		}
+	}
+}
+
+// note tells of an activity, where the request is one: traffic is not, since an idle tab of VS Code sends
+// some hundred frames a minute.
+func (h *Handler) note(v *visit) {
+	switch {
+	case isUpgrade(v.r.Header):
+	case v.host.Kind == workspace.HostPreview:
+		h.cfg.Orchestrator.Touch(v.host.ID, orchestrator.ActivityPreview)
+	case v.kind() != background:
+		h.cfg.Orchestrator.Touch(v.host.ID, orchestrator.ActivityOpened)
 	}
 }
 
@@ -316,8 +329,9 @@ func (h *Handler) wake(v *visit) *orchestrator.Operation {
 	return h.cfg.Orchestrator.Wake(v.host.ID)
 }
 
-// settled waits until the operation has ended, or has begun to bring a container up. What needs no
-// container is so answered at once: a refusal, or a workspace that was found running.
+// settled waits until the operation has ended, or has begun to start a container. What needs no start
+// is so answered on the same request: a refusal, a workspace that was found running, and one that is
+// paused.
 func settled(op *orchestrator.Operation) (error, bool) {
 	timer := time.NewTimer(time.Second)
 	defer timer.Stop()
@@ -329,7 +343,10 @@ func settled(op *orchestrator.Operation) (error, bool) {
 			<-op.Done()
 			return op.Err(), true
 		default:
-			return nil, false
+			if !op.Resumes() {
+				return nil, false
+			}
+			timer.Stop() // it is bounded by itself
 		}
 		select {
 		case <-changed:

@@ -118,7 +118,7 @@ func newLoneWorld(t testing.TB, given ...options) *world {
 	w.transport = transport
 	first := runtimetest.FreePorts(t, 10)
 	config := orchestrator.Config{
-		Store: w.store, Runtime: w.runtime, Hosts: w.hosts, Token: key.BridgeToken, Image: "image", Templates: []string{"blank"},
+		Store: w.store, Runtime: w.runtime, Hosts: w.hosts, Token: key.BridgeToken, Image: "image", Templates: []orchestrator.Template{{Name: "blank"}},
 		FirstPort: first, LastPort: first + 9, StartTimeout: 20 * time.Second, StopGrace: time.Second, Transport: transport,
 	}
 	if opt.orch != nil {

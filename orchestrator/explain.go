@@ -62,3 +62,14 @@ func tail(s string, n int) string {
 	}
 	return s
 }
+
+// head returns the first n bytes of s at most, whole characters only.
+func head(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
+}

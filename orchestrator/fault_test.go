@@ -336,5 +336,5 @@ func TestWake_StoreFaultsLeaveNothingRunning(t *testing.T) {
 	w.wantContainer(id, orchestrator.ContainerExited)
 	frail.fault = nil
 	w.must(o.Reconcile(t.Context()))
-	w.wantState(id, workspace.StateStopped)
+	w.eventually("the start is done again", func() bool { return w.record(id).State == workspace.StateRunning })
 }

@@ -81,6 +81,20 @@ func (o *Orchestrator) publish(w *workspace.Workspace) {
 	o.cfg.Metrics.setState(w.ID, w.State)
 }
 
+// publishStart tells watchers how far a wake is, which is recorded at its end.
+func (o *Orchestrator) publishStart(id workspace.ID, s workspace.Start) {
+	o.hub.mu.Lock()
+	defer o.hub.mu.Unlock()
+	last := o.hub.last[id]
+	if last == nil {
+		return
+	}
+	record := *last
+	record.LastStart = s
+	o.hub.last[id] = &record
+	o.hub.send(Event{Workspace: &record})
+}
+
 func (o *Orchestrator) publishDeleted(w *workspace.Workspace) {
 	o.hub.mu.Lock()
 	defer o.hub.mu.Unlock()

@@ -71,7 +71,7 @@ func token(id workspace.ID) string { return "token of " + string(id) }
 func (w *world) gateway(change ...func(*orchestrator.Config)) *orchestrator.Orchestrator {
 	transport := &http.Transport{}
 	cfg := orchestrator.Config{
-		Store: w.store, Runtime: w.runtime, Hosts: w.hosts, Token: token, Image: image, Templates: []string{"blank"},
+		Store: w.store, Runtime: w.runtime, Hosts: w.hosts, Token: token, Image: image, Templates: []orchestrator.Template{{Name: "blank"}},
 		FirstPort: w.first, LastPort: w.last, StartTimeout: 20 * time.Second, StopGrace: time.Second, Transport: transport,
 	}
 	for _, f := range change {

@@ -12,11 +12,35 @@ import (
 type operationKind int
 
 const (
-	opWake operationKind = iota
+	opWake    operationKind = iota
+	opRestart               // stop, then wake
+	opRebuild               // a new container, then wake
+	opPause                 // somebody asked for it
+	opSleep                 // pause or stop, because it is idle; gives way to whoever uses it
 	opStop
 	opDelete
 	opRepair
 )
+
+// wakes reports whether the workspace runs once the operation has succeeded.
+func (k operationKind) wakes() bool { return k == opWake || k == opRestart || k == opRebuild }
+
+// overrules reports whether an operation of kind k cuts one of kind before short: a stop or a delete
+// does whatever is not final, and whoever wants a workspace to run need not wait for its pause.
+func (k operationKind) overrules(before operationKind) bool {
+	switch k {
+	case opStop, opDelete:
+		return before != opStop && before != opDelete && before != opRepair
+	case opRestart, opRebuild:
+		return before == opWake || before == opPause || before == opSleep
+	case opWake:
+		return before == opPause || before == opSleep
+	case opPause:
+		return before == opSleep
+	default:
+		return false
+	}
+}
 
 // Stage is how far an operation has come.
 type Stage string
@@ -24,6 +48,7 @@ type Stage string
 // The stages of a wake, in their order. StageTotal is the whole of it, in metrics alone.
 const (
 	StageQueued    Stage = "queued"    // waits for a lease, or for the end of another operation
+	StageStop      Stage = "stop"      // of a restart or a rebuild: the container is ended first
 	StageContainer Stage = "container" // ports and container are made, or looked up
 	StageStart     Stage = "start"     // the engine starts the container
 	StageEditor    Stage = "editor"    // VS Code is coming up
@@ -34,7 +59,11 @@ const (
 
 // Operation is something that is being done to a workspace. It goes on when nobody waits for it.
 type Operation struct {
+	// Guarded by the orchestrator's lock.
 	kind   operationKind
+	before *Operation // what it waits for; nil once that has ended
+	joined bool       // by another that comes to the same
+
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	done   chan struct{}
@@ -42,8 +71,12 @@ type Operation struct {
 
 	mu        sync.Mutex
 	stage     Stage
+	start     workspace.Start // what is recorded of a wake
+	tell      func(workspace.Start)
+	resumes   bool // it resumes what is paused, and starts nothing
 	container string
 	died      chan ContainerEvent // holds the newest, which nobody has looked at yet
+	late      *ContainerEvent     // the newest pause, or end of one, that the engine reported meanwhile
 	changed   chan struct{}       // closed and replaced at each change of stage
 
 	log startLog
@@ -54,9 +87,14 @@ func newOperation(ctx context.Context, kind operationKind) *Operation {
 		kind: kind, done: make(chan struct{}), stage: StageQueued,
 		died: make(chan ContainerEvent, 1), changed: make(chan struct{}),
 	}
+	now := recordTime(time.Now())
+	op.start = workspace.Start{At: now, Stages: []workspace.Stage{{Name: string(StageQueued), At: now}}}
 	op.ctx, op.cancel = context.WithCancelCause(ctx)
 	return op
 }
+
+// recordTime is how records keep a time.
+func recordTime(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
 
 // Done is closed when the operation has ended.
 func (op *Operation) Done() <-chan struct{} { return op.done }
@@ -98,6 +136,7 @@ func (op *Operation) enter(s Stage, container string) {
 	if s == StageStart {
 		op.forget() // what was reported before the start is of an earlier run
 	}
+	op.record(s)
 	close(op.changed)
 	op.changed = make(chan struct{})
 }
@@ -110,10 +149,30 @@ func (op *Operation) report(e ContainerEvent) {
 	if op.container != "" && op.container != e.Container {
 		return
 	}
+	if e.Paused || e.Resumed {
+		op.late = &e
+		return
+	}
+	op.late = nil
 	op.forget()
 	if e.Died {
 		op.died <- e
 	}
+}
+
+// unseen returns what the engine reported and the operation has not seen: it came too late for it.
+func (op *Operation) unseen() (events []ContainerEvent) {
+	op.mu.Lock()
+	defer op.mu.Unlock()
+	if op.late != nil {
+		events = append(events, *op.late)
+	}
+	select {
+	case e := <-op.died:
+		events = append(events, e)
+	default:
+	}
+	return events
 }
 
 // forget drops a report that nobody has looked at; the caller holds the lock.
@@ -126,9 +185,8 @@ func (op *Operation) forget() {
 
 type work func(context.Context, *Operation) error
 
-// begin joins an operation of the same kind, or starts one after whatever else concerns the
-// workspace has ended; stop and delete cut a wake short, and a repair gives way to anything. It
-// does not wait itself.
+// begin joins an operation that comes to the same, or starts one after whatever else concerns the
+// workspace has ended or was cut short; a repair gives way to anything. It does not wait itself.
 func (o *Orchestrator) begin(kind operationKind, id workspace.ID, run work) *Operation {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -137,6 +195,7 @@ func (o *Orchestrator) begin(kind operationKind, id workspace.ID, run work) *Ope
 
 func (o *Orchestrator) beginLocked(kind operationKind, id workspace.ID, run work) *Operation {
 	before := o.ops[id]
+	o.overtake(id)
 	switch {
 	case o.closed:
 		op := newOperation(o.ctx, kind)
@@ -144,18 +203,34 @@ func (o *Orchestrator) beginLocked(kind operationKind, id workspace.ID, run work
 		close(op.done)
 		return op
 	case before == nil:
-	case kind == opRepair, before.kind == kind && before.ctx.Err() == nil:
+	case kind == opRepair, before.ctx.Err() == nil && (before.kind == kind || kind == opWake && before.kind.wakes()):
+		before.joined = true
 		return before
-	case before.kind == opWake && (kind == opStop || kind == opDelete):
-		before.cancel(workspace.ErrBusy)
+	default:
+		cause := workspace.ErrBusy
+		if kind != opStop && kind != opDelete {
+			cause = workspace.ErrInUse
+		}
+		for cut := before; cut != nil; cut = cut.before {
+			if kind.overrules(cut.kind) {
+				cut.cancel(cause)
+			}
+		}
 	}
 	op := newOperation(o.ctx, kind)
+	op.before = before
+	if kind.wakes() {
+		op.tell = func(s workspace.Start) { o.publishStart(id, s) }
+	}
 	o.ops[id] = op
 	o.work.Add(1)
 	go func() {
 		defer o.work.Done()
 		if before != nil {
 			<-before.done
+			o.mu.Lock()
+			op.before = nil
+			o.mu.Unlock()
 		}
 		err := o.leased(op, id, run)
 		if cause := context.Cause(op.ctx); err != nil && errors.Is(err, context.Canceled) && cause != nil {
@@ -171,10 +246,8 @@ func (o *Orchestrator) beginLocked(kind operationKind, id workspace.ID, run work
 		}
 		o.mu.Unlock()
 		close(op.done)
-		select {
-		case e := <-op.died: // came too late for the operation to see it
+		for _, e := range op.unseen() {
 			o.containerChanged(e)
-		default:
 		}
 	}()
 	return op
@@ -191,10 +264,13 @@ func (op *Operation) end(err error) {
 	}
 }
 
+// operationLease names the lease of what is done to a workspace.
+func operationLease(id workspace.ID) string { return "operation:" + string(id) }
+
 // leased runs the operation under the workspace's lease, which it renews. Losing the lease ends
 // the operation: another gateway has taken over.
 func (o *Orchestrator) leased(op *Operation, id workspace.ID, run func(context.Context, *Operation) error) error {
-	name := "operation:" + string(id)
+	name := operationLease(id)
 	var held time.Time
 	for {
 		now := time.Now()
@@ -261,9 +337,11 @@ func (o *Orchestrator) operation(id workspace.ID) *Operation {
 	return o.ops[id]
 }
 
-// Waking returns the wake of a workspace that is under way, or nil.
+// Waking returns the operation that is under way and ends with a workspace that runs, or nil.
 func (o *Orchestrator) Waking(id workspace.ID) *Operation {
-	if op := o.operation(id); op != nil && op.kind == opWake {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if op := o.ops[id]; op != nil && op.kind.wakes() {
 		return op
 	}
 	return nil

@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/kalpana-dev/kalpana/workspace"
@@ -29,14 +30,18 @@ type Config struct {
 	// Image is the reference of the workspace image. A workspace made from another one gets a new
 	// container, on its old volume, at its next wake.
 	Image string
-	// Templates are the names that a new workspace may name.
-	Templates []string
+	// Templates are what a new workspace may be made from.
+	Templates []Template
 	// Address is the host address that ports are published on; "" means 127.0.0.1.
 	Address string
 	// FirstPort and LastPort bound the published ports; 0 means 40000 and 50000.
 	FirstPort, LastPort int
 	// Limits of each container.
 	Limits Limits
+	// Sleep is when workspaces sleep, unless their template says otherwise.
+	Sleep Sleep
+	// Activity asks a container what was done in it; nil means that none is asked.
+	Activity func(context.Context, *Route) (Activity, error)
 	// WorkspaceLimit is how many workspaces one person may have; 0 means 5, less than 0 any number.
 	WorkspaceLimit int
 	// ShareLimit is how widely ports may be shared; "" means ShareMembers.
@@ -51,6 +56,12 @@ type Config struct {
 	Metrics   *Metrics
 }
 
+// Template is what a workspace may be made from.
+type Template struct {
+	Name  string
+	Sleep *Sleep // when its workspaces sleep; nil means [Config.Sleep]
+}
+
 // timing is what tests shorten.
 type timing struct {
 	lease        time.Duration // how long a gateway that was killed blocks a workspace
@@ -62,7 +73,7 @@ type timing struct {
 
 var defaultTiming = timing{
 	lease: 10 * time.Second, leaseRenewal: 3 * time.Second, leasePoll: 100 * time.Millisecond,
-	reconcile: time.Minute, liveness: 5 * time.Second,
+	reconcile: 30 * time.Second, liveness: 5 * time.Second,
 }
 
 // Orchestrator owns the life of every workspace. Its methods are safe for concurrent use.
@@ -79,6 +90,7 @@ type Orchestrator struct {
 
 	routes sync.Map // workspace.ID → *Route, of those that run
 	known  sync.Map // workspace.ID → *known
+	uses   uses
 	hub    hub
 
 	endpoints sync.Map // published address → endpoint, where the runtime is a Dialer
@@ -86,8 +98,11 @@ type Orchestrator struct {
 	mu        sync.Mutex
 	closed    bool
 	ops       map[workspace.ID]*Operation
-	busyPorts map[int]time.Time // found to be taken by programs that are not ours
+	busyPorts map[int]time.Time      // found to be taken by programs that are not ours
+	adoptions map[workspace.ID]*bool // under way; whether something newer happened to the workspace
 	reconcile chan struct{}
+
+	unfinished atomic.Bool // the newest reconcile left something to be looked at again soon
 }
 
 // New returns an Orchestrator that can serve; Start lets it watch and repair as well.
@@ -129,13 +144,13 @@ func New(cfg Config) *Orchestrator {
 		timing: defaultTiming,
 		hub:    hub{watchers: map[*watcher]struct{}{}, last: map[workspace.ID]*workspace.Workspace{}},
 		ctx:    ctx, cancel: cancel,
-		ops: map[workspace.ID]*Operation{}, busyPorts: map[int]time.Time{},
+		ops: map[workspace.ID]*Operation{}, busyPorts: map[int]time.Time{}, adoptions: map[workspace.ID]*bool{},
 		reconcile: make(chan struct{}, 1),
 	}
 }
 
 // Start watches the engine and reconciles: at once, whenever the engine's event stream was
-// interrupted, and every minute. An engine that is down is tried again by itself.
+// interrupted, and every 30 seconds. An engine that is down is tried again by itself.
 func (o *Orchestrator) Start() {
 	o.work.Add(2)
 	go func() {
@@ -189,7 +204,8 @@ func (o *Orchestrator) Create(ctx context.Context, n NewWorkspace) (*workspace.W
 		now := time.Now().UTC().Truncate(time.Microsecond)
 		w := &workspace.Workspace{
 			ID: workspace.NewID(), Owner: n.Owner, Name: name, Template: n.Template, Repository: repository,
-			State: workspace.StateStopped, Revision: 1, CreatedAt: now, UpdatedAt: now,
+			State: workspace.StateStopped, StateSince: now, Desired: workspace.StateStopped,
+			Revision: 1, CreatedAt: now, UpdatedAt: now,
 		}
 		err := o.cfg.Store.CreateWorkspace(ctx, w, o.cfg.WorkspaceLimit)
 		if errors.Is(err, workspace.ErrConflict) {
@@ -205,7 +221,7 @@ func (o *Orchestrator) Create(ctx context.Context, n NewWorkspace) (*workspace.W
 
 func (o *Orchestrator) knows(template string) bool {
 	for _, t := range o.cfg.Templates {
-		if t == template {
+		if t.Name == template {
 			return true
 		}
 	}

@@ -1,6 +1,8 @@
 package orchestrator_test
 
 import (
+	"cmp"
+	"fmt"
 	"testing"
 
 	"github.com/kalpana-dev/kalpana/orchestrator"
@@ -8,67 +10,106 @@ import (
 	"github.com/kalpana-dev/kalpana/workspace"
 )
 
-// left makes a record as a gateway left it that is no more, with its container running or not.
-func (w *world) left(state workspace.State, running bool) workspace.ID {
+// left makes a record as a gateway left it that is no more, with its container in the given state.
+func (w *world) left(state, desired workspace.State, container orchestrator.ContainerState) workspace.ID {
 	w.Helper()
 	o := w.gateway()
 	id := w.awake(o)
-	if !running {
-		w.must(w.runtime.Stop(w.Context(), w.record(id).Container, 0))
-	}
 	record := w.record(id)
-	record.State = state
+	switch container {
+	case orchestrator.ContainerExited:
+		w.must(w.runtime.Stop(w.Context(), record.Container, 0))
+	case orchestrator.ContainerPaused:
+		w.must(w.runtime.Freeze(record.Container))
+	case "": // removed
+		w.runtime.Vanish(record.Container)
+	}
+	record.State, record.Desired, record.Reason = state, desired, "as it was left"
 	w.must(w.store.UpdateWorkspace(w.Context(), record))
 	o.Close()
 	return id
 }
 
 func TestReconcile_PutsInOrderWhatAGatewayLeft(t *testing.T) {
+	const (
+		running  = workspace.StateRunning
+		paused   = workspace.StatePaused
+		stopped  = workspace.StateStopped
+		starting = workspace.StateStarting
+		pausing  = workspace.StatePausing
+		stopping = workspace.StateStopping
+		failed   = workspace.StateError
+
+		up     = orchestrator.ContainerRunning
+		frozen = orchestrator.ContainerPaused
+		down   = orchestrator.ContainerExited
+		gone   = orchestrator.ContainerState("")
+	)
 	for _, c := range []struct {
-		state   workspace.State
-		running bool
-		want    workspace.State
+		state, desired workspace.State
+		container      orchestrator.ContainerState
+		want           workspace.State
 	}{
-		{workspace.StateRunning, true, workspace.StateRunning},
-		{workspace.StateRunning, false, workspace.StateStopped},
-		{workspace.StateStarting, true, workspace.StateRunning},
-		{workspace.StateStarting, false, workspace.StateStopped},
-		{workspace.StateStopping, true, workspace.StateStopped},
-		{workspace.StateStopping, false, workspace.StateStopped},
-		{workspace.StateError, true, workspace.StateRunning},
-		{workspace.StateError, false, workspace.StateError},
-		{workspace.StateStopped, false, workspace.StateStopped},
+		{running, running, up, running},
+		{running, running, frozen, paused},
+		{running, running, down, stopped},
+		{running, running, gone, stopped},
+		{starting, running, up, running}, // a start that was cut short is done again
+		{starting, running, frozen, running},
+		{starting, running, down, running},
+		{starting, running, gone, running},
+		{pausing, paused, up, running}, // a pause goes by what the container is
+		{pausing, paused, frozen, paused},
+		{pausing, paused, down, stopped},
+		{pausing, stopped, up, running},
+		{paused, paused, up, running},
+		{paused, paused, frozen, paused},
+		{paused, paused, down, stopped},
+		{paused, paused, gone, stopped},
+		{stopping, stopped, up, stopped},
+		{stopping, stopped, frozen, stopped},
+		{stopping, stopped, down, stopped},
+		{stopping, stopped, gone, stopped},
+		{stopping, running, up, running}, // a restart
+		{stopping, running, down, running},
+		{failed, running, up, running},
+		{failed, running, frozen, paused},
+		{failed, running, down, failed},
+		{stopped, stopped, up, running},
+		{stopped, stopped, frozen, paused},
+		{stopped, stopped, down, stopped},
 	} {
-		name := string(c.state) + " without its container"
-		if c.running {
-			name = string(c.state) + " with its container running"
-		}
-		t.Run(name, func(t *testing.T) {
+		t.Run(fmt.Sprintf("%s and to be %s with its container %s", c.state, c.desired, cmp.Or(c.container, "gone")), func(t *testing.T) {
 			w := newWorld(t)
-			id := w.left(c.state, c.running)
+			id := w.left(c.state, c.desired, c.container)
 			o := w.gateway()
 			w.must(o.Reconcile(t.Context()))
-			got := w.wantState(id, c.want)
-			if (o.Route(id) != nil) != (c.want == workspace.StateRunning) {
+			w.eventually("it is put in order", func() bool { return w.record(id).State == c.want && o.Waking(id) == nil })
+			if (o.Route(id) != nil) != (c.want == running) {
 				t.Errorf("route %v", o.Route(id))
 			}
-			container := orchestrator.ContainerExited
-			if c.want == workspace.StateRunning {
-				container = orchestrator.ContainerRunning
+			want := map[workspace.State]orchestrator.ContainerState{running: up, paused: frozen}[c.want]
+			if list := w.runtime.Of(id); len(list) > 1 || want != "" && (len(list) != 1 || list[0].State != want) ||
+				want == "" && len(list) == 1 && list[0].State != down {
+				t.Errorf("containers %v", list)
 			}
-			w.wantContainer(id, container)
-			revision := got.Revision
+			got := w.record(id)
+			if got.Desired != c.want && c.want != failed {
+				t.Errorf("it is %s and to be %s", got.State, got.Desired)
+			}
 			w.must(o.Reconcile(t.Context()))
-			if w.record(id).Revision != revision {
-				t.Error("a second look changed the record again")
+			if again := w.record(id); again.Revision != got.Revision {
+				t.Errorf("a second look changed the record again, to %+v", again)
 			}
+			w.wake(o, id) // and nothing is in the way
+			w.wantContainer(id, up)
 		})
 	}
 }
 
 func TestReconcile_FinishesADelete(t *testing.T) {
 	w := newWorld(t)
-	id := w.left(workspace.StateDeleting, true)
+	id := w.left(workspace.StateDeleting, workspace.StateDeleting, orchestrator.ContainerRunning)
 	o := w.gateway()
 	w.must(o.Reconcile(t.Context()))
 	w.wantGone(o, id)
@@ -76,7 +117,7 @@ func TestReconcile_FinishesADelete(t *testing.T) {
 
 func TestReconcile_StopsWhatRunsAndDoesNotAnswer(t *testing.T) {
 	w := newWorld(t)
-	id := w.left(workspace.StateRunning, true)
+	id := w.left(workspace.StateRunning, workspace.StateRunning, orchestrator.ContainerRunning)
 	o := w.gateway(func(c *orchestrator.Config) { c.Token = func(workspace.ID) string { return "another" } })
 	w.must(o.Reconcile(t.Context()))
 	w.wantState(id, workspace.StateStopped)
@@ -159,7 +200,7 @@ func TestReconcile_AfterALostEventStreamFindsWhatEnded(t *testing.T) {
 
 func TestReconcile_WithTheEngineDownChangesNothingAndComesBack(t *testing.T) {
 	w := newWorld(t)
-	id := w.left(workspace.StateRunning, true)
+	id := w.left(workspace.StateRunning, workspace.StateRunning, orchestrator.ContainerRunning)
 	w.runtime.SetDown(true)
 	o := w.gateway()
 	w.wantErr(o.Reconcile(t.Context()), workspace.ErrEngineDown)

@@ -15,9 +15,13 @@ var ErrPortBusy = errors.New("a published port is in use by another program")
 // ErrNoContainer says that a container is gone from the engine.
 var ErrNoContainer = errors.New("no such container")
 
+// ErrNotRunning says that a container neither runs nor is paused.
+var ErrNotRunning = errors.New("the container does not run")
+
 // Runtime is what runs containers. It sees only containers of its own instance. Every error is, or
 // wraps, one of the named errors of package workspace or of this file where one fits:
-// ErrEngineDown, ErrImageMissing, ErrFirewall, ErrStorageFull, ErrPortBusy, ErrNoContainer.
+// ErrEngineDown, ErrImageMissing, ErrFirewall, ErrStorageFull, ErrPortBusy, ErrNoContainer,
+// ErrNotRunning.
 type Runtime interface {
 	// Prepare makes networks and firewall rules and proves from inside a container that the
 	// rules hold. It is idempotent and cheap to repeat. Create and Start refuse with ErrFirewall
@@ -26,21 +30,32 @@ type Runtime interface {
 	// Create makes a container, its volume if it does not exist, and starts nothing. It returns
 	// the engine's id. A container of the same workspace that is left over is not touched.
 	Create(ctx context.Context, spec Spec) (string, error)
-	// Start starts a container. Starting a running one is no error.
+	// Start starts a container. Starting a running one is no error; a paused one is resumed.
 	Start(ctx context.Context, container string) error
-	// Stop asks the container to end, and ends it after grace. A stopped or missing one is no error.
+	// Pause freezes a running container, which keeps its memory. Pausing a paused one is no error; one
+	// that does not run is ErrNotRunning or ErrNoContainer.
+	Pause(ctx context.Context, container string) error
+	// Unpause lets a paused container go on. Unpausing a running one is no error; one that does not
+	// run is ErrNotRunning or ErrNoContainer.
+	Unpause(ctx context.Context, container string) error
+	// Stop asks the container to end, and ends it after grace; a paused one is resumed for that. A
+	// stopped or missing one is no error.
 	Stop(ctx context.Context, container string, grace time.Duration) error
 	// Remove removes a container, running or not. A missing one is no error.
 	Remove(ctx context.Context, container string) error
 	// RemoveVolume removes a volume and what is in it. A missing one is no error.
 	RemoveVolume(ctx context.Context, name string) error
-	// Containers lists the containers of this instance in any state.
+	// Containers lists the containers of this instance in any state. A change may be listed a moment
+	// after its event.
 	Containers(ctx context.Context) ([]Container, error)
+	// State returns the state of one container, at a cost that does not grow with their number. A
+	// missing one is ContainerExited.
+	State(ctx context.Context, container string) (ContainerState, error)
 	// Logs returns the last lines that the container printed, at most 64 KiB, as valid UTF-8
 	// without control characters but newline and tab.
 	Logs(ctx context.Context, container string, lines int) (string, error)
-	// Watch calls changed for every container of this instance that died or started, until ctx
-	// ends. It reconnects by itself and calls resync after each (re)connect, since events may
+	// Watch calls changed for every container of this instance that died, started, was paused or
+	// resumed, until ctx ends. It reconnects by itself and calls resync after each (re)connect, since events may
 	// have been missed.
 	Watch(ctx context.Context, changed func(ContainerEvent), resync func())
 }
@@ -93,11 +108,14 @@ type Container struct {
 	Image     string // the reference it was made from
 }
 
-// ContainerEvent is something that happened to a container.
+// ContainerEvent is something that happened to a container: at most one of Died, Paused and Resumed
+// is true; where none is, it started.
 type ContainerEvent struct {
 	Container string
 	Workspace workspace.ID
-	Died      bool // it ended; otherwise it started
-	ExitCode  int
-	OOMKilled bool
+	Died      bool
+	ExitCode  int  // where it died
+	OOMKilled bool // where it died
+	Paused    bool
+	Resumed   bool
 }

@@ -8,39 +8,47 @@ import (
 	"github.com/kalpana-dev/kalpana/workspace"
 )
 
-// Stop takes a workspace down to stopped; a wake that is under way is cut short. It returns at
-// once; [Operation.Wait] tells how it ended.
+// Stop takes a workspace down to stopped from any state but deleting; a wake that is under way is cut
+// short, and a paused one gets its grace as well. It returns at once; [Operation.Wait] tells how it
+// ended.
 func (o *Orchestrator) Stop(id workspace.ID, reason string) *Operation {
 	return o.begin(opStop, id, func(ctx context.Context, _ *Operation) error {
 		w, err := o.cfg.Store.Workspace(ctx, id)
 		if err != nil {
 			return err
 		}
-		if w.State == workspace.StateDeleting {
-			return workspace.ErrBusy
-		}
-		if w.State == workspace.StateStopped {
-			return nil
-		}
-		from := w.State
-		w.State, w.Reason = workspace.StateStopping, reason
-		if err := o.save(ctx, w, from); err != nil {
-			return err
-		}
-		o.routes.Delete(id)
-		if w.Container != "" {
-			if err := o.cfg.Runtime.Stop(ctx, w.Container, o.cfg.StopGrace); err != nil {
-				if ctx.Err() != nil {
-					return ctx.Err()
-				}
-				err = fmt.Errorf("the workspace could not be stopped: %w", err)
-				w.State, w.Reason = workspace.StateError, Explain(err)
-				return errors.Join(err, o.save(ctx, w, workspace.StateStopping))
-			}
-		}
-		w.State, w.Reason = workspace.StateStopped, reason
-		return o.save(ctx, w, workspace.StateStopping)
+		return o.stop(ctx, w, reason, workspace.StateStopped)
 	})
+}
+
+// stop takes w, which was just read, down to stopped. desired is what comes after: a stop that is cut
+// short is finished by it.
+func (o *Orchestrator) stop(ctx context.Context, w *workspace.Workspace, reason string, desired workspace.State) error {
+	if w.State == workspace.StateDeleting {
+		return workspace.ErrBusy
+	}
+	if w.State == workspace.StateStopped {
+		return nil
+	}
+	from := w.State
+	become(w, workspace.StateStopping, reason)
+	w.Desired = desired
+	if err := o.save(ctx, w, from); err != nil {
+		return err
+	}
+	o.routes.Delete(w.ID)
+	if w.Container != "" {
+		if err := o.cfg.Runtime.Stop(ctx, w.Container, o.cfg.StopGrace); err != nil {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			err = fmt.Errorf("the workspace could not be stopped: %w", err)
+			become(w, workspace.StateError, Explain(err))
+			return errors.Join(err, o.save(ctx, w, workspace.StateStopping))
+		}
+	}
+	become(w, workspace.StateStopped, reason)
+	return o.save(ctx, w, workspace.StateStopping)
 }
 
 // Delete removes container, volume and record, in this order, so that a delete that is cut short
@@ -55,7 +63,8 @@ func (o *Orchestrator) Delete(id workspace.ID) *Operation {
 			return err
 		}
 		if from := w.State; from != workspace.StateDeleting {
-			w.State, w.Reason = workspace.StateDeleting, ""
+			become(w, workspace.StateDeleting, "")
+			w.Desired = workspace.StateDeleting
 			if err := o.save(ctx, w, from); err != nil {
 				return err
 			}

@@ -11,62 +11,141 @@ import (
 	"github.com/kalpana-dev/kalpana/workspace"
 )
 
-// Wake brings a workspace to running, or joins the wake that is under way. It returns at once;
-// [Operation.Wait] tells how it ended: ErrNotFound, ErrBusy, ErrEngineDown, ErrImageMissing,
-// ErrPortsExhausted, ErrFirewall, ErrStartFailed (with the end of the container's log),
-// ErrStartTimeout, or the store's.
+// Wake brings a workspace to running, or joins the wake that is under way; a pause that is under way is
+// cut short. It returns at once; [Operation.Wait] tells how it ended: ErrNotFound, ErrBusy,
+// ErrEngineDown, ErrImageMissing, ErrPortsExhausted, ErrFirewall, ErrStartFailed (with the end of the
+// container's log), ErrStartTimeout, or the store's.
 func (o *Orchestrator) Wake(id workspace.ID) *Operation {
 	return o.begin(opWake, id, func(ctx context.Context, op *Operation) error {
-		start := time.Now()
-		err := o.wake(ctx, op, id)
-		o.cfg.Metrics.observe(StageTotal, start, err)
-		return err
+		w, err := o.cfg.Store.Workspace(ctx, id)
+		if err != nil {
+			return err
+		}
+		return o.wake(ctx, op, w)
 	})
 }
 
-func (o *Orchestrator) wake(parent context.Context, op *Operation, id workspace.ID) error {
+// wake brings w, which was just read, to running.
+func (o *Orchestrator) wake(parent context.Context, op *Operation, w *workspace.Workspace) error {
+	started := time.Now()
+	err := o.toRunning(parent, op, w)
+	o.cfg.Metrics.observe(StageTotal, started, err)
+	return err
+}
+
+func (o *Orchestrator) toRunning(parent context.Context, op *Operation, w *workspace.Workspace) error {
 	ctx, cancel := context.WithTimeoutCause(parent, o.cfg.StartTimeout, workspace.ErrStartTimeout)
 	defer cancel()
 	started := time.Now()
-
-	w, err := o.cfg.Store.Workspace(ctx, id)
-	if err != nil {
-		return err
-	}
-	if w.State == workspace.StateDeleting {
+	op.from(w.State)
+	paused := false
+	switch w.State {
+	case workspace.StateDeleting:
 		return workspace.ErrBusy
-	}
-	if w.State == workspace.StateRunning {
-		if o.Route(id) != nil {
+	case workspace.StateRunning:
+		if o.Route(w.ID) != nil {
 			return nil // another wake came just before
 		}
 		// Perhaps it runs, and only this process does not know it: it has just started, or another
 		// gateway woke it.
 		state, err := o.containerState(ctx, w.Container)
 		if (err != nil || state == ContainerRunning) && o.answers(ctx, w, time.Second) {
-			o.routes.Store(id, o.routeOf(w))
+			o.routes.Store(w.ID, o.routeOf(w))
 			return nil
+		}
+		paused = state == ContainerPaused
+	case workspace.StatePaused, workspace.StatePausing:
+		paused = true
+	case workspace.StateStopping: // a stop that was cut short: the container may be on its way out
+		if w.Container != "" {
+			if err := o.cfg.Runtime.Stop(ctx, w.Container, o.cfg.StopGrace); err != nil {
+				return err
+			}
+		}
+	default:
+	}
+	if paused {
+		if resumed, err := o.resume(ctx, op, w); resumed || err != nil {
+			if err == nil {
+				o.log.Info("workspace runs again", "workspace", w.ID, "duration", time.Since(started))
+			}
+			return err
 		}
 	}
 	from := w.State
-	w.State, w.Reason = workspace.StateStarting, ""
+	become(w, workspace.StateStarting, "")
+	w.Desired = workspace.StateRunning
 	if err := o.save(ctx, w, from); err != nil {
 		return err
 	}
 
-	err = o.bringUp(ctx, op, w)
+	err := o.bringUp(ctx, op, w)
 	if err == nil {
-		w.State, w.Reason = workspace.StateRunning, ""
-		w.StartedAt = time.Now().UTC()
-		w.LastActiveAt, w.LastActivity = w.StartedAt, "started"
-		err = o.save(ctx, w, workspace.StateStarting)
+		w.LastStart = op.trace(nil)
+		err = o.saveRunning(ctx, w)
 	}
 	if err != nil {
-		return o.wakeFailed(ctx, parent, w, err)
+		return o.wakeFailed(ctx, parent, op, w, err)
 	}
-	o.routes.Store(id, o.routeOf(w))
-	o.log.Info("workspace runs", "workspace", id, "duration", time.Since(started))
+	o.log.Info("workspace runs", "workspace", w.ID, "duration", time.Since(started))
 	return nil
+}
+
+// saveRunning records that a workspace was woken, and lets requests in.
+func (o *Orchestrator) saveRunning(ctx context.Context, w *workspace.Workspace) error {
+	from := w.State
+	become(w, workspace.StateRunning, "")
+	w.Desired = workspace.StateRunning
+	w.StartedAt = recordTime(time.Now())
+	w.LastActiveAt, w.LastActivity = w.StartedAt, ActivityStarted
+	if err := o.save(ctx, w, from); err != nil {
+		w.State = from // as it is stored
+		return err
+	}
+	o.Touch(w.ID, ActivityStarted)
+	o.routes.Store(w.ID, o.routeOf(w))
+	return nil
+}
+
+// resumeTime is how long a workspace that was just resumed may take to answer, which a healthy one does
+// within milliseconds.
+const resumeTime = 10 * time.Second
+
+// resume lets a paused workspace go on. It reports false where only a start helps: the container ended
+// or vanished meanwhile, or does not come to its senses. An engine that does not answer changes nothing.
+func (o *Orchestrator) resume(ctx context.Context, op *Operation, w *workspace.Workspace) (bool, error) {
+	op.setResumes(true)
+	defer op.setResumes(false)
+	op.enter(StageStart, w.Container)
+	err := o.timed(StageStart, func() error { return o.cfg.Runtime.Unpause(ctx, w.Container) })
+	switch {
+	case errors.Is(err, ErrNoContainer), errors.Is(err, ErrNotRunning):
+		o.log.Warn("a paused workspace is not there any more; starting it", "workspace", w.ID, "error", err)
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	op.enter(StageEditor, w.Container)
+	short, cancel := context.WithTimeout(ctx, resumeTime)
+	defer cancel()
+	err = o.timed(StageEditor, func() error { return o.awaitReady(short, op, w) })
+	if err != nil {
+		if ctx.Err() != nil {
+			return false, context.Cause(ctx)
+		}
+		o.log.Warn("a resumed workspace does not answer; starting it", "workspace", w.ID, "error", err)
+		return false, o.cfg.Runtime.Stop(ctx, w.Container, o.cfg.StopGrace)
+	}
+	w.LastStart = op.trace(nil)
+	return true, o.saveRunning(ctx, w)
+}
+
+// become sets the state of a record.
+func become(w *workspace.Workspace, s workspace.State, reason string) {
+	if w.State != s {
+		w.StateSince = recordTime(time.Now())
+	}
+	w.State, w.Reason = s, reason
 }
 
 // bringUp makes the container if need be, starts it and waits for VS Code. It leaves what it
@@ -139,8 +218,18 @@ func (o *Orchestrator) ensureContainer(ctx context.Context, w *workspace.Workspa
 		}
 		w.Container = ""
 	}
-	if err := o.claimPorts(ctx, w); err != nil {
+	container, err := o.createContainer(ctx, w)
+	if err != nil {
 		return err
+	}
+	w.Container, w.Image = container, o.cfg.Image
+	return o.save(ctx, w, workspace.StateStarting)
+}
+
+// createContainer makes a container of the current image for w, with ports of its own.
+func (o *Orchestrator) createContainer(ctx context.Context, w *workspace.Workspace) (string, error) {
+	if err := o.claimPorts(ctx, w); err != nil {
+		return "", err
 	}
 	env := []string{
 		bridge.EnvWorkspaceID + "=" + string(w.ID),
@@ -152,7 +241,7 @@ func (o *Orchestrator) ensureContainer(ctx context.Context, w *workspace.Workspa
 	if w.Repository != "" {
 		env = append(env, bridge.EnvRepository+"="+w.Repository)
 	}
-	container, err := o.cfg.Runtime.Create(ctx, Spec{
+	return o.cfg.Runtime.Create(ctx, Spec{
 		Workspace: w.ID, Image: o.cfg.Image, Env: env,
 		Volume: w.Volume(), Address: w.Address,
 		Ports: map[int]int{
@@ -161,11 +250,6 @@ func (o *Orchestrator) ensureContainer(ctx context.Context, w *workspace.Workspa
 		},
 		Limits: o.cfg.Limits,
 	})
-	if err != nil {
-		return err
-	}
-	w.Container, w.Image = container, o.cfg.Image
-	return o.save(ctx, w, workspace.StateStarting)
 }
 
 // awaitReady waits until VS Code answers through the published port, or its container ends.
@@ -214,7 +298,7 @@ func (o *Orchestrator) awaitReady(ctx context.Context, op *Operation, w *workspa
 // wakeFailed records how a wake failed and leaves no half-started container behind. A wake that
 // was cut short by a stop, a delete, another gateway or the end of this process is theirs to clean
 // up.
-func (o *Orchestrator) wakeFailed(ctx, parent context.Context, w *workspace.Workspace, err error) error {
+func (o *Orchestrator) wakeFailed(ctx, parent context.Context, op *Operation, w *workspace.Workspace, err error) error {
 	if parent.Err() != nil {
 		return parent.Err()
 	}
@@ -235,7 +319,8 @@ func (o *Orchestrator) wakeFailed(ctx, parent context.Context, w *workspace.Work
 		}
 	}
 	o.log.Error("workspace did not start", "workspace", w.ID, "error", err)
-	w.State, w.Reason = workspace.StateError, Explain(err)
+	become(w, workspace.StateError, Explain(err))
+	w.LastStart = op.trace(err)
 	if e := o.save(ctx, w, workspace.StateStarting); e != nil {
 		o.log.Error("a failed start could not be recorded", "workspace", w.ID, "error", e)
 	}
@@ -251,7 +336,7 @@ func (o *Orchestrator) withLog(ctx context.Context, w *workspace.Workspace, err 
 }
 
 // save writes w, whose stored state is from. A concurrent change of what an operation does not own
-// (the name, the shares) is merged; a change of the state is another gateway's, which then has the lease.
+// (the name, the shares, when it sleeps) is merged; a change of the state is another gateway's, which then has the lease.
 func (o *Orchestrator) save(ctx context.Context, w *workspace.Workspace, from workspace.State) error {
 	for {
 		err := o.cfg.Store.UpdateWorkspace(ctx, w)
@@ -273,5 +358,9 @@ func (o *Orchestrator) save(ctx context.Context, w *workspace.Workspace, from wo
 			return workspace.ErrConflict
 		}
 		w.Revision, w.Name, w.Shares = newest.Revision, newest.Name, newest.Shares
+		w.KeepAwakeUntil, w.Schedule, w.DiskUsed = newest.KeepAwakeUntil, newest.Schedule, newest.DiskUsed
+		if newest.LastActiveAt.After(w.LastActiveAt) {
+			w.LastActiveAt, w.LastActivity = newest.LastActiveAt, newest.LastActivity
+		}
 	}
 }

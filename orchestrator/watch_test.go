@@ -28,7 +28,7 @@ func TestSubscribe_TellsEveryChangeInOrder(t *testing.T) {
 	var revision int64
 	for len(changes) > 0 {
 		e := <-changes
-		if e.Workspace.ID != id || e.Workspace.Revision <= revision && !e.Deleted {
+		if e.Workspace.ID != id || e.Workspace.Revision < revision {
 			t.Errorf("revision %d after %d", e.Workspace.Revision, revision)
 		}
 		revision = e.Workspace.Revision

@@ -22,6 +22,9 @@ func (r *Runtime) Start(ctx context.Context, id string) error {
 	ctx, cancel := within(ctx, slowTimeout)
 	defer cancel()
 	err := r.api.ContainerStart(ctx, id, container.StartOptions{})
+	if saysPaused(err) {
+		return r.unpause(ctx, id)
+	}
 	if networkGone(err) {
 		if err := r.reconnect(ctx, id); err != nil {
 			return err

@@ -63,6 +63,20 @@ func unanswered(err error) bool {
 		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
+// saysPaused reports whether the engine refused something because the container is paused (already).
+func saysPaused(err error) bool { return answered(err, "paused") && !answered(err, "not paused") }
+
+// saysNotPaused reports whether the engine would not resume a container because it is not paused.
+func saysNotPaused(err error) bool { return answered(err, "is not paused") }
+
+// saysNotRunning reports whether the engine refused something because the container does not run.
+func saysNotRunning(err error) bool { return answered(err, "is not running") }
+
+// answered reports whether the engine answered with an error that says text.
+func answered(err error, text string) bool {
+	return err != nil && !unanswered(err) && strings.Contains(strings.ToLower(err.Error()), text)
+}
+
 // networkGone reports whether the engine says that a network does not exist.
 func networkGone(err error) bool {
 	if err == nil {

@@ -65,6 +65,8 @@ func (r *Runtime) follow(ctx context.Context, changed func(orchestrator.Containe
 		filters.Arg("event", string(events.ActionStart)),
 		filters.Arg("event", string(events.ActionDie)),
 		filters.Arg("event", string(events.ActionOOM)),
+		filters.Arg("event", string(events.ActionPause)),
+		filters.Arg("event", string(events.ActionUnPause)),
 	)})
 	defer func() {
 		cancel()
@@ -100,6 +102,10 @@ func (r *Runtime) follow(ctx context.Context, changed func(orchestrator.Containe
 			case events.ActionStart:
 				delete(outOfMemory, id)
 				changed(orchestrator.ContainerEvent{Container: id, Workspace: ws})
+			case events.ActionPause:
+				changed(orchestrator.ContainerEvent{Container: id, Workspace: ws, Paused: true})
+			case events.ActionUnPause:
+				changed(orchestrator.ContainerEvent{Container: id, Workspace: ws, Resumed: true})
 			case events.ActionDie:
 				code, _ := strconv.Atoi(m.Actor.Attributes["exitCode"])
 				oom := outOfMemory[id] && code == killed

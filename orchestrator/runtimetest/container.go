@@ -22,7 +22,14 @@ type container struct {
 	state   orchestrator.ContainerState
 	run     *run
 	last    *run // the one before
-	ended   time.Time
+
+	before orchestrator.ContainerState // the state before this one, "" before a start …
+	since  time.Time                   // … which began then
+}
+
+// become changes the state, and remembers the one before for an engine that lists late.
+func (c *container) become(s orchestrator.ContainerState) {
+	c.before, c.state, c.since = c.state, s, time.Now()
 }
 
 // run is what a container is between a start and its end.
@@ -36,6 +43,7 @@ type run struct {
 
 	mu    sync.Mutex
 	conns map[net.Conn]struct{}
+	thaw  chan struct{} // closed when it goes on; nil while it is not paused
 }
 
 func newContainer(r *Runtime, id string, spec orchestrator.Spec) *container {
@@ -59,9 +67,9 @@ func (c *container) start(boot Boot) error {
 		}
 		server := &http.Server{Handler: c.serve(now, inside), ReadHeaderTimeout: time.Minute, ConnState: now.track}
 		now.servers = append(now.servers, server)
-		now.serving.Go(func() { _ = server.Serve(l) })
+		now.serving.Go(func() { _ = server.Serve(freezer{l, now}) })
 	}
-	c.run, c.state = now, orchestrator.ContainerRunning
+	c.run, c.state, c.before = now, orchestrator.ContainerRunning, ""
 	if boot.Exit {
 		now.serving.Go(func() {
 			select {

@@ -25,10 +25,13 @@ const (
 	Prepare      Verb = "prepare"
 	Create       Verb = "create"
 	Start        Verb = "start"
+	Pause        Verb = "pause"
+	Unpause      Verb = "unpause"
 	Stop         Verb = "stop"
 	Remove       Verb = "remove"
 	RemoveVolume Verb = "remove volume"
 	List         Verb = "list"
+	State        Verb = "state"
 	Logs         Verb = "logs"
 )
 
@@ -163,6 +166,9 @@ func (r *Runtime) Start(ctx context.Context, id string) error {
 		return orchestrator.ErrNoContainer
 	case c.state == orchestrator.ContainerRunning:
 		return nil
+	case c.state == orchestrator.ContainerPaused:
+		r.thaw(c)
+		return nil
 	}
 	for _, port := range c.spec.Ports {
 		if r.busy[port] {
@@ -232,11 +238,32 @@ func (r *Runtime) Containers(ctx context.Context) ([]orchestrator.Container, err
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i := range list {
-		if c := r.containers[list[i].ID]; c != nil && c.state == orchestrator.ContainerExited && time.Since(c.ended) < r.listLate {
-			list[i].State = orchestrator.ContainerRunning
+		if c := r.containers[list[i].ID]; c != nil {
+			list[i].State = r.listed(c)
 		}
 	}
 	return list, nil
+}
+
+// listed is the state that the engine tells of a container; the caller holds the lock.
+func (r *Runtime) listed(c *container) orchestrator.ContainerState {
+	if c.before != "" && time.Since(c.since) < r.listLate {
+		return c.before
+	}
+	return c.state
+}
+
+// State implements orchestrator.Runtime.
+func (r *Runtime) State(ctx context.Context, id string) (orchestrator.ContainerState, error) {
+	if err := r.call(ctx, State, r.owner(id)); err != nil {
+		return "", err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if c := r.containers[id]; c != nil {
+		return r.listed(c), nil
+	}
+	return orchestrator.ContainerExited, nil
 }
 
 // Logs implements orchestrator.Runtime.

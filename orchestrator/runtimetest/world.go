@@ -109,7 +109,8 @@ func (r *Runtime) SetBefore(before func(context.Context, Verb, workspace.ID) err
 	r.before = before
 }
 
-// ListLate lets Containers list a container as running for a while after its end was reported.
+// ListLate lets Containers and State tell of a container as it was for a while after its end, a pause
+// or the end of a pause was reported.
 func (r *Runtime) ListLate(by time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -148,7 +149,9 @@ func (r *Runtime) end(id string, code int, oom bool) {
 		return
 	}
 	over := c.run
-	c.run, c.last, c.state, c.ended = nil, over, orchestrator.ContainerExited, time.Now()
+	r.thaw(c) // as the engine does
+	c.run, c.last = nil, over
+	c.become(orchestrator.ContainerExited)
 	r.mu.Unlock()
 	over.end() // its requests may want the lock
 	r.mu.Lock()
