@@ -2,16 +2,13 @@ package caddymodule
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -81,7 +78,7 @@ func (i *instance) doOpen() error {
 	if i.lock, err = lockDir(a.DataDir); err != nil {
 		return err
 	}
-	key, err := identity.LoadKey(filepath.Join(a.DataDir, "key"))
+	key, err := a.Secrets.loadKey(a.DataDir)
 	if err != nil {
 		return err
 	}
@@ -96,6 +93,9 @@ func (i *instance) doOpen() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	if i.store, err = i.parts.store.Open(ctx, a.DataDir); err != nil {
+		return err
+	}
+	if err := i.shareKey(ctx, key, time.Now()); err != nil {
 		return err
 	}
 	config := identity.Config{
@@ -116,7 +116,7 @@ func (i *instance) doOpen() error {
 	i.transport = upstream.New(func(ctx context.Context, network, addr string) (net.Conn, error) {
 		return i.orchestrator.Dial(ctx, network, addr)
 	}, 90*time.Second)
-	name, err := instanceName(a.DataDir)
+	name, err := i.name(ctx)
 	if err != nil {
 		return err
 	}
@@ -147,11 +147,8 @@ func (i *instance) doOpen() error {
 	i.orchestrator.Start()
 	running, stop := context.WithCancel(context.Background())
 	i.stop = stop
-	i.work.Add(1)
-	go func() {
-		defer i.work.Done()
-		i.identity.Run(running)
-	}()
+	i.work.Go(func() { i.identity.Run(running) })
+	i.work.Go(func() { i.keepSharing(running, key) })
 	return nil
 }
 
@@ -212,25 +209,6 @@ func (i *instance) close() error {
 		err = i.store.Close()
 	}
 	return errors.Join(err, i.lock.release())
-}
-
-// instanceName returns what this installation's containers and volumes are labelled with. It does
-// not depend on the key, so that a lost key loses no workspace.
-func instanceName(dir string) (string, error) {
-	path := filepath.Join(dir, "instance")
-	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		text = []byte(strings.ToLower(rand.Text()[:12]))
-		err = os.WriteFile(path, text, 0o600)
-	}
-	if err != nil {
-		return "", fmt.Errorf("the name of the installation cannot be read: %w", err)
-	}
-	name := strings.TrimSpace(string(text))
-	if name == "" {
-		return "", fmt.Errorf("%s is empty: write into it the label dev.kalpana.instance of this installation's containers, or remove it where there are none", path)
-	}
-	return name, nil
 }
 
 func templates() []api.Template {
