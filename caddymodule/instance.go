@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -33,6 +34,8 @@ var instances = caddy.NewUsagePool()
 type instance struct {
 	app   App // its configuration only
 	parts guests
+	id    string // names this gateway in the store
+	key   identity.Key
 
 	log    *swapHandler
 	logger *slog.Logger
@@ -59,7 +62,7 @@ type instance struct {
 func newInstance(app App, parts guests) *instance {
 	log := new(swapHandler)
 	return &instance{
-		app: app, parts: parts, log: log, logger: slog.New(log), limits: app.RateLimits.limiters(),
+		app: app, parts: parts, id: rand.Text(), log: log, logger: slog.New(log), limits: app.RateLimits.limiters(),
 		gatewayMetrics: gateway.NewMetrics(), orchestratorMetrics: orchestrator.NewMetrics(),
 	}
 }
@@ -78,8 +81,7 @@ func (i *instance) doOpen() error {
 	if i.lock, err = lockDir(a.DataDir); err != nil {
 		return err
 	}
-	key, err := a.Secrets.loadKey(a.DataDir)
-	if err != nil {
+	if i.key, err = a.Secrets.loadKey(a.DataDir); err != nil {
 		return err
 	}
 	sealer, err := a.Secrets.open(a.DataDir)
@@ -95,11 +97,11 @@ func (i *instance) doOpen() error {
 	if i.store, err = i.parts.store.Open(ctx, a.DataDir); err != nil {
 		return err
 	}
-	if err := i.shareKey(ctx, key, time.Now()); err != nil {
+	if err := i.shareKey(ctx, i.key, time.Now()); err != nil {
 		return err
 	}
 	config := identity.Config{
-		Store: i.store, Hosts: hosts, Key: key, Sealer: sealer, Log: i.logger,
+		Store: i.store, Hosts: hosts, Key: i.key, Sealer: sealer, Log: i.logger,
 		AuditKeep: time.Duration(a.AuditKeep), ClientAddress: clientAddress,
 		Providers: i.parts.providers, Access: i.parts.access,
 	}
@@ -128,7 +130,7 @@ func (i *instance) doOpen() error {
 		names = append(names, t.Name)
 	}
 	i.orchestrator = orchestrator.New(orchestrator.Config{
-		Store: i.store, Runtime: i.runtime, Hosts: hosts, Token: key.BridgeToken, Image: a.Image, Templates: names,
+		Store: i.store, Runtime: i.runtime, Hosts: hosts, Token: i.key.BridgeToken, Image: a.Image, Templates: names,
 		FirstPort: a.FirstPort, LastPort: a.LastPort, Limits: a.Limits.resolve(), WorkspaceLimit: a.WorkspaceLimit,
 		ShareLimit:   a.ShareLimit,
 		StartTimeout: time.Duration(a.StartTimeout), Transport: i.transport, Log: i.logger, Metrics: i.orchestratorMetrics,
@@ -148,7 +150,7 @@ func (i *instance) doOpen() error {
 	running, stop := context.WithCancel(context.Background())
 	i.stop = stop
 	i.work.Go(func() { i.identity.Run(running) })
-	i.work.Go(func() { i.keepSharing(running, key) })
+	i.work.Go(func() { i.keepSharing(running, i.key) })
 	return nil
 }
 
@@ -206,6 +208,7 @@ func (i *instance) close() error {
 	}
 	var err error
 	if i.store != nil {
+		i.endSharing(i.key)
 		err = i.store.Close()
 	}
 	return errors.Join(err, i.lock.release())

@@ -17,25 +17,31 @@ import (
 // What gateways on one store must have in common is checked here.
 
 const (
-	keyLease      = "installation key"
+	keyLease      = "installation key/" // + the gateway; the holder is the key's fingerprint
 	keyLeaseLasts = 30 * time.Second
 	keyLeaseRenew = 10 * time.Second
 )
 
-// shareKey holds a lease in the name of the key, which all gateways with that key hold together.
-// With another key than theirs, this gateway would lock them out of the containers that it starts.
+// shareKey tells the other gateways on this store which key this one has, and refuses one that
+// differs from theirs: with it, this gateway would lock them out of the containers that it starts.
 func (i *instance) shareKey(ctx context.Context, key identity.Key, now time.Time) error {
-	held, err := i.store.AcquireLease(ctx, keyLease, key.Fingerprint(), now, now.Add(keyLeaseLasts))
+	mine := key.Fingerprint()
+	if _, err := i.store.AcquireLease(ctx, keyLease+i.id, mine, now, now.Add(keyLeaseLasts)); err != nil {
+		return err
+	}
+	running, err := i.store.Leases(ctx, keyLease, now)
 	if err != nil {
 		return err
 	}
-	if !held {
-		return fmt.Errorf("another gateway on this store has another key: give all of them the same, by KALPANA_KEY or key_file; if that gateway has ended, wait %v", keyLeaseLasts)
+	for _, other := range running {
+		if other.Holder != mine {
+			return fmt.Errorf("another gateway on this store has another key: give all of them the same, by KALPANA_KEY or key_file; if that gateway was killed, wait %v", keyLeaseLasts)
+		}
 	}
 	return nil
 }
 
-// keepSharing renews the lease until ctx ends. It is not released at the end, for others may hold it.
+// keepSharing renews the lease until ctx ends.
 func (i *instance) keepSharing(ctx context.Context, key identity.Key) {
 	tick := time.NewTicker(keyLeaseRenew)
 	defer tick.Stop()
@@ -45,9 +51,18 @@ func (i *instance) keepSharing(ctx context.Context, key identity.Key) {
 			return
 		case now := <-tick.C:
 			if err := i.shareKey(ctx, key, now); err != nil && ctx.Err() == nil {
-				i.logger.Warn("the installation's key may differ from another gateway's", "error", err)
+				i.logger.Warn("the gateways on this store may not have the same key", "error", err)
 			}
 		}
+	}
+}
+
+// endSharing lets a gateway with another key start at once.
+func (i *instance) endSharing(key identity.Key) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := i.store.ReleaseLease(ctx, keyLease+i.id, key.Fingerprint()); err != nil {
+		i.logger.Warn("the lease of the installation's key ends by itself", "error", err)
 	}
 }
 

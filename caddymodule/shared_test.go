@@ -34,7 +34,11 @@ func gatewayOn(t *testing.T, path string, engine *oneEngine, change func(*App)) 
 		change(&a)
 	}
 	i := newInstance(a, guests{store: &SQLite{Path: path}, runtime: engine})
-	t.Cleanup(func() { _ = i.Destruct() })
+	t.Cleanup(func() {
+		if i.store != nil {
+			_ = i.Destruct()
+		}
+	})
 	return i
 }
 
@@ -80,6 +84,9 @@ func TestTwoGatewaysOnOneStore_WithDifferentKeysAreRefused(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "has another key: give all of them the same") {
 		t.Errorf("opened with another key: %v", err)
 	}
+	if err := other.Destruct(); err != nil {
+		t.Fatal(err)
+	}
 	text, err := os.ReadFile(filepath.Join(one.app.DataDir, "key"))
 	if err != nil {
 		t.Fatal(err)
@@ -88,6 +95,15 @@ func TestTwoGatewaysOnOneStore_WithDifferentKeysAreRefused(t *testing.T) {
 	third := gatewayOn(t, path, engine, nil)
 	if err := third.open(); err != nil {
 		t.Errorf("with the same key: %v", err)
+	}
+	for _, i := range []*instance{one, third} {
+		if err := i.Destruct(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("KALPANA_KEY", "")
+	if err := gatewayOn(t, path, engine, nil).open(); err != nil {
+		t.Errorf("with another key, once the others have ended: %v", err)
 	}
 }
 
