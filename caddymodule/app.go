@@ -54,8 +54,9 @@ type App struct {
 	// What one container may use. Default: 4 GiB of memory, 2 CPUs, 2048 processes, 16384 open files,
 	// 10 MiB of log, no limit of its disk layer.
 	Limits *Limits `json:"limits,omitempty"`
-	// Where the keyset comes from that encrypts providers' tokens in the store. Default:
-	// $KALPANA_KEYSET if that is set, else the file keyset.json in the data directory.
+	// Where the installation's key comes from, and the keyset that encrypts providers' tokens in the
+	// store. Default: $KALPANA_KEY and $KALPANA_KEYSET where they are set, else the files key and
+	// keyset.json in the data directory.
 	Secrets *Secrets `json:"secrets,omitempty"`
 	// How often people and programs may ask.
 	RateLimits *RateLimits `json:"rate_limits,omitempty"`

@@ -47,6 +47,8 @@ func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 //			disk       <size>|unlimited
 //		}
 //		secrets {
+//			key_file    <path>
+//			key         <placeholder>
 //			keyset_file <path>
 //			keyset      <placeholder>
 //		}

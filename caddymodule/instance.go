@@ -5,13 +5,11 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -36,6 +34,8 @@ var instances = caddy.NewUsagePool()
 type instance struct {
 	app   App // its configuration only
 	parts guests
+	id    string // names this gateway in the store
+	key   identity.Key
 
 	log    *swapHandler
 	logger *slog.Logger
@@ -62,7 +62,7 @@ type instance struct {
 func newInstance(app App, parts guests) *instance {
 	log := new(swapHandler)
 	return &instance{
-		app: app, parts: parts, log: log, logger: slog.New(log), limits: app.RateLimits.limiters(),
+		app: app, parts: parts, id: rand.Text(), log: log, logger: slog.New(log), limits: app.RateLimits.limiters(),
 		gatewayMetrics: gateway.NewMetrics(), orchestratorMetrics: orchestrator.NewMetrics(),
 	}
 }
@@ -81,8 +81,7 @@ func (i *instance) doOpen() error {
 	if i.lock, err = lockDir(a.DataDir); err != nil {
 		return err
 	}
-	key, err := identity.LoadKey(filepath.Join(a.DataDir, "key"))
-	if err != nil {
+	if i.key, err = a.Secrets.loadKey(a.DataDir); err != nil {
 		return err
 	}
 	sealer, err := a.Secrets.open(a.DataDir)
@@ -98,8 +97,11 @@ func (i *instance) doOpen() error {
 	if i.store, err = i.parts.store.Open(ctx, a.DataDir); err != nil {
 		return err
 	}
+	if err := i.shareKey(ctx, i.key, time.Now()); err != nil {
+		return err
+	}
 	config := identity.Config{
-		Store: i.store, Hosts: hosts, Key: key, Sealer: sealer, Log: i.logger,
+		Store: i.store, Hosts: hosts, Key: i.key, Sealer: sealer, Log: i.logger,
 		AuditKeep: time.Duration(a.AuditKeep), ClientAddress: clientAddress,
 		Providers: i.parts.providers, Access: i.parts.access,
 	}
@@ -116,7 +118,7 @@ func (i *instance) doOpen() error {
 	i.transport = upstream.New(func(ctx context.Context, network, addr string) (net.Conn, error) {
 		return i.orchestrator.Dial(ctx, network, addr)
 	}, 90*time.Second)
-	name, err := instanceName(a.DataDir)
+	name, err := i.name(ctx)
 	if err != nil {
 		return err
 	}
@@ -128,7 +130,7 @@ func (i *instance) doOpen() error {
 		known = append(known, orchestrator.Template{Name: t.Name})
 	}
 	i.orchestrator = orchestrator.New(orchestrator.Config{
-		Store: i.store, Runtime: i.runtime, Hosts: hosts, Token: key.BridgeToken, Image: a.Image, Templates: known,
+		Store: i.store, Runtime: i.runtime, Hosts: hosts, Token: i.key.BridgeToken, Image: a.Image, Templates: known,
 		FirstPort: a.FirstPort, LastPort: a.LastPort, Limits: a.Limits.resolve(), WorkspaceLimit: a.WorkspaceLimit,
 		ShareLimit:   a.ShareLimit,
 		StartTimeout: time.Duration(a.StartTimeout), Transport: i.transport, Log: i.logger, Metrics: i.orchestratorMetrics,
@@ -147,11 +149,8 @@ func (i *instance) doOpen() error {
 	i.orchestrator.Start()
 	running, stop := context.WithCancel(context.Background())
 	i.stop = stop
-	i.work.Add(1)
-	go func() {
-		defer i.work.Done()
-		i.identity.Run(running)
-	}()
+	i.work.Go(func() { i.identity.Run(running) })
+	i.work.Go(func() { i.keepSharing(running, i.key) })
 	return nil
 }
 
@@ -209,28 +208,10 @@ func (i *instance) close() error {
 	}
 	var err error
 	if i.store != nil {
+		i.endSharing(i.key)
 		err = i.store.Close()
 	}
 	return errors.Join(err, i.lock.release())
-}
-
-// instanceName returns what this installation's containers and volumes are labelled with. It does
-// not depend on the key, so that a lost key loses no workspace.
-func instanceName(dir string) (string, error) {
-	path := filepath.Join(dir, "instance")
-	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		text = []byte(strings.ToLower(rand.Text()[:12]))
-		err = os.WriteFile(path, text, 0o600)
-	}
-	if err != nil {
-		return "", fmt.Errorf("the name of the installation cannot be read: %w", err)
-	}
-	name := strings.TrimSpace(string(text))
-	if name == "" {
-		return "", fmt.Errorf("%s is empty: write into it the label dev.kalpana.instance of this installation's containers, or remove it where there are none", path)
-	}
-	return name, nil
 }
 
 func templates() []api.Template {

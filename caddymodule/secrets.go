@@ -17,9 +17,15 @@ import (
 	"github.com/kalpana-dev/kalpana/identity"
 )
 
-// Secrets say where the keyset comes from that encrypts providers' tokens in the store. One of the
-// two may be set.
+// Secrets say where the installation's key comes from, which grants and the tokens of containers are
+// made of, and the keyset, which encrypts providers' tokens in the store. Of each pair one may be set.
+// Gateways on one store need the same of both.
 type Secrets struct {
+	// A file with the key, 64 hexadecimal digits. It is made with mode 0600 if it is missing.
+	KeyFile string `json:"key_file,omitempty"`
+	// A placeholder for the key itself, e.g. {env.NAME}. Keep the key itself out of the
+	// configuration: Caddy stores and shows it.
+	Key string `json:"key,omitempty"`
 	// A file with the keyset, in Tink's JSON. It is made with mode 0600 if it is missing, and
 	// replaced by "kalpana secrets rotate", which needs to write its directory.
 	KeysetFile string `json:"keyset_file,omitempty"`
@@ -36,6 +42,10 @@ func (s *Secrets) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		var err error
 		switch name := d.Val(); name {
+		case "key_file":
+			err = oneArg(d, &s.KeyFile)
+		case "key":
+			err = oneArg(d, &s.Key)
 		case "keyset_file":
 			err = oneArg(d, &s.KeysetFile)
 		case "keyset":
@@ -46,11 +56,55 @@ func (s *Secrets) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		if err != nil {
 			return err
 		}
-		if s.KeysetFile != "" && s.Keyset != "" {
-			return d.Err("secrets: give keyset_file or keyset, not both")
+		if err := s.check(); err != nil {
+			return d.Err(err.Error())
 		}
 	}
 	return nil
+}
+
+func (s *Secrets) check() error {
+	if s.KeyFile != "" && s.Key != "" {
+		return errors.New("secrets: give key_file or key, not both")
+	}
+	if s.KeysetFile != "" && s.Keyset != "" {
+		return errors.New("secrets: give keyset_file or keyset, not both")
+	}
+	return nil
+}
+
+// loadKey returns the installation's key; a nil Secrets means the defaults.
+func (s *Secrets) loadKey(dataDir string) (identity.Key, error) {
+	if s == nil {
+		s = new(Secrets)
+	}
+	if err := s.check(); err != nil {
+		return identity.Key{}, err
+	}
+	usual := filepath.Join(dataDir, "key")
+	repl := caddy.NewReplacer()
+	switch {
+	case s.Key != "":
+		text := repl.ReplaceAll(s.Key, "")
+		if text == "" {
+			return identity.Key{}, fmt.Errorf("secrets: the key %s is empty: set it, or leave the line out to use %s", s.Key, usual)
+		}
+		return identity.ParseKey(text)
+	case s.KeyFile != "":
+		path := repl.ReplaceAll(s.KeyFile, "")
+		if path == "" {
+			return identity.Key{}, fmt.Errorf("secrets: key_file %s is empty: give the path of the key", s.KeyFile)
+		}
+		return identity.LoadKey(path)
+	}
+	if text := os.Getenv("KALPANA_KEY"); text != "" {
+		key, err := identity.ParseKey(text)
+		if err != nil {
+			return identity.Key{}, fmt.Errorf("KALPANA_KEY: %w", err)
+		}
+		return key, nil
+	}
+	return identity.LoadKey(usual)
 }
 
 // open returns the sealer; a nil Secrets means the defaults.
@@ -58,10 +112,11 @@ func (s *Secrets) open(dataDir string) (*identity.Sealer, error) {
 	if s == nil {
 		s = new(Secrets)
 	}
+	if err := s.check(); err != nil {
+		return nil, err
+	}
 	repl := caddy.NewReplacer()
 	switch {
-	case s.Keyset != "" && s.KeysetFile != "":
-		return nil, errors.New("secrets: give keyset_file or keyset, not both")
 	case s.Keyset != "":
 		text := repl.ReplaceAll(s.Keyset, "")
 		if text == "" {

@@ -21,6 +21,9 @@ type Store interface {
 type OpenStore interface {
 	orchestrator.Store
 	identity.Store
+	// Settle keeps value under name unless something is kept there already, and returns what is
+	// kept: all gateways on one store get the same.
+	Settle(ctx context.Context, name, value string) (string, error)
 	Close() error
 }
 

@@ -47,12 +47,24 @@ func readKey(path string) (Key, error) {
 	if err != nil {
 		return Key{}, err
 	}
-	raw, err := hex.DecodeString(strings.TrimSpace(string(text)))
-	if err != nil || len(raw) != len(Key{}) {
+	k, err := ParseKey(string(text))
+	if err != nil {
 		return Key{}, fmt.Errorf("the key %s is damaged: it is one line of 64 hexadecimal digits; restore it from a backup, or remove it to sign everybody out and restart every workspace", path)
+	}
+	return k, nil
+}
+
+// ParseKey returns the key that text spells: 64 hexadecimal digits, which the error does not show.
+func ParseKey(text string) (Key, error) {
+	raw, err := hex.DecodeString(strings.TrimSpace(text))
+	if err != nil || len(raw) != len(Key{}) {
+		return Key{}, errors.New("the key is damaged: it is one line of 64 hexadecimal digits")
 	}
 	return Key(raw), nil
 }
+
+// Fingerprint tells keys apart and gives nothing away of them.
+func (k Key) Fingerprint() string { return hex.EncodeToString(k.derive("fingerprint")[:8]) }
 
 func createKey(path string, k Key) error {
 	return createSecret(path, []byte(hex.EncodeToString(k[:])+"\n"))

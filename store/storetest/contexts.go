@@ -92,6 +92,7 @@ func checkEnded(t *testing.T, b Backend, ctx context.Context, want error) { //no
 
 		"AppendRevocation": func() error { return s.AppendRevocation(ctx, identity.Revocation{At: moment(0), Person: "p2"}) },
 		"Revocations":      func() error { _, err := s.Revocations(ctx, moment(0)); return err },
+		"Settle":           func() error { _, err := s.Settle(ctx, "name", "late"); return err },
 		"Purge":            func() error { return s.Purge(ctx, moment(1000), 0) },
 	} {
 		if err := call(); !errors.Is(err, want) || errors.Is(err, workspace.ErrStoreDown) {
@@ -123,4 +124,5 @@ func checkEnded(t *testing.T, b Backend, ctx context.Context, want error) { //no
 	_, err = s.TakeTicket(t.Context(), "link", hash(2), moment(0))
 	wantErr(t, err, identity.ErrNotFound)
 	wantRevocations(t, s, moment(-100), revocation)
+	wantSettled(t, s, "name", "in time", "in time")
 }

@@ -20,6 +20,8 @@ import (
 type Store interface {
 	orchestrator.Store
 	identity.Store
+	// Settle keeps value under name unless something is kept there already, and returns what is kept.
+	Settle(ctx context.Context, name, value string) (string, error)
 }
 
 // Backend is one place where records are kept, empty at first.
@@ -46,6 +48,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Backend) {
 		{"Tickets", tickets},
 		{"Revocations", revocations},
 		{"Audit", audit},
+		{"Installation", installation},
 		{"Purge", purge},
 		{"Contexts", contexts},
 	} {
