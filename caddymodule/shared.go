@@ -68,7 +68,7 @@ func (i *instance) endSharing(key identity.Key) {
 
 // name returns what this installation's containers and volumes are labelled with: what the
 // store says, so that gateways on one store know one another's. The data directory keeps a copy, so
-// that a lost database loses no workspace.
+// that a lost database loses no workspace; a copy that a power cut left empty is written anew.
 func (i *instance) name(ctx context.Context) (string, error) {
 	path := filepath.Join(i.app.DataDir, "instance")
 	text, err := os.ReadFile(path)
@@ -76,9 +76,6 @@ func (i *instance) name(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("the name of the installation cannot be read: %w", err)
 	}
 	here := strings.TrimSpace(string(text))
-	if err == nil && here == "" {
-		return "", fmt.Errorf("%s is empty: write into it the label dev.kalpana.instance of this installation's containers, or remove it where there are none", path)
-	}
 	proposed := here
 	if proposed == "" {
 		proposed = strings.ToLower(rand.Text()[:12])

@@ -60,6 +60,12 @@ func TestTwoGatewaysOnOneStore_AreOneInstallation(t *testing.T) {
 	if err != nil || string(kept) != engine.names[0] {
 		t.Errorf("the data directory keeps %q, %v", kept, err)
 	}
+	if err := os.Truncate(filepath.Join(other.app.DataDir, "instance"), 0); err != nil { // by a power cut
+		t.Fatal(err)
+	}
+	if name, err := other.name(t.Context()); err != nil || name != engine.names[0] {
+		t.Errorf("after its copy was lost it calls itself %q, %v", name, err)
+	}
 	ann, err := one.identity.AddPerson(t.Context(), "Ann", identity.RoleMember)
 	if err != nil {
 		t.Fatal(err)
