@@ -1,6 +1,8 @@
 package orchestrator
 
 import (
+	"context"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -24,6 +26,12 @@ const (
 	ActivityStarted   = "started"
 )
 
+// claimable are the activities that a container may tell of. Its words come from whoever controls the
+// code in it.
+var claimable = []string{
+	ActivityTyping, ActivitySelection, ActivitySave, ActivityFocus, ActivityTerminal, ActivityPreview, ActivityAgent,
+}
+
 // Activity is what a container says was done in it.
 type Activity struct {
 	Last      []ActivityAt
@@ -43,12 +51,19 @@ type uses struct {
 	byID map[workspace.ID]*use
 }
 
-// use is the use of one workspace.
+// use is the use of one workspace, as far as this gateway knows.
 type use struct {
-	seen atomic.Pointer[mark] // the newest activity that the gateway saw itself
+	since    time.Time            // when this gateway began to look
+	seen     atomic.Pointer[mark] // the newest activity that it saw itself
+	claimed  atomic.Pointer[mark] // the newest that the container, or a page in a tab, told of
+	inFlight atomic.Int32         // requests that are under way
 
-	mu   sync.Mutex
-	busy []string // names of lasting uses, oldest first
+	mu        sync.Mutex
+	busy      []string  // names of lasting uses, oldest first
+	keepAlive time.Time // until when the container asked not to sleep
+	asked     time.Time // when the container was last asked
+	asking    bool
+	written   time.Time // when the record was last written
 }
 
 // mark is one activity.
@@ -60,7 +75,8 @@ type mark struct {
 // touchGrain is how exactly the time of an activity is kept.
 const touchGrain = time.Second
 
-func (u *uses) of(id workspace.ID) *use {
+func (o *Orchestrator) useOf(id workspace.ID) *use {
+	u := &o.uses
 	u.mu.RLock()
 	found := u.byID[id]
 	u.mu.RUnlock()
@@ -73,41 +89,164 @@ func (u *uses) of(id workspace.ID) *use {
 		u.byID = map[workspace.ID]*use{}
 	}
 	if u.byID[id] == nil {
-		u.byID[id] = new(use)
+		u.byID[id] = &use{since: o.now()}
 	}
 	return u.byID[id]
 }
 
-func (u *use) touch(name string) {
-	now := time.Now()
-	last := u.seen.Load()
-	if last != nil && last.name == name && now.Sub(last.at) < touchGrain {
-		return
+func (u *uses) forget(id workspace.ID) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	delete(u.byID, id)
+}
+
+// touch notes an activity, unless a newer one is noted.
+func touch(last *atomic.Pointer[mark], name string, at time.Time) {
+	for {
+		old := last.Load()
+		if old != nil && (at.Before(old.at) || old.name == name && at.Sub(old.at) < touchGrain) {
+			return
+		}
+		if last.CompareAndSwap(old, &mark{name, at}) {
+			return
+		}
 	}
-	u.seen.Store(&mark{name, now})
 }
 
 // Touch notes an activity in a workspace that the gateway itself saw, e.g. ActivityOpened. It touches
 // memory alone, and costs no allocation when the same was noted within the last second.
-func (o *Orchestrator) Touch(id workspace.ID, activity string) { o.uses.of(id).touch(activity) }
+func (o *Orchestrator) Touch(id workspace.ID, activity string) {
+	touch(&o.useOf(id).seen, activity, o.now())
+}
 
 // Busy notes a use that lasts, e.g. ActivityAgent: until release is called, the workspace does not sleep
 // by itself.
 func (o *Orchestrator) Busy(id workspace.ID, activity string) (release func()) {
-	u := o.uses.of(id)
+	u := o.useOf(id)
 	u.mu.Lock()
 	u.busy = append(u.busy, activity)
 	u.mu.Unlock()
-	u.touch(activity)
-	var once sync.Once
-	return func() {
-		once.Do(func() {
-			u.mu.Lock()
-			if i := slices.Index(u.busy, activity); i >= 0 {
-				u.busy = slices.Delete(u.busy, i, i+1)
-			}
-			u.mu.Unlock()
-			u.touch(activity)
-		})
+	touch(&u.seen, activity, o.now())
+	return sync.OnceFunc(func() {
+		touch(&u.seen, activity, o.now())
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		if i := slices.Index(u.busy, activity); i >= 0 {
+			u.busy = slices.Delete(u.busy, i, i+1)
+		}
+	})
+}
+
+// Saw notes an activity that is known to be a person's or a program's, as [Orchestrator.Touch] does.
+func (r *Route) Saw(activity string) { touch(&r.use.seen, activity, r.now()) }
+
+// Heard notes an activity that may be a forgotten tab's: it keeps the workspace awake no longer than
+// what the container claims does; see [Sleep].
+func (r *Route) Heard(activity string) { touch(&r.use.claimed, activity, r.now()) }
+
+// Enter notes that a request is on its way on the route: until Leave the workspace does not sleep by
+// itself. It reports false where the route is gone; then ask for the newest. Streams that last as long
+// as a tab is open should not enter.
+func (r *Route) Enter() bool {
+	r.use.inFlight.Add(1)
+	if r.gone.Load() {
+		r.use.inFlight.Add(-1)
+		return false
 	}
+	return true
+}
+
+// Leave ends what Enter began.
+func (r *Route) Leave() { r.use.inFlight.Add(-1) }
+
+// askInterval is how often a container is asked at most what was done in it, but for the last look
+// before it sleeps.
+const askInterval = 30 * time.Second
+
+// askTime is how long it may take to answer.
+const askTime = 5 * time.Second
+
+// ask asks the container of a running workspace what was done in it, and notes it.
+func (o *Orchestrator) ask(ctx context.Context, route *Route, sleep Sleep) {
+	if o.cfg.Activity == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	a, err := o.cfg.Activity(ctx, route)
+	if err != nil {
+		o.log.Debug("a workspace did not tell of its activity", "workspace", route.ID, "error", err)
+		return
+	}
+	o.claim(route.use, a, sleep)
+}
+
+func (o *Orchestrator) claim(u *use, a Activity, sleep Sleep) {
+	now := o.now()
+	for _, last := range a.Last {
+		if last.Ago >= 0 && slices.Contains(claimable, last.Name) {
+			touch(&u.claimed, last.Name, now.Add(-last.Ago))
+		}
+	}
+	if sleep.CPU > 0 && a.CPU >= sleep.CPU && !math.IsInf(a.CPU, 0) {
+		touch(&u.claimed, ActivityCPU, now)
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.keepAlive = time.Time{}
+	if a.KeepAlive > 0 {
+		u.keepAlive = now.Add(a.KeepAlive)
+	}
+}
+
+// idleness is what is known of when a workspace was used, and for how long it will not sleep.
+type idleness struct {
+	name    string    // of the newest activity, or of what lasts
+	at      time.Time // of that activity; now where it lasts
+	lasting bool      // it goes on
+	until   time.Time // not to sleep before, as somebody asked; zero is nothing asked for
+}
+
+// idle puts together what is known of w's use: by its record, which has what other gateways saw, and by
+// this gateway. What a container claims counts for no longer than sleep.MaxAwake after the last
+// activity that this gateway saw, or since it began to look.
+func (o *Orchestrator) idle(w *workspace.Workspace, sleep Sleep) idleness {
+	u, now := o.useOf(w.ID), o.now()
+	i := idleness{name: w.LastActivity, at: w.LastActiveAt, until: w.KeepAwakeUntil}
+	latest := func(name string, at time.Time) {
+		if at.After(i.at) {
+			i.name, i.at = name, at
+		}
+	}
+	trusted := u.since
+	if w.StartedAt.After(trusted) {
+		trusted = w.StartedAt
+	}
+	if m := u.seen.Load(); m != nil {
+		latest(m.name, m.at)
+		if m.at.After(trusted) {
+			trusted = m.at
+		}
+	}
+	bounded := func(t time.Time) time.Time {
+		if end := trusted.Add(sleep.MaxAwake); sleep.MaxAwake > 0 && t.After(end) {
+			return end
+		}
+		return t
+	}
+	if m := u.claimed.Load(); m != nil {
+		latest(m.name, bounded(m.at))
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if alive := bounded(u.keepAlive); !u.keepAlive.IsZero() && alive.After(i.until) {
+		i.until = alive
+	}
+	switch {
+	case len(u.busy) > 0:
+		i.name, i.at, i.lasting = u.busy[0], now, true
+	case u.inFlight.Load() > 0:
+		i.name, i.at, i.lasting = ActivityPreview, now, true
+	}
+	return i
 }

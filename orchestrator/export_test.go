@@ -1,6 +1,10 @@
 package orchestrator
 
-import "time"
+import (
+	"time"
+
+	"github.com/kalpana-dev/kalpana/workspace"
+)
 
 // SetLease shortens the life of leases; before the first operation.
 func (o *Orchestrator) SetLease(life time.Duration) {
@@ -12,3 +16,28 @@ func (o *Orchestrator) SetLiveness(every time.Duration) { o.timing.liveness = ev
 
 // EventBuffer is how far a subscriber may lag behind.
 const EventBuffer = eventBuffer
+
+// SetClock sets the clock by which workspaces sleep; before the first operation.
+func (o *Orchestrator) SetClock(now func() time.Time) { o.now = now }
+
+// LookAround looks at what is awake, as happens every few seconds.
+func (o *Orchestrator) LookAround() { o.lookAround(o.ctx) }
+
+// Operation returns what is being done to a workspace now, or nil.
+func (o *Orchestrator) Operation(id workspace.ID) *Operation { return o.operation(id) }
+
+// SetQuestions changes how often questions of other gateways are looked for; before Start.
+func (o *Orchestrator) SetQuestions(every time.Duration) { o.timing.questions = every }
+
+// SetIdle changes how often it looks at what is awake; before Start.
+func (o *Orchestrator) SetIdle(every time.Duration) { o.timing.idle = every }
+
+// Settle waits until containers that are being asked have answered, and activity is written down.
+func (o *Orchestrator) Settle() {
+	for range atOnce {
+		o.attending <- struct{}{}
+	}
+	for range atOnce {
+		<-o.attending
+	}
+}

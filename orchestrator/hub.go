@@ -20,6 +20,7 @@ type hub struct {
 	closed   bool
 	watchers map[*watcher]struct{}
 	last     map[workspace.ID]*workspace.Workspace // as last told; nil for one that is gone
+	watched  map[workspace.ID]*workspace.Workspace // of last, those that are awake or have a schedule
 }
 
 type watcher struct {
@@ -74,6 +75,7 @@ func (o *Orchestrator) publish(w *workspace.Workspace) {
 	}
 	record := *w
 	o.hub.last[w.ID] = &record
+	o.hub.watch(&record)
 	if v, ok := o.known.Load(w.ID); !ok || !v.(*known).doubt { // a doubt is ended by know alone
 		o.known.Store(w.ID, &known{record: &record})
 	}
@@ -100,6 +102,8 @@ func (o *Orchestrator) publishDeleted(w *workspace.Workspace) {
 	defer o.hub.mu.Unlock()
 	record := *w
 	o.hub.last[w.ID] = nil
+	delete(o.hub.watched, w.ID)
+	o.uses.forget(w.ID)
 	o.known.Delete(w.ID)
 	o.hub.send(Event{Workspace: &record, Deleted: true})
 	o.cfg.Metrics.setState(w.ID, "")
@@ -119,9 +123,26 @@ func (o *Orchestrator) catchUp(before []workspace.ID, records []*workspace.Works
 				o.publishDeleted(w)
 			}
 			o.hub.forget(id)
-			o.routes.Delete(id)
+			o.dropRoute(id)
 		}
 	}
+}
+
+// watch notes whether the sleep of w is to be looked at; the caller holds the lock.
+func (h *hub) watch(w *workspace.Workspace) {
+	awake := w.State == workspace.StateRunning || w.State == workspace.StatePaused
+	if awake || w.Schedule.WakeAt != "" || w.Schedule.StopAt != "" {
+		h.watched[w.ID] = w
+	} else {
+		delete(h.watched, w.ID)
+	}
+}
+
+// toWatch returns the records of those that are awake or have a schedule. They are not to be changed.
+func (h *hub) toWatch() []*workspace.Workspace {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Collect(maps.Values(h.watched))
 }
 
 func (h *hub) lastOf(id workspace.ID) *workspace.Workspace {

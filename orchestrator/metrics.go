@@ -14,6 +14,7 @@ import (
 type Metrics struct {
 	wakes  *prometheus.HistogramVec
 	states *prometheus.GaugeVec
+	sleeps *prometheus.CounterVec
 
 	mu    sync.Mutex
 	known map[workspace.ID]workspace.State
@@ -31,6 +32,10 @@ func NewMetrics() *Metrics {
 			Name: "kalpana_workspaces",
 			Help: "Workspaces by state.",
 		}, []string{"state"}),
+		sleeps: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "kalpana_sleeps_total",
+			Help: "Workspaces that were paused or stopped, by why.",
+		}, []string{"to", "reason"}),
 		known: map[workspace.ID]workspace.State{},
 	}
 	for _, s := range workspace.States {
@@ -43,12 +48,14 @@ func NewMetrics() *Metrics {
 func (m *Metrics) Describe(ch chan<- *prometheus.Desc) {
 	m.wakes.Describe(ch)
 	m.states.Describe(ch)
+	m.sleeps.Describe(ch)
 }
 
 // Collect implements prometheus.Collector.
 func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 	m.wakes.Collect(ch)
 	m.states.Collect(ch)
+	m.sleeps.Collect(ch)
 }
 
 // setState counts a workspace under its new state; "" means that it is gone.
@@ -76,4 +83,15 @@ func (m *Metrics) observe(stage Stage, start time.Time, err error) {
 		outcome = "error"
 	}
 	m.wakes.WithLabelValues(string(stage), outcome).Observe(time.Since(start).Seconds())
+}
+
+// Why workspaces are paused or stopped.
+const (
+	sleptIdle     = "idle"
+	sleptSchedule = "schedule"
+	sleptAsked    = "asked"
+)
+
+func (m *Metrics) slept(to workspace.State, reason string) {
+	m.sleeps.WithLabelValues(string(to), reason).Inc()
 }

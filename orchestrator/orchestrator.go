@@ -69,11 +69,15 @@ type timing struct {
 	leasePoll    time.Duration // between two attempts to get one that another gateway holds
 	reconcile    time.Duration
 	liveness     time.Duration // between two looks at a container that is starting
+	idle         time.Duration // between two looks at what is awake
+	questions    time.Duration // between two looks for questions of other gateways, while there are others
+	answer       time.Duration // how long a question and its answers hold at most
 }
 
 var defaultTiming = timing{
 	lease: 10 * time.Second, leaseRenewal: 3 * time.Second, leasePoll: 100 * time.Millisecond,
 	reconcile: 30 * time.Second, liveness: 5 * time.Second,
+	idle: 5 * time.Second, questions: 500 * time.Millisecond, answer: 30 * time.Second,
 }
 
 // Orchestrator owns the life of every workspace. Its methods are safe for concurrent use.
@@ -83,6 +87,7 @@ type Orchestrator struct {
 	holder string // names this process in leases
 	client *http.Client
 	timing timing
+	now    func() time.Time // by which workspaces sleep
 
 	ctx    context.Context // of the operations; ends with Close
 	cancel context.CancelFunc
@@ -98,11 +103,14 @@ type Orchestrator struct {
 	mu        sync.Mutex
 	closed    bool
 	ops       map[workspace.ID]*Operation
-	busyPorts map[int]time.Time      // found to be taken by programs that are not ours
-	adoptions map[workspace.ID]*bool // under way; whether something newer happened to the workspace
+	busyPorts map[int]time.Time              // found to be taken by programs that are not ours
+	settling  map[workspace.ID]chan struct{} // that another gateway is about to let sleep
+	adoptions map[workspace.ID]*bool         // under way; whether something newer happened to the workspace
 	reconcile chan struct{}
 
-	unfinished atomic.Bool // the newest reconcile left something to be looked at again soon
+	peers      atomic.Int32  // other gateways that live
+	attending  chan struct{} // slots for asking containers and writing down activity
+	unfinished atomic.Bool   // the newest reconcile left something to be looked at again soon
 }
 
 // New returns an Orchestrator that can serve; Start lets it watch and repair as well.
@@ -141,26 +149,26 @@ func New(cfg Config) *Orchestrator {
 	return &Orchestrator{
 		cfg: cfg, log: cfg.Log, holder: rand.Text(),
 		client: &http.Client{Transport: cfg.Transport},
-		timing: defaultTiming,
-		hub:    hub{watchers: map[*watcher]struct{}{}, last: map[workspace.ID]*workspace.Workspace{}},
-		ctx:    ctx, cancel: cancel,
+		timing: defaultTiming, now: time.Now,
+		hub: hub{
+			watchers: map[*watcher]struct{}{}, last: map[workspace.ID]*workspace.Workspace{},
+			watched: map[workspace.ID]*workspace.Workspace{},
+		},
+		ctx: ctx, cancel: cancel,
 		ops: map[workspace.ID]*Operation{}, busyPorts: map[int]time.Time{}, adoptions: map[workspace.ID]*bool{},
+		settling: map[workspace.ID]chan struct{}{}, attending: make(chan struct{}, atOnce),
 		reconcile: make(chan struct{}, 1),
 	}
 }
 
 // Start watches the engine and reconciles: at once, whenever the engine's event stream was
-// interrupted, and every 30 seconds. An engine that is down is tried again by itself.
+// interrupted or another gateway is gone, and every 30 seconds. An engine that is down is tried again by
+// itself. From then on idle workspaces sleep, and schedules are followed.
 func (o *Orchestrator) Start() {
-	o.work.Add(2)
-	go func() {
-		defer o.work.Done()
-		o.cfg.Runtime.Watch(o.ctx, o.containerChanged, o.requestReconcile)
-	}()
-	go func() {
-		defer o.work.Done()
-		o.reconcileLoop()
-	}()
+	o.work.Go(func() { o.cfg.Runtime.Watch(o.ctx, o.containerChanged, o.requestReconcile) })
+	o.work.Go(o.reconcileLoop)
+	o.work.Go(o.gatewayLoop)
+	o.work.Go(o.sleepLoop)
 	o.requestReconcile()
 }
 

@@ -31,20 +31,24 @@ func (o *Orchestrator) Pause(id workspace.ID, reason string) *Operation {
 		if err := o.pausing(ctx, w, reason); err != nil {
 			return err
 		}
-		return o.freeze(ctx, w, reason)
+		err = o.freeze(ctx, w, reason)
+		if err == nil {
+			o.cfg.Metrics.slept(workspace.StatePaused, sleptAsked)
+		}
+		return err
 	})
 }
 
 // pausing records that a workspace is about to be paused, and lets no request in any more.
 func (o *Orchestrator) pausing(ctx context.Context, w *workspace.Workspace, reason string) error {
 	from := w.State
-	become(w, workspace.StatePausing, reason)
+	o.become(w, workspace.StatePausing, reason)
 	w.Desired = workspace.StatePaused
 	if err := o.save(ctx, w, from); err != nil {
 		w.State = from
 		return err
 	}
-	o.routes.Delete(w.ID)
+	o.dropRoute(w.ID)
 	return nil
 }
 
@@ -62,13 +66,13 @@ func (o *Orchestrator) freeze(ctx context.Context, w *workspace.Workspace, reaso
 	err := o.cfg.Runtime.Pause(whole, w.Container)
 	switch {
 	case errors.Is(err, ErrNotRunning), errors.Is(err, ErrNoContainer):
-		become(w, workspace.StateStopped, "its container ended by itself")
+		o.become(w, workspace.StateStopped, "its container ended by itself")
 		w.Desired = workspace.StateStopped
 		return errors.Join(fmt.Errorf("%w: its container ended by itself", workspace.ErrNotRunning), o.save(whole, w, workspace.StatePausing))
 	case err != nil:
 		return o.unfreeze(ctx, w, fmt.Errorf("the workspace could not be paused: %w", err))
 	}
-	become(w, workspace.StatePaused, reason)
+	o.become(w, workspace.StatePaused, reason)
 	return o.save(whole, w, workspace.StatePausing)
 }
 
@@ -82,12 +86,12 @@ func (o *Orchestrator) unfreeze(ctx context.Context, w *workspace.Workspace, cau
 		o.requestReconcile() // it may be paused all the same, or gone
 		return cause
 	}
-	become(w, workspace.StateRunning, "")
+	o.become(w, workspace.StateRunning, "")
 	w.Desired = workspace.StateRunning
 	if err := o.save(ctx, w, workspace.StatePausing); err != nil {
 		o.requestReconcile()
 		return errors.Join(cause, err)
 	}
-	o.routes.Store(w.ID, o.routeOf(w))
+	o.putRoute(w)
 	return cause
 }

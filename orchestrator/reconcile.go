@@ -205,7 +205,7 @@ func (o *Orchestrator) adopt(ctx context.Context, w *workspace.Workspace) error 
 	o.mu.Lock()
 	delete(o.adoptions, w.ID)
 	if answers && !newer {
-		o.routes.Store(w.ID, o.routeOf(w))
+		o.putRoute(w)
 	}
 	again := newer && o.ops[w.ID] == nil && o.Route(w.ID) == nil
 	o.mu.Unlock()
@@ -274,13 +274,13 @@ func (o *Orchestrator) putInOrder(ctx context.Context, w *workspace.Workspace, s
 		return o.adoptPaused(ctx, w)
 	case state == ContainerRunning && o.answers(ctx, w, answerTime):
 		if before != workspace.StateRunning {
-			become(w, workspace.StateRunning, "")
+			o.become(w, workspace.StateRunning, "")
 			w.Desired = workspace.StateRunning
 			if err := o.save(ctx, w, before); err != nil {
 				return err
 			}
 		}
-		o.routes.Store(w.ID, o.routeOf(w))
+		o.putRoute(w)
 		o.log.Info("adopted a running workspace", "workspace", w.ID, "was", before)
 		return nil
 	case ctx.Err() != nil:
@@ -291,7 +291,7 @@ func (o *Orchestrator) putInOrder(ctx context.Context, w *workspace.Workspace, s
 
 // corrected records that a workspace does not run, and sees to it.
 func (o *Orchestrator) corrected(ctx context.Context, w *workspace.Workspace, reason string) error {
-	o.routes.Delete(w.ID)
+	o.dropRoute(w.ID)
 	if w.Container != "" {
 		if err := o.cfg.Runtime.Stop(ctx, w.Container, o.cfg.StopGrace); err != nil {
 			return err
@@ -304,7 +304,7 @@ func (o *Orchestrator) corrected(ctx context.Context, w *workspace.Workspace, re
 	if before == workspace.StateStopping && w.Reason != "" {
 		reason = w.Reason
 	}
-	become(w, workspace.StateStopped, reason)
+	o.become(w, workspace.StateStopped, reason)
 	w.Desired = workspace.StateStopped
 	o.log.Info("corrected a workspace", "workspace", w.ID, "was", before, "is", w.State)
 	return o.save(ctx, w, before)
@@ -385,7 +385,7 @@ func (o *Orchestrator) containerChanged(e ContainerEvent) {
 	case !e.Died && !e.Paused, r == nil, r.container != e.Container:
 		return
 	}
-	o.routes.CompareAndDelete(e.Workspace, r)
+	o.dropRoute(e.Workspace)
 	o.beginLocked(opRepair, e.Workspace, func(ctx context.Context, _ *Operation) error {
 		if e.Paused {
 			return o.paused(ctx, e)
@@ -415,7 +415,7 @@ func (o *Orchestrator) paused(ctx context.Context, e ContainerEvent) error {
 	case ContainerPaused:
 		return o.adoptPaused(ctx, w)
 	case ContainerRunning: // it was a late report, of an earlier pause
-		o.routes.Store(w.ID, o.routeOf(w))
+		o.putRoute(w)
 		return nil
 	default:
 		o.requestReconcile()
@@ -438,7 +438,7 @@ func (o *Orchestrator) resumed(ctx context.Context, e ContainerEvent) error {
 		return err // the next reconcile looks again
 	}
 	if w.State == workspace.StateRunning { // another gateway did it
-		o.routes.Store(w.ID, o.routeOf(w))
+		o.putRoute(w)
 		return nil
 	}
 	return o.saveRunning(ctx, w)
@@ -446,7 +446,7 @@ func (o *Orchestrator) resumed(ctx context.Context, e ContainerEvent) error {
 
 // adoptPaused records that a workspace is paused, as its container is.
 func (o *Orchestrator) adoptPaused(ctx context.Context, w *workspace.Workspace) error {
-	o.routes.Delete(w.ID)
+	o.dropRoute(w.ID)
 	before := w.State
 	if before == workspace.StatePaused {
 		return nil
@@ -455,7 +455,7 @@ func (o *Orchestrator) adoptPaused(ctx context.Context, w *workspace.Workspace) 
 	if before == workspace.StatePausing {
 		reason = w.Reason
 	}
-	become(w, workspace.StatePaused, reason)
+	o.become(w, workspace.StatePaused, reason)
 	w.Desired = workspace.StatePaused
 	o.log.Info("a workspace is paused", "workspace", w.ID, "was", before)
 	return o.save(ctx, w, before)
@@ -487,13 +487,13 @@ func (o *Orchestrator) ended(ctx context.Context, e ContainerEvent) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case err == nil && state == ContainerRunning: // the report was a late one, of an earlier run
-		o.routes.Store(w.ID, o.routeOf(w))
+		o.putRoute(w)
 		return nil
 	}
-	become(w, workspace.StateStopped, "its container ended by itself")
+	o.become(w, workspace.StateStopped, "its container ended by itself")
 	w.Desired = workspace.StateStopped
 	if e.OOMKilled {
-		become(w, workspace.StateError, "It ran out of memory and was ended. Start it again; if it happens often, ask the operator for a higher memory limit.")
+		o.become(w, workspace.StateError, "It ran out of memory and was ended. Start it again; if it happens often, ask the operator for a higher memory limit.")
 	}
 	o.log.Warn("a container ended by itself", "workspace", w.ID, "exit", e.ExitCode, "oom", e.OOMKilled)
 	return o.save(ctx, w, workspace.StateRunning)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/kalpana-dev/kalpana/workspace"
@@ -18,6 +19,9 @@ type Route struct {
 	Token  string // what both ports demand
 
 	container string
+	use       *use
+	now       func() time.Time
+	gone      atomic.Bool
 }
 
 // Route returns the route of a workspace that runs, else nil. It reads memory alone.
@@ -32,9 +36,24 @@ func (o *Orchestrator) Route(id workspace.ID) *Route {
 // and the workspace is looked at.
 func (o *Orchestrator) Lost(r *Route) {
 	if o.routes.CompareAndDelete(r.ID, r) {
+		r.gone.Store(true)
 		o.log.Warn("a running workspace does not answer", "workspace", r.ID)
 		o.requestReconcile()
 	}
+}
+
+// putRoute lets requests in to a workspace that runs.
+func (o *Orchestrator) putRoute(w *workspace.Workspace) { o.routes.Store(w.ID, o.routeOf(w)) }
+
+// dropRoute lets no further request in, and returns the route that there was, or nil.
+func (o *Orchestrator) dropRoute(id workspace.ID) *Route {
+	v, ok := o.routes.LoadAndDelete(id)
+	if !ok {
+		return nil
+	}
+	r := v.(*Route)
+	r.gone.Store(true)
+	return r
 }
 
 func (o *Orchestrator) routeOf(w *workspace.Workspace) *Route {
@@ -44,7 +63,7 @@ func (o *Orchestrator) routeOf(w *workspace.Workspace) *Route {
 		Bridge: net.JoinHostPort(w.Address, strconv.Itoa(w.BridgePort)),
 		Token:  o.cfg.Token(w.ID),
 
-		container: w.Container,
+		container: w.Container, use: o.useOf(w.ID), now: o.now,
 	}
 	if _, ok := o.cfg.Runtime.(Dialer); ok {
 		o.endpoints.Store(r.IDE, endpoint{w.Container, workspace.ContainerIDEPort})

@@ -2,6 +2,8 @@ package orchestrator
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/kalpana-dev/kalpana/workspace"
@@ -37,54 +39,254 @@ type Awake struct {
 
 // Awake tells why w is awake, and when it will sleep, as far as this gateway knows.
 func (o *Orchestrator) Awake(w *workspace.Workspace) Awake {
-	sleep := o.sleepOf(w)
+	sleep, now := o.sleepOf(w), o.now()
+	a := Awake{Reason: w.Reason, Since: w.StateSince}
 	switch w.State {
 	case workspace.StateRunning:
-		a := Awake{Reason: w.LastActivity, Since: w.LastActiveAt}
-		switch {
-		case sleep.PauseAfter > 0:
-			a.SleepsAt, a.Next = a.Since.Add(sleep.PauseAfter), workspace.StatePaused
-		case sleep.StopAfter > 0:
-			a.SleepsAt, a.Next = a.Since.Add(sleep.StopAfter), workspace.StateStopped
+		i := o.idle(w, sleep)
+		a.Reason, a.Since = i.name, i.at
+		if i.until.After(now) && !i.lasting {
+			a.Reason, a.Since = ActivityKeepAlive, now
 		}
-		return a
+		a.SleepsAt, a.Next = sleep.next(w, i)
 	case workspace.StatePaused:
-		a := Awake{Reason: w.Reason, Since: w.StateSince}
-		if sleep.StopAfter > 0 {
-			a.SleepsAt, a.Next = a.Since.Add(sleep.StopAfter), workspace.StateStopped
-		}
-		return a
+		a.SleepsAt, a.Next = sleep.next(w, idleness{until: w.KeepAwakeUntil})
 	default:
-		return Awake{Reason: w.Reason, Since: w.StateSince}
+		return a
 	}
+	if stop := nextStop(w.Schedule, now); !stop.IsZero() && stop.After(w.KeepAwakeUntil) && (a.SleepsAt.IsZero() || stop.Before(a.SleepsAt)) {
+		a.SleepsAt, a.Next = stop, workspace.StateStopped
+	}
+	return a
+}
+
+// next returns when w, which was used as i tells, sleeps, and what it then is; zero is never.
+func (s Sleep) next(w *workspace.Workspace, i idleness) (time.Time, workspace.State) {
+	var at time.Time
+	var to workspace.State
+	switch {
+	case w.State == workspace.StateRunning && i.lasting:
+		return time.Time{}, ""
+	case w.State == workspace.StateRunning && s.PauseAfter > 0:
+		at, to = i.at.Add(s.PauseAfter), workspace.StatePaused
+	case w.State == workspace.StateRunning && s.StopAfter > 0:
+		at, to = i.at.Add(s.StopAfter), workspace.StateStopped
+	case w.State == workspace.StatePaused && s.StopAfter > 0:
+		at, to = w.StateSince.Add(s.StopAfter), workspace.StateStopped
+	default:
+		return time.Time{}, ""
+	}
+	if at.Before(i.until) {
+		at = i.until
+	}
+	return at, to
 }
 
 // KeepAwake lets person's workspace not sleep by itself before until; the zero time ends that. Errors:
-// ErrNotFound, ErrInvalidAwake, ErrBusy while it is being deleted, or the store's.
+// ErrNotFound, ErrInvalidAwake beyond the operator's bound, ErrBusy while it is being deleted, or the
+// store's.
 func (o *Orchestrator) KeepAwake(ctx context.Context, person string, id workspace.ID, until time.Time) (*workspace.Workspace, error) {
-	if _, err := o.Get(ctx, person, id); err != nil {
+	w, err := o.Get(ctx, person, id)
+	if err != nil {
 		return nil, err
+	}
+	if bound := o.sleepOf(w).MaxAwake; bound > 0 && until.After(o.now().Add(bound+time.Minute)) {
+		return nil, fmt.Errorf("%w: the longest is %s", workspace.ErrInvalidAwake, span(bound))
 	}
 	return o.update(ctx, id, func(w *workspace.Workspace) error {
 		if w.State == workspace.StateDeleting {
 			return workspace.ErrBusy
 		}
-		w.KeepAwakeUntil = recordTime(until)
+		w.KeepAwakeUntil = time.Time{}
+		if !until.IsZero() {
+			w.KeepAwakeUntil = recordTime(until)
+		}
 		return nil
 	})
 }
 
-// SetSchedule sets when person's workspace is stopped and woken by the clock; the zero schedule is
-// never. Errors: ErrNotFound, ErrInvalidSchedule, ErrBusy while it is being deleted, or the store's.
-func (o *Orchestrator) SetSchedule(ctx context.Context, person string, id workspace.ID, s workspace.Schedule) (*workspace.Workspace, error) {
-	if _, err := o.Get(ctx, person, id); err != nil {
-		return nil, err
-	}
-	return o.update(ctx, id, func(w *workspace.Workspace) error {
-		if w.State == workspace.StateDeleting {
-			return workspace.ErrBusy
+// span writes a duration for people: 90 minutes, 24 hours.
+func span(d time.Duration) string {
+	for _, unit := range []struct {
+		of   time.Duration
+		name string
+	}{{time.Hour, "hour"}, {time.Minute, "minute"}, {time.Second, "second"}} {
+		if d >= unit.of && d%unit.of == 0 {
+			if d == unit.of {
+				return "1 " + unit.name
+			}
+			return fmt.Sprintf("%d %ss", d/unit.of, unit.name)
 		}
-		w.Schedule = s
+	}
+	return d.String()
+}
+
+// sleepLoop looks every few seconds at what is awake, in memory alone.
+func (o *Orchestrator) sleepLoop() {
+	tick := time.NewTicker(o.timing.idle)
+	defer tick.Stop()
+	for {
+		select {
+		case <-o.ctx.Done():
+			return
+		case <-tick.C:
+		}
+		o.lookAround(o.ctx)
+	}
+}
+
+// writeInterval is how often a record is written at most for the sake of its activity.
+const writeInterval = 30 * time.Second
+
+// atOnce bounds how many containers are asked, and records written, at a time.
+const atOnce = 16
+
+// lookAround asks containers that it is time to ask, writes down activity, lets sleep what is idle, and
+// does what schedules say. What takes time goes on when it returns.
+func (o *Orchestrator) lookAround(ctx context.Context) {
+	for _, w := range o.hub.toWatch() {
+		if ctx.Err() != nil {
+			return
+		}
+		o.followSchedule(w)
+		sleep := o.sleepOf(w)
+		i := o.idle(w, sleep)
+		if w.State == workspace.StateRunning {
+			route := o.Route(w.ID)
+			if route == nil {
+				continue // others look after it, or the next reconcile finds it
+			}
+			o.attend(route, w, i, sleep)
+		}
+		if at, _ := sleep.next(w, i); !at.IsZero() && !o.now().Before(at) && o.operation(w.ID) == nil {
+			o.sleep(w.ID)
+		}
+	}
+}
+
+// attend asks the container of a running workspace, and writes its activity down, where it is time.
+func (o *Orchestrator) attend(route *Route, w *workspace.Workspace, i idleness, sleep Sleep) {
+	u, now := route.use, o.now()
+	u.mu.Lock()
+	due := o.cfg.Activity != nil && now.Sub(u.asked) >= askInterval
+	write := i.at.Sub(w.LastActiveAt) >= touchGrain && now.Sub(u.written) >= writeInterval
+	if u.asking || !due && !write {
+		u.mu.Unlock()
+		return
+	}
+	select {
+	case o.attending <- struct{}{}:
+	default:
+		u.mu.Unlock()
+		return // later
+	}
+	u.asking = true
+	if due {
+		u.asked = now
+	}
+	if write {
+		u.written = now
+	}
+	u.mu.Unlock()
+	o.work.Go(func() {
+		defer func() {
+			u.mu.Lock()
+			u.asking = false
+			u.mu.Unlock()
+			<-o.attending
+		}()
+		if due {
+			o.ask(o.ctx, route, sleep)
+		}
+		if write {
+			o.writeActivity(w.ID, i)
+		}
+	})
+}
+
+var errNothingNew = errors.New("nothing new")
+
+// writeActivity tells the other gateways, and people, of an activity.
+func (o *Orchestrator) writeActivity(id workspace.ID, i idleness) {
+	ctx, cancel := context.WithTimeout(o.ctx, 10*time.Second)
+	defer cancel()
+	_, err := o.update(ctx, id, func(w *workspace.Workspace) error {
+		if w.State != workspace.StateRunning || !i.at.After(w.LastActiveAt) {
+			return errNothingNew
+		}
+		w.LastActiveAt, w.LastActivity = recordTime(i.at), i.name
 		return nil
 	})
+	if err != nil && !errors.Is(err, errNothingNew) && ctx.Err() == nil {
+		o.log.Warn("the activity of a workspace could not be recorded", "workspace", id, "error", err)
+	}
+}
+
+// sleep pauses, or stops, a workspace if it is idle indeed.
+func (o *Orchestrator) sleep(id workspace.ID) *Operation {
+	return o.begin(opSleep, id, func(ctx context.Context, _ *Operation) error {
+		w, err := o.cfg.Store.Workspace(ctx, id)
+		if err != nil {
+			return err
+		}
+		o.publish(w)
+		to := o.due(w)
+		switch {
+		case to == "":
+			return nil // another gateway saw something
+		case w.State == workspace.StatePaused:
+			err = o.stop(ctx, w, "no activity for "+span(o.sleepOf(w).StopAfter)+" while it was paused", workspace.StateStopped)
+		default:
+			err = o.sleepRunning(ctx, w, to)
+		}
+		if err == nil {
+			o.cfg.Metrics.slept(to, sleptIdle)
+		} else if errors.Is(err, workspace.ErrInUse) {
+			o.log.Debug("a workspace does not sleep after all", "workspace", id, "error", err)
+			return nil
+		}
+		return err
+	})
+}
+
+// due returns what w should be by now since it is idle, or "".
+func (o *Orchestrator) due(w *workspace.Workspace) workspace.State {
+	sleep := o.sleepOf(w)
+	at, to := sleep.next(w, o.idle(w, sleep))
+	if at.IsZero() || o.now().Before(at) {
+		return ""
+	}
+	return to
+}
+
+// sleepRunning pauses or stops an idle workspace that runs. First it lets no request in any more, here
+// and at every other gateway, and then looks once more whether somebody needs it.
+func (o *Orchestrator) sleepRunning(ctx context.Context, w *workspace.Workspace, to workspace.State) error {
+	route := o.Route(w.ID)
+	if route == nil || route.container != w.Container {
+		return fmt.Errorf("%w: this gateway does not reach it", workspace.ErrInUse)
+	}
+	sleep := o.sleepOf(w)
+	reason := "no activity for " + span(sleep.PauseAfter)
+	if to == workspace.StateStopped {
+		reason = "no activity for " + span(sleep.StopAfter)
+	}
+	if err := o.pausing(ctx, w, reason); err != nil {
+		return err
+	}
+	release, err := o.askGateways(ctx, w.ID)
+	defer release()
+	if err != nil {
+		return o.unfreeze(ctx, w, err)
+	}
+	o.ask(ctx, route, sleep)
+	running := *w
+	running.State = workspace.StateRunning
+	if o.due(&running) == "" {
+		return o.unfreeze(ctx, w, workspace.ErrInUse)
+	}
+	if to == workspace.StateStopped && ctx.Err() == nil {
+		return o.stop(ctx, w, reason, workspace.StateStopped)
+	}
+	return o.freeze(ctx, w, reason)
 }

@@ -17,7 +17,12 @@ func (o *Orchestrator) Stop(id workspace.ID, reason string) *Operation {
 		if err != nil {
 			return err
 		}
-		return o.stop(ctx, w, reason, workspace.StateStopped)
+		awake := w.State != workspace.StateStopped
+		err = o.stop(ctx, w, reason, workspace.StateStopped)
+		if err == nil && awake {
+			o.cfg.Metrics.slept(workspace.StateStopped, sleptAsked)
+		}
+		return err
 	})
 }
 
@@ -31,23 +36,23 @@ func (o *Orchestrator) stop(ctx context.Context, w *workspace.Workspace, reason 
 		return nil
 	}
 	from := w.State
-	become(w, workspace.StateStopping, reason)
+	o.become(w, workspace.StateStopping, reason)
 	w.Desired = desired
 	if err := o.save(ctx, w, from); err != nil {
 		return err
 	}
-	o.routes.Delete(w.ID)
+	o.dropRoute(w.ID)
 	if w.Container != "" {
 		if err := o.cfg.Runtime.Stop(ctx, w.Container, o.cfg.StopGrace); err != nil {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
 			err = fmt.Errorf("the workspace could not be stopped: %w", err)
-			become(w, workspace.StateError, Explain(err))
+			o.become(w, workspace.StateError, Explain(err))
 			return errors.Join(err, o.save(ctx, w, workspace.StateStopping))
 		}
 	}
-	become(w, workspace.StateStopped, reason)
+	o.become(w, workspace.StateStopped, reason)
 	return o.save(ctx, w, workspace.StateStopping)
 }
 
@@ -63,13 +68,13 @@ func (o *Orchestrator) Delete(id workspace.ID) *Operation {
 			return err
 		}
 		if from := w.State; from != workspace.StateDeleting {
-			become(w, workspace.StateDeleting, "")
+			o.become(w, workspace.StateDeleting, "")
 			w.Desired = workspace.StateDeleting
 			if err := o.save(ctx, w, from); err != nil {
 				return err
 			}
 		}
-		o.routes.Delete(id)
+		o.dropRoute(id)
 		return o.remove(ctx, w)
 	})
 }

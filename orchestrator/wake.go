@@ -50,7 +50,7 @@ func (o *Orchestrator) toRunning(parent context.Context, op *Operation, w *works
 		// gateway woke it.
 		state, err := o.containerState(ctx, w.Container)
 		if (err != nil || state == ContainerRunning) && o.answers(ctx, w, time.Second) {
-			o.routes.Store(w.ID, o.routeOf(w))
+			o.putRoute(w)
 			return nil
 		}
 		paused = state == ContainerPaused
@@ -73,7 +73,7 @@ func (o *Orchestrator) toRunning(parent context.Context, op *Operation, w *works
 		}
 	}
 	from := w.State
-	become(w, workspace.StateStarting, "")
+	o.become(w, workspace.StateStarting, "")
 	w.Desired = workspace.StateRunning
 	if err := o.save(ctx, w, from); err != nil {
 		return err
@@ -94,16 +94,16 @@ func (o *Orchestrator) toRunning(parent context.Context, op *Operation, w *works
 // saveRunning records that a workspace was woken, and lets requests in.
 func (o *Orchestrator) saveRunning(ctx context.Context, w *workspace.Workspace) error {
 	from := w.State
-	become(w, workspace.StateRunning, "")
+	o.become(w, workspace.StateRunning, "")
 	w.Desired = workspace.StateRunning
-	w.StartedAt = recordTime(time.Now())
+	w.StartedAt = recordTime(o.now())
 	w.LastActiveAt, w.LastActivity = w.StartedAt, ActivityStarted
 	if err := o.save(ctx, w, from); err != nil {
 		w.State = from // as it is stored
 		return err
 	}
 	o.Touch(w.ID, ActivityStarted)
-	o.routes.Store(w.ID, o.routeOf(w))
+	o.putRoute(w)
 	return nil
 }
 
@@ -141,9 +141,9 @@ func (o *Orchestrator) resume(ctx context.Context, op *Operation, w *workspace.W
 }
 
 // become sets the state of a record.
-func become(w *workspace.Workspace, s workspace.State, reason string) {
+func (o *Orchestrator) become(w *workspace.Workspace, s workspace.State, reason string) {
 	if w.State != s {
-		w.StateSince = recordTime(time.Now())
+		w.StateSince = recordTime(o.now())
 	}
 	w.State, w.Reason = s, reason
 }
@@ -319,7 +319,7 @@ func (o *Orchestrator) wakeFailed(ctx, parent context.Context, op *Operation, w 
 		}
 	}
 	o.log.Error("workspace did not start", "workspace", w.ID, "error", err)
-	become(w, workspace.StateError, Explain(err))
+	o.become(w, workspace.StateError, Explain(err))
 	w.LastStart = op.trace(err)
 	if e := o.save(ctx, w, workspace.StateStarting); e != nil {
 		o.log.Error("a failed start could not be recorded", "workspace", w.ID, "error", e)

@@ -191,6 +191,9 @@ func metric(t *testing.T, o *orchestrator.Orchestrator, name string, labels ...s
 			if m.GetHistogram() != nil {
 				return float64(m.GetHistogram().GetSampleCount())
 			}
+			if m.GetCounter() != nil {
+				return m.GetCounter().GetValue()
+			}
 			return m.GetGauge().GetValue()
 		}
 	}
