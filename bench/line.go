@@ -19,18 +19,30 @@ type line struct {
 	Left    string    `json:"left"` // whose figures Ours are; "" is Kalpana
 	Peer    string    `json:"peer"`
 	Ours    []float64 `json:"ours"`
-	Theirs  []float64 `json:"theirs"`
+	Theirs  []float64 `json:"theirs"`  // none where the bar is a Limit
 	Bar     float64   `json:"bar"`     // of ours to theirs; 0 is none
+	More    float64   `json:"more"`    // by so much ours may be more in any case, in Unit
+	Limit   float64   `json:"limit"`   // of ours alone, in Unit
 	AtLeast bool      `json:"atLeast"` // else at most
 }
 
-func (l line) ratio() float64 { return median(l.Ours) / median(l.Theirs) }
+func (l line) ratio() float64 {
+	if len(l.Theirs) == 0 {
+		return median(l.Ours) / l.Limit
+	}
+	return median(l.Ours) / median(l.Theirs)
+}
 
 func (l line) holds() bool {
-	if l.AtLeast {
+	switch {
+	case l.Limit > 0:
+		return median(l.Ours) <= l.Limit
+	case l.Bar == 0:
+		return true
+	case l.AtLeast:
 		return l.ratio() >= l.Bar
 	}
-	return l.ratio() <= l.Bar
+	return l.ratio() <= l.Bar || median(l.Ours)-median(l.Theirs) <= l.More
 }
 
 // print shows medians, and in parentheses the lowest and highest figure.
@@ -47,9 +59,16 @@ func (l line) print(w io.Writer) {
 		verdict = "MISSED"
 	}
 	fmt.Fprintf(w, "\n%s: %s\n", l.Name, strings.ReplaceAll(l.What, "\n", "\n    "))
+	if l.Limit > 0 {
+		fmt.Fprintf(w, "    %s %s %s   bar ≤ %g   %s\n", left, figures(l.Ours), l.Unit, l.Limit, verdict)
+		return
+	}
 	bar := fmt.Sprintf("bar %s %.2f   %s", sign, l.Bar, verdict)
-	if l.Bar == 0 {
+	switch {
+	case l.Bar == 0:
 		bar = "for information"
+	case l.More > 0:
+		bar = fmt.Sprintf("bar %s %.2f, or %g %s more   %s", sign, l.Bar, l.More, l.Unit, verdict)
 	}
 	fmt.Fprintf(w, "    %s %s, %s %s %s   ratio %.3f   %s\n",
 		left, figures(l.Ours), l.Peer, figures(l.Theirs), l.Unit, l.ratio(), bar)

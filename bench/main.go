@@ -111,6 +111,8 @@ func (b *bench) run(ctx context.Context, only string, save bool) (err error) {
 		{"websocket", b.benchWebSocket},
 		{"wake", b.benchWake},
 		{"wake-chromium", b.benchWakeChromium},
+		{"reconcile", b.benchReconcile},
+		{"list", b.benchList},
 	}
 	all = slices.DeleteFunc(all, func(m measurement) bool { return !wanted.MatchString(m.name) })
 	if len(all) == 0 {
