@@ -1,16 +1,15 @@
 package bridge
 
-// The container's own processes speak with the bridge over a socket in the abstract namespace of unix(7), which is
-// the container's network namespace's: no process outside of it reaches it, each one inside does, and no file is
-// left behind. It serves HTTP:
+// The container's own processes speak with the bridge over a Unix socket in the container's file system: no process
+// outside of it reaches it, each one inside does. It serves HTTP:
 //
 //	POST   /activity/{name}   a person did this; VS Code's extension says so
 //	GET    /status            LocalStatus
 //	PUT    /keep-alive        KeepAliveRequest → LocalStatus: stay awake for so long from now on
 //	DELETE /keep-alive        → LocalStatus: no longer
 const (
-	// LocalSocket is its address; "@" stands for the zero byte.
-	LocalSocket = "@kalpana-bridge"
+	// LocalSocket is where it is; the image has the folder.
+	LocalSocket = "/run/kalpana/bridge.sock"
 
 	LocalActivityPath  = "/activity/"
 	LocalStatusPath    = "/status"

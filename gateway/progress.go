@@ -19,8 +19,16 @@ const (
 )
 
 func (h *Handler) serveOwn(v *visit) {
-	if v.r.URL.Path == progressPath && v.r.Method == http.MethodGet {
+	get, vscode := v.r.Method == http.MethodGet, v.host.Kind == workspace.HostIDE
+	switch path := v.r.URL.Path; {
+	case get && path == progressPath:
 		h.serveProgress(v)
+		return
+	case get && vscode && path == statePath:
+		h.serveState(v)
+		return
+	case get && vscode && path == sleepScriptPath:
+		serveSleepScript(v)
 		return
 	}
 	h.problem(v, http.StatusNotFound, "There is nothing at this address.")

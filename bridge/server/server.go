@@ -55,6 +55,7 @@ func New(cfg Config) (*Server, error) {
 		s.ide.Close()
 		return nil, fmt.Errorf("kalpana-bridge: %w", err)
 	}
+	_ = os.Remove(cfg.LocalSocket) // of a bridge that was killed; there is one in a container: it has the ports
 	if s.local, err = net.Listen("unix", cfg.LocalSocket); err != nil {
 		s.local = nil
 		s.log.printf("activity in VS Code will not be seen: %v", err)

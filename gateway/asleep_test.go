@@ -1,0 +1,94 @@
+package gateway_test
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/kalpana-dev/kalpana/orchestrator/runtimetest"
+)
+
+// background is a request as the script in VS Code's page makes it.
+func (w *world) background(url, cookie string) *http.Request {
+	w.Helper()
+	return w.program("GET", url, cookie, "Sec-Fetch-Mode", "cors", "Sec-Fetch-Dest", "empty", "Sec-Fetch-Site", "same-origin")
+}
+
+func TestAsleep_TheStateIsToldFromMemoryAndWakesNothing(t *testing.T) {
+	w := newWorld(t)
+	id := w.create()
+	grant := w.grant(ide(id))
+	state := func() string {
+		t.Helper()
+		a := w.do(w.background(w.hosts.Origin(ide(id))+"/.kalpana/state", grant))
+		if a.StatusCode != http.StatusOK || a.Header.Get("Cache-Control") != "no-store" || a.Header.Get("Content-Type") != "application/json" {
+			t.Fatalf("%d %v", a.StatusCode, a.Header)
+		}
+		return strings.TrimSpace(a.text)
+	}
+	before := int64(-1)
+	for before != w.store.calls.Load() { // until the first reconcile is over
+		before = w.store.calls.Load()
+		time.Sleep(200 * time.Millisecond)
+	}
+	for range 10 {
+		if got := state(); got != `{"state":"stopped"}` {
+			t.Fatalf("asleep: %s", got)
+		}
+	}
+	if n := w.store.calls.Load() - before; n != 0 {
+		t.Errorf("the store was asked %d times", n)
+	}
+	w.wantAsleep(id)
+
+	up := make(chan struct{})
+	w.boots(runtimetest.Boot{Until: up})
+	op := w.orch.Wake(id)
+	if got := state(); got != `{"state":"starting"}` {
+		t.Errorf("during a wake: %s", got)
+	}
+	close(up)
+	w.must(op.Wait(t.Context()))
+	if got := state(); got != `{"state":"running"}` {
+		t.Errorf("awake: %s", got)
+	}
+	w.must(w.orch.Stop(id, "").Wait(t.Context()))
+	if got := state(); got != `{"state":"stopped"}` {
+		t.Errorf("asleep again: %s", got)
+	}
+}
+
+func TestAsleep_TheScriptIsForVSCodesPageAlone(t *testing.T) {
+	w := newWorld(t)
+	id := w.create()
+	grant := w.grant(ide(id))
+	script := w.program("GET", w.hosts.Origin(ide(id))+"/.kalpana/sleep.js", grant,
+		"Sec-Fetch-Mode", "no-cors", "Sec-Fetch-Dest", "script", "Sec-Fetch-Site", "same-origin")
+	a := w.do(script)
+	if a.StatusCode != http.StatusOK || a.Header.Get("Content-Type") != "text/javascript; charset=utf-8" ||
+		a.Header.Get("X-Content-Type-Options") != "nosniff" || !strings.Contains(a.text, "Press a key or click to wake it.") {
+		t.Errorf("%d %v %.100s", a.StatusCode, a.Header, a.text)
+	}
+	w.wantAsleep(id)
+
+	app := preview(id, 5173)
+	for _, path := range []string{"/.kalpana/sleep.js", "/.kalpana/state"} {
+		w.wantProblem(w.do(w.background(w.hosts.Origin(app)+path, w.grant(app))), http.StatusNotFound)
+		w.wantProblem(w.do(w.background(w.hosts.Origin(ide(id))+path, "")), http.StatusUnauthorized)
+	}
+}
+
+// The script is of the page's own origin, so VS Code's policy need not be widened for it.
+func TestAsleep_VSCodesPolicyIsNotWidened(t *testing.T) {
+	w := newWorld(t)
+	id := w.running()
+	const own = "default-src 'self'; script-src 'self' 'nonce-x'"
+	a := w.do(w.navigation(w.hosts.URL(id)+"headers?"+url.Values{"Content-Security-Policy": {own}}.Encode(), w.grant(ide(id))))
+	policies := a.Header.Values("Content-Security-Policy")
+	if a.StatusCode != http.StatusOK || len(policies) != 2 || policies[0] != own || !strings.HasPrefix(policies[1], "frame-ancestors ") ||
+		strings.ContainsAny(policies[1], ";,") {
+		t.Errorf("%d %q", a.StatusCode, policies)
+	}
+}
