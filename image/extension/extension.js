@@ -8,8 +8,8 @@ const vscode = require("vscode");
 const socketPath = "/run/kalpana/bridge.sock"; // the bridge's
 // ms between two messages of one name: the bridge counts in minutes.
 const pause = 10_000;
-// ms between two looks at whether the window is still being used.
-const look = 30_000;
+// ms between two looks at whether the window is being used all the while, which makes no event.
+const look = 120_000;
 
 const told = new Map();
 
