@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/kalpana-dev/kalpana/orchestrator/runtimetest"
+	"github.com/kalpana-dev/kalpana/workspace"
 )
 
 // background is a request as the script in VS Code's page makes it.
@@ -91,4 +93,32 @@ func TestAsleep_VSCodesPolicyIsNotWidened(t *testing.T) {
 		strings.ContainsAny(policies[1], ";,") {
 		t.Errorf("%d %q", a.StatusCode, policies)
 	}
+}
+
+func TestAsleep_TheScriptIsToldThatAFrozenWorkspaceGoesOn(t *testing.T) {
+	w := newWorld(t)
+	id := w.running()
+	grant := w.grant(ide(id))
+	w.must(w.orch.Pause(id, "").Wait(t.Context()))
+	if a := w.do(w.background(w.hosts.Origin(ide(id))+"/.kalpana/state", grant)); !strings.Contains(a.text, `"paused"`) {
+		t.Errorf("frozen: %s", a.text)
+	}
+	hold := make(chan struct{})
+	w.runtime.SetBefore(func(ctx context.Context, v runtimetest.Verb, _ workspace.ID) error {
+		if v == runtimetest.Unpause {
+			<-hold
+		}
+		return nil
+	})
+	op := w.orch.Wake(id)
+	w.eventually("it resumes", op.Resumes)
+	_, events := w.follow(id, grant)
+	if e := w.next(events, "log"); e.name != "stage" || e.data["stage"] != "resume" {
+		t.Errorf("event %v", e)
+	}
+	close(hold)
+	if e := w.next(events, "log", "stage"); e.name != "ready" {
+		t.Errorf("event %v", e)
+	}
+	w.must(op.Wait(t.Context()))
 }

@@ -85,7 +85,7 @@
     const end = (then, ...args) => { source.close(); then(...args); };
     source.addEventListener("stage", (e) => {
       const { stage } = JSON.parse(e.data);
-      if (stage === "start" || stage === "editor") gone = true;
+      if (stage !== "queued" && stage !== "resume") gone = true;
       say(words[stage] || "", "Waking your workspace…");
     });
     source.addEventListener("ready", () => end(awake));
