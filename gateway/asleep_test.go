@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gorilla/websocket"
+
 	"github.com/kalpana-dev/kalpana/orchestrator/runtimetest"
 	"github.com/kalpana-dev/kalpana/workspace"
 )
@@ -121,4 +123,40 @@ func TestAsleep_TheScriptIsToldThatAFrozenWorkspaceGoesOn(t *testing.T) {
 		t.Errorf("event %v", e)
 	}
 	w.must(op.Wait(t.Context()))
+}
+
+// A frozen container accepts connections and never answers them: the gateway must.
+func TestAsleep_AForgottenTabsReconnectsAreAnsweredAndWakeNothing(t *testing.T) {
+	w := newWorld(t)
+	id := w.running()
+	host := ide(id)
+	grant := w.grant(host)
+	ws := w.dial(host, grant)
+	w.must(w.orch.Pause(id, "").Wait(t.Context()))
+	for range 3 {
+		w.wantProblem(w.do(w.upgrade(host, grant, w.hosts.Origin(host))), http.StatusServiceUnavailable)
+		w.wantProblem(w.do(w.background(w.hosts.URL(id)+"a.json", grant)), http.StatusServiceUnavailable)
+	}
+	if w.orch.Waking(id) != nil || w.runtime.Calls(runtimetest.Unpause) != 0 {
+		t.Error("a forgotten tab woke it")
+	}
+	// A connection that came through the pause goes on.
+	w.must(w.orch.Wake(id).Wait(t.Context()))
+	w.must(ws.WriteMessage(websocket.TextMessage, []byte("on")))
+	if _, got, err := ws.ReadMessage(); err != nil || string(got) != "on" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
+func TestAsleep_AKeyOrAClickResumesIt(t *testing.T) {
+	w := newWorld(t)
+	id := w.running()
+	host := ide(id)
+	grant := w.grant(host)
+	w.must(w.orch.Pause(id, "").Wait(t.Context()))
+	wake := w.program("POST", w.hosts.Origin(host)+"/.kalpana/wake", grant, "Sec-Fetch-Mode", "cors", "Sec-Fetch-Dest", "empty", "Sec-Fetch-Site", "same-origin")
+	if a := w.do(wake); a.StatusCode != http.StatusAccepted {
+		t.Errorf("%d %s", a.StatusCode, a.text)
+	}
+	w.eventually("it runs", func() bool { return w.orch.Route(id) != nil })
 }
