@@ -4,7 +4,7 @@
 // The container serves two ports, and each of them asks every request for the workspace's token:
 //
 //	8080  the IDE: everything goes to code-server, except ReadyPath
-//	3001  the bridge: HealthPath, RPCPath, and previews (any request with PortHeader)
+//	3001  the bridge: HealthPath, ActivityPath, RPCPath, and previews (any request with PortHeader)
 //
 // Whatever comes from a container was written by whoever controls the code in it. The client therefore
 // bounds the size of every answer, follows no redirect, and checks each result before it returns it.

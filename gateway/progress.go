@@ -19,8 +19,16 @@ const (
 )
 
 func (h *Handler) serveOwn(v *visit) {
-	if v.r.URL.Path == progressPath && v.r.Method == http.MethodGet {
+	get, vscode := v.r.Method == http.MethodGet, v.host.Kind == workspace.HostIDE
+	switch path := v.r.URL.Path; {
+	case get && path == progressPath:
 		h.serveProgress(v)
+		return
+	case get && vscode && path == statePath:
+		h.serveState(v)
+		return
+	case get && vscode && path == sleepScriptPath:
+		serveSleepScript(v)
 		return
 	}
 	h.problem(v, http.StatusNotFound, "There is nothing at this address.")
@@ -60,7 +68,7 @@ const (
 
 // serveProgress follows the wake that is under way. Events, each with a JSON object:
 //
-//	stage   {stage}            a stage began
+//	stage   {stage}            a stage began; "resume" is all of them where the container was frozen
 //	log     {text}             the end of the container's log so far, for the owner alone
 //	ready   {}                 reload now
 //	failed  {message, detail}  it did not start
@@ -100,7 +108,11 @@ func (h *Handler) serveProgress(v *visit) {
 	var last string
 	for {
 		stage, changed := op.Stage()
-		if stage != orchestrator.StageReady && stage != orchestrator.StageFailed && !send("stage", map[string]string{"stage": string(stage)}) {
+		name := string(stage)
+		if op.Resumes() {
+			name = "resume"
+		}
+		if stage != orchestrator.StageReady && stage != orchestrator.StageFailed && !send("stage", map[string]string{"stage": name}) {
 			return
 		}
 	wait:

@@ -4,7 +4,7 @@
   const order = ["container", "start", "editor"];
   const words = {
     queued: "Waiting for its turn…", container: "Preparing the container…", start: "Starting the container…",
-    editor: "VS Code is coming up…", ready: "Opening…",
+    editor: "VS Code is coming up…", resume: "It goes on where it was…", ready: "Opening…",
   };
   let source;
   const show = (stage) => {

@@ -38,7 +38,7 @@ else
 fi
 
 mkdir "$context/templates"
-cp -R "$here/Dockerfile" "$here/editor" "$context/"
+cp -R "$here/Dockerfile" "$here/editor" "$here/extension" "$context/"
 for template in "$here"/templates/*/; do
 	cp -R "$template/files" "$context/templates/$(basename "$template")"
 done

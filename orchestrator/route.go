@@ -32,6 +32,15 @@ func (o *Orchestrator) Route(id workspace.ID) *Route {
 	return nil
 }
 
+// State returns the state of a workspace as this process last heard of it, "" where it knows of none. It reads
+// memory alone.
+func (o *Orchestrator) State(id workspace.ID) workspace.State {
+	if v, ok := o.known.Load(id); ok && v.(*known).record != nil {
+		return v.(*known).record.State
+	}
+	return ""
+}
+
 // Lost says that nothing answers at a route. It is forgotten, unless a newer one took its place,
 // and the workspace is looked at.
 func (o *Orchestrator) Lost(r *Route) {

@@ -37,6 +37,12 @@ type Config struct {
 	TemplatesDir string
 	// CodeServer is the command to which the options are appended, by default code-server.
 	CodeServer []string
+	// LocalSocket is where the container's own processes speak with the bridge, by default
+	// bridge.LocalSocket.
+	LocalSocket string
+	// OwnsProcesses says that this is the container's first program: at the end, whatever else runs is asked
+	// to end as well.
+	OwnsProcesses bool
 	// RunDir is where the private folder for the socket is made, by default the system's for
 	// temporary files.
 	RunDir string
@@ -44,6 +50,8 @@ type Config struct {
 	Env []string
 	// Stdout gets the start log and code-server's output, by default os.Stdout.
 	Stdout io.Writer
+
+	terminalsDir, cgroupDir string // of the kernel, but in tests
 
 	timing timing
 }
@@ -83,6 +91,9 @@ func (c *Config) complete() error {
 	setDefault(&c.BridgeAddr, fmt.Sprintf(":%d", bridge.BridgePort))
 	setDefault(&c.WorkspaceDir, bridge.WorkspaceDir)
 	setDefault(&c.TemplatesDir, bridge.TemplatesDir)
+	setDefault(&c.LocalSocket, bridge.LocalSocket)
+	setDefault(&c.terminalsDir, ptsDir)
+	setDefault(&c.cgroupDir, cgroupDir)
 	setDefault(&c.RunDir, os.TempDir())
 	if !filepath.IsAbs(c.WorkspaceDir) {
 		return errors.New("the workspace folder must be an absolute path")

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -34,6 +35,9 @@ type editor struct {
 	log    *startLog
 	ready  *readiness
 	socket string
+	// grace is how long it may take to end; changed at most once, before run's context is done.
+	grace time.Duration
+	group atomic.Int64 // the process group of code-server while it runs
 }
 
 // options are code-server's, after the command. Its own port proxy is off, since it would pass by the
@@ -101,6 +105,9 @@ func (e *editor) once(ctx context.Context) error {
 		return err
 	}
 
+	e.group.Store(int64(cmd.Process.Pid))
+	defer e.group.Store(0)
+
 	probing, stopProbing := context.WithCancel(ctx)
 	probed := make(chan struct{})
 	go func() {
@@ -117,7 +124,7 @@ func (e *editor) once(ctx context.Context) error {
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM)
 		select {
 		case err = <-ended:
-		case <-time.After(e.cfg.timing.stopGrace):
+		case <-time.After(e.grace):
 			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 			err = <-ended
 		}

@@ -69,6 +69,7 @@ func start(t *testing.T, mode string, change ...func(*Config)) *container {
 		BridgeAddr:   "127.0.0.1:0",
 		WorkspaceDir: c.workspace,
 		TemplatesDir: filepath.Join(home, "templates"),
+		LocalSocket:  filepath.Join(runDir, "local.sock"),
 		CodeServer:   []string{os.Args[0]},
 		RunDir:       runDir,
 		Env: append(os.Environ(), "HOME="+home, fakeEditorEnv+"="+mode, bridge.EnvToken+"="+testToken,

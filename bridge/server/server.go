@@ -34,7 +34,10 @@ type Server struct {
 	log     *startLog
 	ready   *readiness
 
+	activities *activities
+
 	ide, control net.Listener
+	local        net.Listener // nil where it cannot be: VS Code is worth more than what is known of its use
 }
 
 // New opens both ports. Requests wait in their backlog until Run.
@@ -43,6 +46,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("kalpana-bridge: %w", err)
 	}
 	s := &Server{cfg: cfg, started: time.Now(), log: newStartLog(cfg.Stdout), ready: newReadiness()}
+	s.activities = newActivities(&s.cfg)
 	var err error
 	if s.ide, err = net.Listen("tcp", cfg.IDEAddr); err != nil {
 		return nil, fmt.Errorf("kalpana-bridge: %w", err)
@@ -51,7 +55,21 @@ func New(cfg Config) (*Server, error) {
 		s.ide.Close()
 		return nil, fmt.Errorf("kalpana-bridge: %w", err)
 	}
+	_ = os.Remove(cfg.LocalSocket) // of a bridge that was killed; there is one in a container: it has the ports
+	if s.local, err = net.Listen("unix", cfg.LocalSocket); err != nil {
+		s.local = nil
+		s.log.printf("activity in VS Code will not be seen: %v", err)
+	}
 	return s, nil
+}
+
+// close closes what New opened.
+func (s *Server) close() {
+	s.ide.Close()
+	s.control.Close()
+	if s.local != nil {
+		s.local.Close()
+	}
 }
 
 // IDEAddr is the address that stands for bridge.IDEPort.
@@ -60,8 +78,8 @@ func (s *Server) IDEAddr() string { return s.ide.Addr().String() }
 // BridgeAddr is the address that stands for bridge.BridgePort.
 func (s *Server) BridgeAddr() string { return s.control.Addr().String() }
 
-// Run serves until parent is done; then it asks every child to end, waits for them up to eight seconds, kills
-// what is left, and returns nil. It must be called once.
+// Run serves until parent is done; then it says goodbye to the container (see farewell), asks VS Code to end, waits up
+// to eight seconds in all, kills what is left, and returns nil. It must be called once.
 func (s *Server) Run(parent context.Context) error {
 	// A bridge that was killed has left its folder behind. There is one bridge in a container: it has the ports.
 	left, _ := filepath.Glob(filepath.Join(s.cfg.RunDir, runDirPrefix+"*"))
@@ -70,21 +88,21 @@ func (s *Server) Run(parent context.Context) error {
 	}
 	runDir, err := os.MkdirTemp(s.cfg.RunDir, runDirPrefix) // 0700
 	if err != nil {
-		s.ide.Close()
-		s.control.Close()
+		s.close()
 		return fmt.Errorf("kalpana-bridge: %w", err)
 	}
 	defer os.RemoveAll(runDir)
 	socket := filepath.Join(runDir, "code-server.sock")
 	if len(socket) > maxSocketPath {
-		s.ide.Close()
-		s.control.Close()
+		s.close()
 		return fmt.Errorf("kalpana-bridge: %s is too long for a socket", socket)
 	}
 
 	ctx, stop := context.WithCancelCause(parent)
 	defer stop(nil)
-	editor := &editor{cfg: &s.cfg, log: s.log, ready: s.ready, socket: socket}
+	serving, end := context.WithCancel(context.WithoutCancel(ctx)) // ends after the farewell
+	defer end()
+	editor := &editor{cfg: &s.cfg, log: s.log, ready: s.ready, socket: socket, grace: s.cfg.timing.stopGrace}
 	ideHandler := newIDE(s, socket)
 	defer ideHandler.close()
 	previews := newPreviews()
@@ -92,10 +110,14 @@ func (s *Server) Run(parent context.Context) error {
 
 	var work sync.WaitGroup
 	ports := []*http.Server{
-		s.httpServer(ctx, ideHandler),
-		s.httpServer(ctx, s.controlHandler(previews)),
+		s.httpServer(serving, ideHandler),
+		s.httpServer(serving, s.controlHandler(previews)),
 	}
-	for i, l := range []net.Listener{s.ide, s.control} {
+	listeners := []net.Listener{s.ide, s.control}
+	if s.local != nil {
+		ports, listeners = append(ports, s.localServer()), append(listeners, s.local)
+	}
+	for i, l := range listeners {
 		work.Go(func() {
 			if err := ports[i].Serve(l); !errors.Is(err, http.ErrServerClosed) {
 				stop(fmt.Errorf("kalpana-bridge: %w", err))
@@ -104,7 +126,14 @@ func (s *Server) Run(parent context.Context) error {
 	}
 	s.log.printf("workspace %s starts", s.cfg.WorkspaceID)
 	work.Go(func() { s.seed(ctx) })
-	editor.run(ctx) // until ctx is done and code-server has ended
+	work.Go(func() {
+		<-ctx.Done()
+		if parent.Err() != nil {
+			editor.grace = s.farewell(editor)
+		}
+		end()
+	})
+	editor.run(serving) // until serving is done and code-server has ended
 	for _, p := range ports {
 		p.Close()
 	}
@@ -153,6 +182,8 @@ func (s *Server) controlHandler(previews http.Handler) http.Handler {
 			rpc.ServeHTTP(w, r)
 		case r.URL.Path == bridge.HealthPath && r.Method == http.MethodGet:
 			s.serveHealth(w, r)
+		case r.URL.Path == bridge.ActivityPath && r.Method == http.MethodGet:
+			s.serveActivity(w, r)
 		default:
 			http.NotFound(w, r)
 		}

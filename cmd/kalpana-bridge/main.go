@@ -1,4 +1,5 @@
-// Command kalpana-bridge is the first program of a workspace container: see package bridge.
+// Command kalpana-bridge is the first program of a workspace container: see package bridge. Under the name of
+// "kalpana" it is the command for the people inside: see package cli.
 package main
 
 import (
@@ -6,9 +7,11 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 
 	"github.com/kalpana-dev/kalpana/bridge"
+	"github.com/kalpana-dev/kalpana/bridge/cli"
 	"github.com/kalpana-dev/kalpana/bridge/server"
 )
 
@@ -16,6 +19,9 @@ import (
 var version = "dev"
 
 func main() {
+	if filepath.Base(os.Args[0]) == "kalpana" {
+		os.Exit(cli.Run(os.Args[1:], bridge.LocalSocket, os.Stdout, os.Stderr))
+	}
 	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -27,6 +33,8 @@ func run() error {
 	defer stop()
 	cfg := server.ConfigFromEnv(os.Getenv)
 	cfg.Version = version
+	// The container's init is 1 or has it as its only child.
+	cfg.OwnsProcesses = os.Getpid() == 1 || os.Getppid() == 1
 	if err := os.Unsetenv(bridge.EnvToken); err != nil { // No child gets it.
 		return err
 	}

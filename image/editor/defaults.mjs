@@ -22,6 +22,7 @@ if (theme?.uiTheme !== "vs-dark") {
 const { colors } = readJSON(`${themes}/${theme.path}`);
 
 const ours = { configurationDefaults: settings, initialColorTheme: { themeType: "dark", colors } };
+// The gateway's script says when the workspace sleeps. It is of the page's own origin, which VS Code's policy allows.
 // "{{" would be a placeholder of the page, and "<" could end the script.
 const literal = JSON.stringify(ours).replaceAll("<", "\\u003c").replaceAll("{{", "{ {");
 const script = `<script nonce="{{WORKBENCH_SCRIPT_NONCE}}">
@@ -30,6 +31,7 @@ const script = `<script nonce="{{WORKBENCH_SCRIPT_NONCE}}">
 				meta.dataset.settings = JSON.stringify({ ...given, ...${literal} });
 			})(document.getElementById("vscode-workbench-web-configuration"));
 		</script>
+		<script src="/.kalpana/sleep.js" defer></script>
 		<style>html { background: ${colors["editor.background"]}; }</style>`;
 
 const html = readFileSync(page, "utf8");
@@ -51,3 +53,13 @@ writeFileSync(productFile, JSON.stringify(product, null, 2));
 const fork = `${vscode}/out/bootstrap-fork.js`;
 const enable = 'import{enableCompileCache as __cc}from"node:module";__cc("/usr/local/lib/code-server/compile-cache");';
 writeFileSync(fork, `${enable}${readFileSync(fork, "utf8")}`);
+
+// A page that lost its connection waits up to 30 s between its attempts to come back. Now it tries at once when the
+// browser says that the network is there again, which the gateway's script says as well when a workspace is awake.
+const workbenchFile = `${vscode}/out/vs/code/browser/workbench/workbench.js`;
+const workbench = readFileSync(workbenchFile, "utf8");
+const sleep = /(=>new Promise\(\((\w+),\w+\)=>\{)(let (\w+)=setTimeout\(\2,\w+\*1e3\);\w+\.onCancellationRequested\(\(\)=>\{clearTimeout\(\4\),\2\(\)\}\))/g;
+if (workbench.match(sleep)?.length !== 1) {
+  throw new Error(`${workbenchFile} does not wait for its next attempt to reconnect as it did: look for it near "reconnecting loop"`);
+}
+writeFileSync(workbenchFile, workbench.replace(sleep, '$1addEventListener("online",()=>$2(),{once:!0});$3'));

@@ -8,6 +8,9 @@ echo "==> editor defaults"
 node "$here/defaults.mjs"
 
 install -m 755 "$here/code-server" /usr/local/bin/code-server
+# The bridge under this name is the command for the people inside.
+ln -s kalpana-bridge /usr/local/bin/kalpana
+install -d -o dev -g dev -m 700 /run/kalpana # for the bridge's socket
 install -d -o dev -g dev "$code_server/compile-cache"
 setpriv --reuid dev --regid dev --clear-groups node "$here/warm.mjs"
 # Nobody writes to it afterwards.

@@ -72,6 +72,26 @@ func TestChromium_TwoDomains(t *testing.T) {
 	i.browse("domains.mjs", "domains", domainSteps, domainLimit)
 }
 
+// sleepSteps are what chromium/sleep.mjs must report.
+var sleepSteps = []string{
+	"VS Code with unsaved text",
+	"typing keeps it awake",
+	"a tab that is left open sleeps, and says so",
+	"a key wakes it, with the text as it was",
+	"stopped under unsaved text, it says so",
+	"a click wakes it, and the unsaved text is there again",
+	"VS Code's policy is kept",
+	"the notice is accessible",
+}
+
+// TestChromium_Sleep leaves a tab of VS Code open, and comes back to it. VS Code tells of typing every ten seconds, so
+// less than that would be asleep while somebody types.
+func TestChromium_Sleep(t *testing.T) {
+	t.Setenv("KALPANA_PAUSE_AFTER", "12")
+	i := install(t, "KALPANA_OPTIONS=rate_limits off\nsleep {\n\tpause_after 12s\n\tstop_after off\n}")
+	i.browse("sleep.mjs", "sleep", sleepSteps, 2*time.Minute)
+}
+
 // browse runs a script of chromium/ against the installation. It must reach the steps; its pictures go
 // to the named directory of the artifacts.
 func (i *installation) browse(name, pictures string, steps []string, limit time.Duration) {

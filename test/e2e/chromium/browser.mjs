@@ -111,7 +111,8 @@ export async function look(page, name) {
   if (over > 0) complaints.layout.push(`${name} is ${over} px wider than a phone`);
 }
 
-async function audit(page, name) {
+/** Notes what axe finds on a page, or in a part of it. */
+export async function audit(page, name, part) {
   // What is still fading in has no contrast yet.
   await page.evaluate(() => {
     const ending = document.getAnimations().filter((one) => Number.isFinite(one.effect.getComputedTiming().endTime));
@@ -119,7 +120,7 @@ async function audit(page, name) {
   });
   // The page's policy forbids a script tag; an evaluation is not bound by it.
   await page.evaluate(`if (!window.axe) { ${axe} }`);
-  const { violations } = await page.evaluate(() => window.axe.run(document, { iframes: false }));
+  const { violations } = await page.evaluate((part) => window.axe.run(part ?? document, { iframes: false }), part);
   for (const { id, impact, help, nodes } of violations) {
     if (impact !== "serious" && impact !== "critical") continue;
     complaints.axe.push(`${name}: ${impact} ${id}: ${help}: ${nodes.map((n) => n.html.slice(0, 160)).join(" | ")}`);
