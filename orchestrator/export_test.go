@@ -41,3 +41,6 @@ func (o *Orchestrator) Settle() {
 		<-o.attending
 	}
 }
+
+// SetSlotHold changes how long a start keeps its slot at most.
+func (o *Orchestrator) SetSlotHold(d time.Duration) { o.queue.hold = d }
