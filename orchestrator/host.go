@@ -49,15 +49,17 @@ func (o *Orchestrator) hostHasRoom(ctx context.Context) error {
 	return nil
 }
 
-// bytes writes a size for people, with two digits or more: "1.5 GiB", "640 MiB".
+// bytes writes a size for people: "1.07 GiB", "1 GiB", "640 MiB".
 func bytes(n int64) string {
 	units := []string{"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"}
 	size, unit := float64(n), 0
 	for size >= 1024 && unit < len(units)-1 {
 		size, unit = size/1024, unit+1
 	}
-	if tenths := math.Floor(size*10) / 10; size < 10 && tenths != math.Floor(size) {
-		return strconv.FormatFloat(tenths, 'f', 1, 64) + " " + units[unit]
+	digits := 0
+	if size < 10 && size != math.Floor(size) {
+		digits = 2
 	}
-	return strconv.FormatFloat(math.Floor(size), 'f', 0, 64) + " " + units[unit]
+	scale := math.Pow10(digits)
+	return strconv.FormatFloat(math.Floor(size*scale)/scale, 'f', digits, 64) + " " + units[unit]
 }
