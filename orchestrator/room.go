@@ -55,6 +55,32 @@ func (o *Orchestrator) admit(ctx context.Context, op *Operation, w *workspace.Wo
 	}
 }
 
+// refused records that a wake was not admitted. What had begun before, and was cut short, ends here.
+func (o *Orchestrator) refused(ctx, parent context.Context, op *Operation, w *workspace.Workspace, err error) error {
+	switch {
+	case errors.Is(err, errNoSlot):
+		return err
+	case parent.Err() != nil:
+		return parent.Err()
+	case ctx.Err() != nil:
+		return fmt.Errorf("%w (%s)", context.Cause(ctx), o.cfg.StartTimeout)
+	case !errors.Is(err, workspace.ErrRunningLimit) && !errors.Is(err, workspace.ErrHostFull):
+		return err
+	}
+	w.LastStart = op.trace(err)
+	var e error
+	if w.State == workspace.StateStopped || w.State == workspace.StateError {
+		e = o.save(ctx, w, w.State)
+	} else {
+		reason, _, _ := strings.Cut(Explain(err), "\n")
+		e = o.stop(ctx, w, reason, workspace.StateStopped)
+	}
+	if e != nil {
+		o.log.Warn("a refused start could not be recorded", "workspace", w.ID, "error", e)
+	}
+	return err
+}
+
 // awake returns the other workspaces of w's owner that hold memory, or are about to.
 func (o *Orchestrator) awake(ctx context.Context, w *workspace.Workspace) ([]*workspace.Workspace, error) {
 	list, err := o.cfg.Store.Workspaces(ctx, w.Owner)

@@ -35,7 +35,9 @@ func TestRunningLimit_AWakeBeyondItIsRefusedWithTheNamesOfThoseThatRun(t *testin
 	if first != "You have as many workspaces running as you may have, 2. Stop one of them, then try again." || names != "Awake now: api, site" {
 		t.Errorf("it says %q", text)
 	}
-	w.wantState(third, workspace.StateStopped)
+	if record := w.wantState(third, workspace.StateStopped); record.LastStart.Error != first {
+		t.Errorf("the record says %q", record.LastStart.Error)
+	}
 	if list := w.runtime.Of(third); len(list) != 0 {
 		t.Errorf("containers %v", list)
 	}
@@ -274,6 +276,21 @@ func TestReserve_NothingIsStartedThatWouldTakeOfIt(t *testing.T) {
 			w.runtime.SetHost(orchestrator.Host{Memory: 8 * gib, MemoryFree: 4 * gib, Disk: 100 * gib, DiskFree: 9 * gib})
 			w.wake(o, id)
 		})
+	}
+}
+
+func TestReserve_AStartThatWasCutShortAndIsRefusedNowEndsStopped(t *testing.T) {
+	w := newWorld(t)
+	w.runtime.SetHost(orchestrator.Host{Memory: gib, MemoryFree: 1})
+	o := w.gateway(func(cfg *orchestrator.Config) { cfg.Reserve = orchestrator.Reserve{Memory: gib} })
+	id := w.create(o)
+	record := w.record(id)
+	record.State, record.Desired = workspace.StateStarting, workspace.StateRunning
+	w.must(w.store.UpdateWorkspace(t.Context(), record))
+	w.must(o.Reconcile(t.Context()))
+	w.eventually("it is stopped", func() bool { return w.record(id).State == workspace.StateStopped })
+	if record := w.record(id); !strings.HasPrefix(record.Reason, "The machine has no room") || record.Desired != workspace.StateStopped {
+		t.Errorf("record %+v", record)
 	}
 }
 

@@ -81,7 +81,7 @@ func (o *Orchestrator) toRunning(parent context.Context, op *Operation, w *works
 		return o.save(ctx, w, from)
 	})
 	if err != nil {
-		return err
+		return o.refused(ctx, parent, op, w, err)
 	}
 
 	err = o.bringUp(ctx, op, w)
