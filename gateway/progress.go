@@ -60,7 +60,7 @@ const (
 
 // serveProgress follows the wake that is under way. Events, each with a JSON object:
 //
-//	stage   {stage}            a stage began
+//	stage   {stage, place, of} a stage began; place and of while it waits in line for others to start
 //	log     {text}             the end of the container's log so far, for the owner alone
 //	ready   {}                 reload now
 //	failed  {message, detail}  it did not start
@@ -100,7 +100,7 @@ func (h *Handler) serveProgress(v *visit) {
 	var last string
 	for {
 		stage, changed := op.Stage()
-		if stage != orchestrator.StageReady && stage != orchestrator.StageFailed && !send("stage", map[string]string{"stage": string(stage)}) {
+		if stage != orchestrator.StageReady && stage != orchestrator.StageFailed && !send("stage", stageOf(op, stage)) {
 			return
 		}
 	wait:
@@ -108,7 +108,7 @@ func (h *Handler) serveProgress(v *visit) {
 			select {
 			case <-op.Done():
 				if err := op.Err(); err != nil {
-					send("failed", failure(v, explain(err)))
+					send("failed", failure(v, explainTo(v, err)))
 				} else {
 					send("ready", struct{}{})
 				}
@@ -156,7 +156,7 @@ func (h *Handler) lastFailure(v *visit) failureEvent {
 	w, err := h.cfg.Orchestrator.Get(v.r.Context(), v.grant.Person, v.host.ID)
 	switch {
 	case err != nil:
-		return failure(v, explain(err))
+		return failure(v, explainTo(v, err))
 	case w.State == workspace.StateError && w.Reason != "":
 		return failure(v, w.Reason)
 	default:
