@@ -3,6 +3,7 @@ package api_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -106,6 +107,14 @@ func (*engine) RemoveVolume(context.Context, string) error        { return nil }
 func (*engine) Logs(context.Context, string, int) (string, error) { return "", nil }
 func (*engine) Watch(ctx context.Context, _ func(orchestrator.ContainerEvent), _ func()) {
 	<-ctx.Done()
+}
+
+func (*engine) Limit(context.Context, string, orchestrator.Limits) error { return nil }
+func (*engine) Host(context.Context) (orchestrator.Host, error) {
+	return orchestrator.Host{}, errors.ErrUnsupported
+}
+func (*engine) DiskUsed(context.Context, string, string) (int64, bool, error) {
+	return 0, false, errors.ErrUnsupported
 }
 
 // RoundTrip answers for VS Code, which is ready.

@@ -84,7 +84,7 @@ func (h *Handler) fault(err error) huma.StatusError {
 		return field("schedule")
 	case errors.Is(err, workspace.ErrInvalidAwake):
 		return field("hours")
-	case errors.Is(err, workspace.ErrBusy), errors.Is(err, workspace.ErrConflict),
+	case errors.Is(err, workspace.ErrRunningLimit), errors.Is(err, workspace.ErrBusy), errors.Is(err, workspace.ErrConflict),
 		errors.Is(err, workspace.ErrInUse), errors.Is(err, workspace.ErrNotRunning):
 		return huma.NewError(http.StatusConflict, orchestrator.Explain(err))
 	case errors.Is(err, workspace.ErrStorageFull):
@@ -97,7 +97,7 @@ func (h *Handler) fault(err error) huma.StatusError {
 	case errors.Is(err, workspace.ErrEngineDown), errors.Is(err, workspace.ErrImageMissing),
 		errors.Is(err, workspace.ErrPortsExhausted), errors.Is(err, workspace.ErrFirewall),
 		errors.Is(err, workspace.ErrStartFailed), errors.Is(err, workspace.ErrStartTimeout),
-		errors.Is(err, workspace.ErrShuttingDown):
+		errors.Is(err, workspace.ErrShuttingDown), errors.Is(err, workspace.ErrHostFull):
 		return huma.NewError(http.StatusServiceUnavailable, orchestrator.Explain(err))
 	default:
 		h.cfg.Log.Error("a request of the API failed", "error", err)

@@ -53,7 +53,14 @@ func (h *Handler) sessionRoutes() {
 	huma.Register(h.huma, scoped(h.operation("GET", "/api/me", "me", "Who is signed in", 200, tag)),
 		func(ctx context.Context, _ *struct{}) (*struct{ Body Me }, error) {
 			p := callerOf(ctx).Person
-			limit := max(h.cfg.Orchestrator.WorkspaceLimit(), -1)
+			quota, err := h.cfg.Orchestrator.QuotaOf(ctx, p.ID)
+			if err != nil {
+				return nil, h.problem(err)
+			}
+			limit := quota.Workspaces
+			if limit == 0 {
+				limit = -1
+			}
 			return &struct{ Body Me }{Me{ID: p.ID, Name: p.Name, Role: string(p.Role), WorkspaceLimit: limit}}, nil
 		})
 	huma.Register(h.huma, h.operation("POST", "/api/logout", "logout", "Sign out, here and on every workspace opened from here", 204, tag),

@@ -339,6 +339,9 @@ func settled(op *orchestrator.Operation) (error, bool) {
 		stage, changed := op.Stage()
 		switch stage {
 		case orchestrator.StageQueued:
+			if place, _ := op.Place(); place > 0 {
+				return nil, false
+			}
 		case orchestrator.StageReady, orchestrator.StageFailed:
 			<-op.Done()
 			return op.Err(), true
@@ -458,6 +461,8 @@ func StatusOf(err error) int {
 		return http.StatusNotFound
 	case errors.Is(err, workspace.ErrStorageFull):
 		return http.StatusInsufficientStorage
+	case errors.Is(err, workspace.ErrRunningLimit):
+		return http.StatusConflict
 	default:
 		return http.StatusServiceUnavailable
 	}

@@ -133,7 +133,7 @@ func explain(err error) string {
 // (RFC 9457) to programs.
 func (h *Handler) fault(v *visit, err error) {
 	status := StatusOf(err)
-	text := explain(err)
+	text := explainTo(v, err)
 	if !v.owner { // the log's end is the owner's to read
 		text, _, _ = strings.Cut(text, "\n")
 	}

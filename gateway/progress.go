@@ -68,7 +68,8 @@ const (
 
 // serveProgress follows the wake that is under way. Events, each with a JSON object:
 //
-//	stage   {stage}            a stage began; "resume" is all of them where the container was frozen
+//	stage   {stage, place, of} a stage began, "resume" is all of them where the container was frozen; place and of
+//	                           while it waits in line for others to start
 //	log     {text}             the end of the container's log so far, for the owner alone
 //	ready   {}                 reload now
 //	failed  {message, detail}  it did not start
@@ -108,11 +109,7 @@ func (h *Handler) serveProgress(v *visit) {
 	var last string
 	for {
 		stage, changed := op.Stage()
-		name := string(stage)
-		if op.Resumes() {
-			name = "resume"
-		}
-		if stage != orchestrator.StageReady && stage != orchestrator.StageFailed && !send("stage", map[string]string{"stage": name}) {
+		if stage != orchestrator.StageReady && stage != orchestrator.StageFailed && !send("stage", stageOf(op, stage)) {
 			return
 		}
 	wait:
@@ -120,7 +117,7 @@ func (h *Handler) serveProgress(v *visit) {
 			select {
 			case <-op.Done():
 				if err := op.Err(); err != nil {
-					send("failed", failure(v, explain(err)))
+					send("failed", failure(v, explainTo(v, err)))
 				} else {
 					send("ready", struct{}{})
 				}
@@ -168,7 +165,7 @@ func (h *Handler) lastFailure(v *visit) failureEvent {
 	w, err := h.cfg.Orchestrator.Get(v.r.Context(), v.grant.Person, v.host.ID)
 	switch {
 	case err != nil:
-		return failure(v, explain(err))
+		return failure(v, explainTo(v, err))
 	case w.State == workspace.StateError && w.Reason != "":
 		return failure(v, w.Reason)
 	default:

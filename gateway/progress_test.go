@@ -15,6 +15,7 @@ import (
 type event struct {
 	name string
 	data map[string]string
+	text string
 }
 
 // follow opens the progress of a wake, as the page does.
@@ -42,7 +43,7 @@ func (w *world) followOn(host workspace.Host, grant string) (*http.Response, <-c
 			case "event":
 				e.name = value
 			case "data":
-				e.data = map[string]string{}
+				e.data, e.text = map[string]string{}, value
 				_ = json.Unmarshal([]byte(value), &e.data)
 			case "":
 				events <- e

@@ -7,8 +7,14 @@
     editor: "VS Code is coming up…", resume: "It goes on where it was…", ready: "Opening…",
   };
   let source;
-  const show = (stage) => {
-    $("status").textContent = words[stage] || "";
+  const ordinal = (n) => {
+    const ending = n % 100 >= 11 && n % 100 <= 13 ? "th" : ["th", "st", "nd", "rd"][n % 10] || "th";
+    return n + ending;
+  };
+  const show = (stage, place, of) => {
+    $("status").textContent = place
+      ? `Other workspaces are starting: ${of > 1 ? `${ordinal(place)} of ${of}` : "next"} in line.`
+      : words[stage] || "";
     const at = stage === "ready" ? order.length : order.indexOf(stage);
     for (const li of document.querySelectorAll("#stages li")) {
       const i = order.indexOf(li.dataset.stage);
@@ -33,7 +39,7 @@
   };
   const follow = () => {
     source = new EventSource("/.kalpana/progress");
-    source.addEventListener("stage", (e) => show(JSON.parse(e.data).stage));
+    source.addEventListener("stage", (e) => { const d = JSON.parse(e.data); show(d.stage, d.place, d.of); });
     source.addEventListener("log", (e) => log(JSON.parse(e.data).text));
     source.addEventListener("ready", () => { source.close(); show("ready"); location.reload(); });
     source.addEventListener("failed", (e) => { const d = JSON.parse(e.data); failed(d.message, d.detail); });

@@ -62,6 +62,7 @@ type Service struct {
 	streams  streams
 	audit    audit
 	tokens   tokens
+	quotas   quotas
 
 	onRevocation func(Revocation)
 

@@ -25,6 +25,10 @@ func Explain(err error) string {
 		advice = "Ask the operator to delete unused workspaces or to widen the range of ports."
 	case errors.Is(err, workspace.ErrFirewall):
 		advice = "Ask the operator to look at: kalpana firewall."
+	case errors.Is(err, workspace.ErrRunningLimit):
+		advice = "Stop one of them, then try again."
+	case errors.Is(err, workspace.ErrHostFull):
+		advice = "Stop a workspace that you do not need and try again, or ask the operator for more room."
 	case errors.Is(err, workspace.ErrStorageFull):
 		advice = "Ask the operator to free some space, then try again."
 	case errors.Is(err, workspace.ErrStartTimeout), errors.Is(err, workspace.ErrStartFailed):

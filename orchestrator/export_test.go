@@ -41,3 +41,18 @@ func (o *Orchestrator) Settle() {
 		<-o.attending
 	}
 }
+
+// SetSlotHold changes how long a start keeps its slot at most.
+func (o *Orchestrator) SetSlotHold(d time.Duration) { o.queue.hold = d }
+
+// SetDiskInterval changes how often disks are measured; before Start.
+func (o *Orchestrator) SetDiskInterval(d time.Duration) { o.disks.every = d }
+
+// MeasureAllDisks makes every workspace due to be measured.
+func (o *Orchestrator) MeasureAllDisks() {
+	o.disks.mu.Lock()
+	defer o.disks.mu.Unlock()
+	for _, run := range o.disks.runs {
+		run.next = time.Time{}
+	}
+}

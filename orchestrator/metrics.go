@@ -15,6 +15,7 @@ type Metrics struct {
 	wakes  *prometheus.HistogramVec
 	states *prometheus.GaugeVec
 	sleeps *prometheus.CounterVec
+	queued prometheus.Gauge
 
 	mu    sync.Mutex
 	known map[workspace.ID]workspace.State
@@ -36,6 +37,10 @@ func NewMetrics() *Metrics {
 			Name: "kalpana_sleeps_total",
 			Help: "Workspaces that were paused or stopped, by why.",
 		}, []string{"to", "reason"}),
+		queued: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "kalpana_starts_queued",
+			Help: "Workspaces that wait for others to start.",
+		}),
 		known: map[workspace.ID]workspace.State{},
 	}
 	for _, s := range workspace.States {
@@ -49,6 +54,7 @@ func (m *Metrics) Describe(ch chan<- *prometheus.Desc) {
 	m.wakes.Describe(ch)
 	m.states.Describe(ch)
 	m.sleeps.Describe(ch)
+	m.queued.Describe(ch)
 }
 
 // Collect implements prometheus.Collector.
@@ -56,6 +62,7 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 	m.wakes.Collect(ch)
 	m.states.Collect(ch)
 	m.sleeps.Collect(ch)
+	m.queued.Collect(ch)
 }
 
 // setState counts a workspace under its new state; "" means that it is gone.

@@ -47,7 +47,7 @@ type Stage string
 
 // The stages of a wake, in their order. StageTotal is the whole of it, in metrics alone.
 const (
-	StageQueued    Stage = "queued"    // waits for a lease, or for the end of another operation
+	StageQueued    Stage = "queued"    // waits for a lease, for its turn, or for the end of another operation
 	StageStop      Stage = "stop"      // of a restart or a rebuild: the container is ended first
 	StageContainer Stage = "container" // ports and container are made, or looked up
 	StageStart     Stage = "start"     // the engine starts the container
@@ -78,6 +78,9 @@ type Operation struct {
 	died      chan ContainerEvent // holds the newest, which nobody has looked at yet
 	late      *ContainerEvent     // the newest pause, or end of one, that the engine reported meanwhile
 	changed   chan struct{}       // closed and replaced at each change of stage
+	inLine    [2]int              // its place among those who wait for a slot, and their number
+
+	turn *turn // of the queue, under its lock
 
 	log startLog
 }
@@ -232,7 +235,7 @@ func (o *Orchestrator) beginLocked(kind operationKind, id workspace.ID, run work
 			op.before = nil
 			o.mu.Unlock()
 		}
-		err := o.leased(op, id, run)
+		err := o.queued(op, id, run)
 		if cause := context.Cause(op.ctx); err != nil && errors.Is(err, context.Canceled) && cause != nil {
 			err = cause
 		}

@@ -44,6 +44,15 @@ type Config struct {
 	Activity func(context.Context, *Route) (Activity, error)
 	// WorkspaceLimit is how many workspaces one person may have; 0 means 5, less than 0 any number.
 	WorkspaceLimit int
+	// RunningLimit is how many workspaces of one person may run or be paused at a time; less than 1 is any
+	// number.
+	RunningLimit int
+	// Quota returns what is different for one person, quickly: a wake waits for it. nil means nothing is.
+	Quota func(ctx context.Context, person string) (workspace.Quota, error)
+	// StartsAtOnce is how many workspaces this process brings up at a time; less than 1 is any number.
+	StartsAtOnce int
+	// Reserve is what the containers' machine keeps for itself: nothing is started that would take of it.
+	Reserve Reserve
 	// ShareLimit is how widely ports may be shared; "" means ShareMembers.
 	ShareLimit workspace.ShareLevel
 	// StartTimeout bounds one wake; 0 means 60 s.
@@ -59,7 +68,9 @@ type Config struct {
 // Template is what a workspace may be made from.
 type Template struct {
 	Name  string
-	Sleep *Sleep // when its workspaces sleep; nil means [Config.Sleep]
+	Image string          // "" means [Config.Image]
+	Sleep *Sleep          // when its workspaces sleep; nil means [Config.Sleep]
+	Quota workspace.Quota // of each of its workspaces; zero fields are the installation's
 }
 
 // timing is what tests shorten.
@@ -92,6 +103,10 @@ type Orchestrator struct {
 	ctx    context.Context // of the operations; ends with Close
 	cancel context.CancelFunc
 	work   sync.WaitGroup
+
+	queue    *queue
+	disks    diskWatch
+	deciding turnstile // person → one at a time decides on what of theirs may run
 
 	routes sync.Map // workspace.ID → *Route, of those that run
 	known  sync.Map // workspace.ID → *known
@@ -155,7 +170,9 @@ func New(cfg Config) *Orchestrator {
 			watched: map[workspace.ID]*workspace.Workspace{},
 		},
 		ctx: ctx, cancel: cancel,
-		ops: map[workspace.ID]*Operation{}, busyPorts: map[int]time.Time{}, adoptions: map[workspace.ID]*bool{},
+		disks: diskWatch{every: diskInterval},
+		queue: newQueue(cfg.StartsAtOnce, func(n int) { cfg.Metrics.queued.Set(float64(n)) }),
+		ops:   map[workspace.ID]*Operation{}, busyPorts: map[int]time.Time{}, adoptions: map[workspace.ID]*bool{},
 		settling: map[workspace.ID]chan struct{}{}, attending: make(chan struct{}, atOnce),
 		reconcile: make(chan struct{}, 1),
 	}
@@ -169,6 +186,7 @@ func (o *Orchestrator) Start() {
 	o.work.Go(o.reconcileLoop)
 	o.work.Go(o.gatewayLoop)
 	o.work.Go(o.sleepLoop)
+	o.work.Go(o.watchDisks)
 	o.requestReconcile()
 }
 
@@ -182,9 +200,6 @@ func (o *Orchestrator) Close() {
 	o.work.Wait()
 	o.hub.close()
 }
-
-// WorkspaceLimit returns how many workspaces a person may have; less than 0 is any number.
-func (o *Orchestrator) WorkspaceLimit() int { return o.cfg.WorkspaceLimit }
 
 // Metrics returns the collectors of this orchestrator.
 func (o *Orchestrator) Metrics() *Metrics { return o.cfg.Metrics }
@@ -205,8 +220,12 @@ func (o *Orchestrator) Create(ctx context.Context, n NewWorkspace) (*workspace.W
 	if err != nil {
 		return nil, err
 	}
-	if !o.knows(n.Template) {
+	if _, ok := o.template(n.Template); !ok {
 		return nil, workspace.ErrUnknownTemplate
+	}
+	quota, err := o.QuotaOf(ctx, n.Owner)
+	if err != nil {
+		return nil, err
 	}
 	for {
 		now := time.Now().UTC().Truncate(time.Microsecond)
@@ -215,7 +234,7 @@ func (o *Orchestrator) Create(ctx context.Context, n NewWorkspace) (*workspace.W
 			State: workspace.StateStopped, StateSince: now, Desired: workspace.StateStopped,
 			Revision: 1, CreatedAt: now, UpdatedAt: now,
 		}
-		err := o.cfg.Store.CreateWorkspace(ctx, w, o.cfg.WorkspaceLimit)
+		err := o.cfg.Store.CreateWorkspace(ctx, w, quota.Workspaces)
 		if errors.Is(err, workspace.ErrConflict) {
 			continue // the id was used before
 		}
@@ -225,15 +244,6 @@ func (o *Orchestrator) Create(ctx context.Context, n NewWorkspace) (*workspace.W
 		o.publish(w)
 		return w, nil
 	}
-}
-
-func (o *Orchestrator) knows(template string) bool {
-	for _, t := range o.cfg.Templates {
-		if t.Name == template {
-			return true
-		}
-	}
-	return false
 }
 
 // notTheirsError reads as workspace.ErrNotFound, so that ids cannot be probed; it is

@@ -28,6 +28,7 @@ func (o *Orchestrator) Restart(id workspace.ID, reason string) *Operation {
 // is missing, the disk is full) leaves everything as it was. It returns at once; [Operation.Wait] tells
 // how it ended.
 func (o *Orchestrator) Rebuild(id workspace.ID) *Operation {
+	replaced := false // it comes again where it has to wait for its turn
 	return o.begin(opRebuild, id, func(ctx context.Context, op *Operation) error {
 		w, err := o.cfg.Store.Workspace(ctx, id)
 		if err != nil {
@@ -37,10 +38,11 @@ func (o *Orchestrator) Rebuild(id workspace.ID) *Operation {
 			return workspace.ErrBusy
 		}
 		op.from(w.State)
-		if w.Container != "" {
+		if w.Container != "" && !replaced {
 			if err := o.replaceContainer(ctx, op, w); err != nil {
 				return err
 			}
+			replaced = true
 		}
 		return o.wake(ctx, op, w)
 	})
@@ -59,7 +61,7 @@ func (o *Orchestrator) replaceContainer(ctx context.Context, op *Operation, w *w
 		if err := o.stop(ctx, w, "rebuilt", workspace.StateRunning); err != nil {
 			return err
 		}
-		w.Container, w.Image = made, o.cfg.Image
+		w.Container, w.Image = made, o.image(w)
 		return o.save(ctx, w, workspace.StateStopped)
 	}()
 	if err != nil {

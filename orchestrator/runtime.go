@@ -51,6 +51,15 @@ type Runtime interface {
 	// State returns the state of one container, at a cost that does not grow with their number. A
 	// missing one is ContainerExited.
 	State(ctx context.Context, container string) (ContainerState, error)
+	// Limit gives a container other limits before it is started. It costs nothing where they are what it
+	// has. ErrNoContainer says that it must be made again to have them.
+	Limit(ctx context.Context, container string, limits Limits) error
+	// Host returns what the engine's machine has, at the cost of a glance, or errors.ErrUnsupported.
+	Host(ctx context.Context) (Host, error)
+	// DiskUsed returns how many bytes a container's own layer and its volume take on the disk; whole is
+	// false where time ran out, and they take more. It gives way to whatever else the machine does.
+	// errors.ErrUnsupported where it cannot be told.
+	DiskUsed(ctx context.Context, container, volume string) (used int64, whole bool, err error)
 	// Logs returns the last lines that the container printed, at most 64 KiB, as valid UTF-8
 	// without control characters but newline and tab.
 	Logs(ctx context.Context, container string, lines int) (string, error)

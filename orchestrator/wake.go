@@ -13,8 +13,8 @@ import (
 
 // Wake brings a workspace to running, or joins the wake that is under way; a pause that is under way is
 // cut short. It returns at once; [Operation.Wait] tells how it ended: ErrNotFound, ErrBusy,
-// ErrEngineDown, ErrImageMissing, ErrPortsExhausted, ErrFirewall, ErrStartFailed (with the end of the
-// container's log), ErrStartTimeout, or the store's.
+// ErrEngineDown, ErrImageMissing, ErrPortsExhausted, ErrFirewall, ErrRunningLimit, ErrHostFull,
+// ErrStartFailed (with the end of the container's log), ErrStartTimeout, or the store's.
 func (o *Orchestrator) Wake(id workspace.ID) *Operation {
 	return o.begin(opWake, id, func(ctx context.Context, op *Operation) error {
 		w, err := o.cfg.Store.Workspace(ctx, id)
@@ -29,7 +29,9 @@ func (o *Orchestrator) Wake(id workspace.ID) *Operation {
 func (o *Orchestrator) wake(parent context.Context, op *Operation, w *workspace.Workspace) error {
 	started := time.Now()
 	err := o.toRunning(parent, op, w)
-	o.cfg.Metrics.observe(StageTotal, started, err)
+	if !errors.Is(err, errNoSlot) { // it comes again
+		o.cfg.Metrics.observe(StageTotal, started, err)
+	}
 	return err
 }
 
@@ -73,13 +75,16 @@ func (o *Orchestrator) toRunning(parent context.Context, op *Operation, w *works
 		}
 	}
 	from := w.State
-	o.become(w, workspace.StateStarting, "")
-	w.Desired = workspace.StateRunning
-	if err := o.save(ctx, w, from); err != nil {
-		return err
+	err := o.admit(ctx, op, w, func(ctx context.Context) error {
+		o.become(w, workspace.StateStarting, "")
+		w.Desired = workspace.StateRunning
+		return o.save(ctx, w, from)
+	})
+	if err != nil {
+		return o.refused(ctx, parent, op, w, err)
 	}
 
-	err := o.bringUp(ctx, op, w)
+	err = o.bringUp(ctx, op, w)
 	if err == nil {
 		w.LastStart = op.trace(nil)
 		err = o.saveRunning(ctx, w)
@@ -209,8 +214,12 @@ func (o *Orchestrator) timed(stage Stage, f func() error) error {
 // ensureContainer makes a container where there is none, or where it is of another image, and
 // stores it before it is started.
 func (o *Orchestrator) ensureContainer(ctx context.Context, w *workspace.Workspace) error {
-	if w.Container != "" && w.Image == o.cfg.Image {
-		return nil
+	if w.Container != "" && w.Image == o.image(w) {
+		limits, err := o.limits(ctx, w)
+		if err != nil {
+			return err
+		}
+		return o.cfg.Runtime.Limit(ctx, w.Container, limits)
 	}
 	if w.Container != "" {
 		if err := o.cfg.Runtime.Remove(ctx, w.Container); err != nil {
@@ -222,12 +231,16 @@ func (o *Orchestrator) ensureContainer(ctx context.Context, w *workspace.Workspa
 	if err != nil {
 		return err
 	}
-	w.Container, w.Image = container, o.cfg.Image
+	w.Container, w.Image = container, o.image(w)
 	return o.save(ctx, w, workspace.StateStarting)
 }
 
 // createContainer makes a container of the current image for w, with ports of its own.
 func (o *Orchestrator) createContainer(ctx context.Context, w *workspace.Workspace) (string, error) {
+	limits, err := o.limits(ctx, w)
+	if err != nil {
+		return "", err
+	}
 	if err := o.claimPorts(ctx, w); err != nil {
 		return "", err
 	}
@@ -242,13 +255,13 @@ func (o *Orchestrator) createContainer(ctx context.Context, w *workspace.Workspa
 		env = append(env, bridge.EnvRepository+"="+w.Repository)
 	}
 	return o.cfg.Runtime.Create(ctx, Spec{
-		Workspace: w.ID, Image: o.cfg.Image, Env: env,
+		Workspace: w.ID, Image: o.image(w), Env: env,
 		Volume: w.Volume(), Address: w.Address,
 		Ports: map[int]int{
 			workspace.ContainerIDEPort:    w.IDEPort,
 			workspace.ContainerBridgePort: w.BridgePort,
 		},
-		Limits: o.cfg.Limits,
+		Limits: limits,
 	})
 }
 

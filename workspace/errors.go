@@ -11,6 +11,8 @@ var (
 	ErrForbidden       = errors.New("that workspace belongs to somebody else")
 	ErrConflict        = errors.New("the workspace was changed by somebody else at the same time")
 	ErrLimit           = errors.New("you have as many workspaces as you may have")
+	ErrRunningLimit    = errors.New("you have as many workspaces running as you may have")
+	ErrHostFull        = errors.New("the machine has no room for another workspace right now")
 	ErrUnknownTemplate = errors.New("no such template")
 	ErrInvalidName     = errors.New("a workspace name has 1 to 64 characters, none of them a control character")
 	ErrInvalidRepo     = errors.New("a repository is a public https:// or http:// address without user name, password or query")

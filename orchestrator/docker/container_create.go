@@ -39,6 +39,7 @@ func (r *Runtime) Create(ctx context.Context, spec orchestrator.Spec) (string, e
 	if err := r.createVolume(ctx, spec); err != nil {
 		return "", err
 	}
+	_ = r.machine.look(ctx, r) // an engine that does not answer shows below
 	network, err := r.pickNetwork(ctx)
 	if err != nil {
 		return "", err
@@ -64,9 +65,7 @@ func (r *Runtime) Create(ctx context.Context, spec orchestrator.Spec) (string, e
 	host := r.hardened(network, spec.Limits)
 	host.PortBindings = ports
 	host.Mounts = []mount.Mount{{Type: mount.TypeVolume, Source: spec.Volume, Target: r.cfg.HomePath}}
-	if spec.Limits.Disk > 0 && !r.noDiskLimit.Load() {
-		host.StorageOpt = map[string]string{"size": strconv.FormatInt(spec.Limits.Disk, 10)}
-	}
+	host.StorageOpt = r.storageOpt(spec.Limits)
 
 	id, err := r.createContainer(ctx, config, host)
 	if err != nil && host.StorageOpt != nil && strings.Contains(err.Error(), "storage-opt") {
@@ -80,7 +79,16 @@ func (r *Runtime) Create(ctx context.Context, spec orchestrator.Spec) (string, e
 		return "", fault("create container", err)
 	}
 	r.owned.add(id)
+	r.limited.set(id, spec.Limits)
 	return id, nil
+}
+
+// storageOpt bounds the container's own layer, where the engine's storage can.
+func (r *Runtime) storageOpt(limits orchestrator.Limits) map[string]string {
+	if limits.Disk <= 0 || r.noDiskLimit.Load() || !r.machine.boundsLayers() {
+		return nil
+	}
+	return map[string]string{"size": strconv.FormatInt(limits.Disk, 10)}
 }
 
 // createContainer makes a container under a name that tells nothing: siblings can look names up.
@@ -107,6 +115,10 @@ func (r *Runtime) createVolume(ctx context.Context, spec orchestrator.Spec) erro
 	return nil
 }
 
+// cpuShares is a workspace's weight when processors are scarce, a quarter of what the engine gives to
+// others: what else the machine does comes first.
+const cpuShares = 256
+
 // hardened is what every container of hostile code gets. Seccomp and the masked paths of /proc and
 // /sys are the engine's defaults: naming anything here would replace them.
 func (r *Runtime) hardened(network string, limits orchestrator.Limits) *container.HostConfig {
@@ -127,6 +139,7 @@ func (r *Runtime) hardened(network string, limits orchestrator.Limits) *containe
 	for _, resolver := range r.cfg.Resolvers {
 		h.DNS = append(h.DNS, resolver.String())
 	}
+	h.CPUShares, h.CgroupParent = cpuShares, r.cfg.CgroupParent
 	h.Memory, h.MemorySwap = limits.Memory, limits.Memory
 	h.NanoCPUs = int64(limits.CPUs * 1e9)
 	if limits.PIDs > 0 {

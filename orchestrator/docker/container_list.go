@@ -40,6 +40,7 @@ func (r *Runtime) Containers(ctx context.Context) ([]orchestrator.Container, err
 		})
 	}
 	r.owned.replace(ids)
+	r.limited.keep(ids)
 	return containers, nil
 }
 

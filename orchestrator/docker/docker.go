@@ -78,6 +78,9 @@ type Config struct {
 	// "<target> silent" or "<target> unreachable"; then a line "<address> neighbour" for each
 	// complete entry of /proc/net/arp; then it stays for that number of seconds.
 	ProbeCommand []string
+	// CgroupParent is the control group that containers are put in, e.g. "workspaces.slice" with systemd.
+	// Default: the engine's. What is set on it bounds all workspaces together.
+	CgroupParent string
 	// HomePath is where a workspace's volume is mounted. Default: [DefaultHomePath].
 	HomePath string
 
@@ -101,6 +104,9 @@ type Runtime struct {
 	api *client.Client
 
 	owned      owned
+	limited    limited
+	machine    machine
+	volumes    engineDisk
 	namespaces namespaces
 	nets       networks
 	fence      fence

@@ -33,6 +33,8 @@ const (
 	List         Verb = "list"
 	State        Verb = "state"
 	Logs         Verb = "logs"
+	Limit        Verb = "limit"
+	Measure      Verb = "measure"
 )
 
 // Boot says how VS Code comes up in a container that was started.
@@ -70,6 +72,8 @@ type Runtime struct {
 	watchers   map[*watcher]struct{}
 	late       bool // events are kept back
 	listLate   time.Duration
+	host       *orchestrator.Host
+	disk       map[workspace.ID]int64
 	kept       []orchestrator.ContainerEvent
 }
 
@@ -78,6 +82,7 @@ func New(t testing.TB) *Runtime {
 	r := &Runtime{
 		busy: map[int]bool{}, containers: map[string]*container{}, volumes: map[string]int{},
 		calls: map[Verb]int{}, log: map[workspace.ID]string{}, watchers: map[*watcher]struct{}{},
+		disk: map[workspace.ID]int64{},
 	}
 	t.Cleanup(func() {
 		r.mu.Lock()

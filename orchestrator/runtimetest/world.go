@@ -175,3 +175,18 @@ func (r *Runtime) Plant(id workspace.ID) string {
 	r.containers[name] = newContainer(r, name, orchestrator.Spec{Workspace: id})
 	return name
 }
+
+// SetHost sets what the engine's machine has; before that nobody can tell.
+func (r *Runtime) SetHost(h orchestrator.Host) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.host = &h
+}
+
+// SetDiskUsed sets what the container and the volume of a workspace take, or for less than 0 that it
+// cannot be told.
+func (r *Runtime) SetDiskUsed(id workspace.ID, used int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.disk[id] = used
+}
