@@ -131,7 +131,7 @@ func (i *instance) doOpen() error {
 	}
 	i.orchestrator = orchestrator.New(orchestrator.Config{
 		Store: i.store, Runtime: i.runtime, Hosts: hosts, Token: i.key.BridgeToken, Image: a.Image, Templates: known,
-		FirstPort: a.FirstPort, LastPort: a.LastPort, Limits: a.Limits.resolve(), WorkspaceLimit: a.WorkspaceLimit,
+		FirstPort: a.FirstPort, LastPort: a.LastPort, Limits: a.Limits.resolve(), Sleep: a.Sleep.resolve(defaultSleep), WorkspaceLimit: a.WorkspaceLimit,
 		ShareLimit:   a.ShareLimit,
 		StartTimeout: time.Duration(a.StartTimeout), Transport: i.transport, Log: i.logger, Metrics: i.orchestratorMetrics,
 	})
