@@ -54,6 +54,8 @@ type App struct {
 	// What one container may use. Default: 4 GiB of memory, 2 CPUs, 2048 processes, 16384 open files,
 	// 10 MiB of log, no limit of its disk layer.
 	Limits *Limits `json:"limits,omitempty"`
+	// When idle workspaces sleep.
+	Sleep *Sleep `json:"sleep,omitempty"`
 	// Where the installation's key comes from, and the keyset that encrypts providers' tokens in the
 	// store. Default: $KALPANA_KEY and $KALPANA_KEYSET where they are set, else the files key and
 	// keyset.json in the data directory.

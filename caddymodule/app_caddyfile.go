@@ -46,6 +46,12 @@ func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 //			log_size   <size>
 //			disk       <size>|unlimited
 //		}
+//		sleep {
+//			pause_after <duration>|off
+//			stop_after  <duration>|off
+//			max_awake   <duration>|unlimited
+//			cpu         <percentage>|off
+//		}
 //		secrets {
 //			key_file    <path>
 //			key         <placeholder>
@@ -103,6 +109,9 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		case "limits":
 			a.Limits = new(Limits)
 			err = a.Limits.UnmarshalCaddyfile(d)
+		case "sleep":
+			a.Sleep = new(Sleep)
+			err = a.Sleep.UnmarshalCaddyfile(d)
 		case "secrets":
 			a.Secrets = new(Secrets)
 			err = a.Secrets.UnmarshalCaddyfile(d)

@@ -131,8 +131,8 @@ func (i *instance) doOpen() error {
 	}
 	i.orchestrator = orchestrator.New(orchestrator.Config{
 		Store: i.store, Runtime: i.runtime, Hosts: hosts, Token: i.key.BridgeToken, Image: a.Image, Templates: known,
-		FirstPort: a.FirstPort, LastPort: a.LastPort, Limits: a.Limits.resolve(), WorkspaceLimit: a.WorkspaceLimit,
-		ShareLimit: a.ShareLimit, Activity: readActivity(i.transport),
+		FirstPort: a.FirstPort, LastPort: a.LastPort, Limits: a.Limits.resolve(), Sleep: a.Sleep.resolve(defaultSleep),
+		WorkspaceLimit: a.WorkspaceLimit, ShareLimit: a.ShareLimit, Activity: readActivity(i.transport),
 		StartTimeout: time.Duration(a.StartTimeout), Transport: i.transport, Log: i.logger, Metrics: i.orchestratorMetrics,
 	})
 	i.identity.OnRevocation(func(r identity.Revocation) {

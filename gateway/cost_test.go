@@ -24,6 +24,24 @@ func TestCost_ARequestOnARunningWorkspaceTouchesNeitherStoreNorEngine(t *testing
 		store, engine = w.store.calls.Load(), w.runtime.AllCalls()
 		time.Sleep(200 * time.Millisecond)
 	}
+	// What goes on by itself every few seconds may fall into a round, but hardly into every one.
+	for round := 1; ; round++ {
+		store, engine = w.store.calls.Load(), w.runtime.AllCalls()
+		w.useAll(grants)
+		stored, asked := w.store.calls.Load()-store, w.runtime.AllCalls()-engine
+		if stored == 0 && asked == 0 {
+			return
+		}
+		if round == 4 {
+			t.Fatalf("%d calls of the store and %d of the engine", stored, asked)
+		}
+		time.Sleep(500 * time.Millisecond)
+	}
+}
+
+// useAll makes requests of each kind on hosts that run, with the grants for them.
+func (w *world) useAll(grants map[workspace.Host]string) {
+	w.Helper()
 	var all sync.WaitGroup
 	for host, grant := range grants {
 		for range 50 {
@@ -34,7 +52,7 @@ func TestCost_ARequestOnARunningWorkspaceTouchesNeitherStoreNorEngine(t *testing
 				} {
 					resp, err := w.client.Do(r)
 					if err != nil {
-						t.Error(err)
+						w.Error(err)
 						return
 					}
 					_ = resp.Body.Close()
@@ -47,12 +65,6 @@ func TestCost_ARequestOnARunningWorkspaceTouchesNeitherStoreNorEngine(t *testing
 		w.must(err)
 	}
 	all.Wait()
-	if n := w.store.calls.Load() - store; n != 0 {
-		t.Errorf("%d calls of the store", n)
-	}
-	if n := w.runtime.AllCalls() - engine; n != 0 {
-		t.Errorf("%d calls of the engine", n)
-	}
 }
 
 func TestMetrics_CountRequestsByHostAndClassOfStatus(t *testing.T) {

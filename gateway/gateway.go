@@ -224,8 +224,12 @@ func (h *Handler) forward(v *visit) {
 				return
 			}
 		}
-		h.note(v)
-		switch h.proxy.serve(v) {
+		result, entered := h.carry(v)
+		if !entered {
+			attempt-- // it was about to sleep; whoever may wakes it
+			continue
+		}
+		switch result {
 		case answered:
 			return
 		case unreachable:
@@ -247,18 +251,6 @@ func (h *Handler) forward(v *visit) {
 			h.problem(v, http.StatusBadGateway, fmt.Sprintf("The program on port %d broke off its answer, or does not speak HTTP. Look at its output, then try again.", v.host.Port))
 			return
 		}
-	}
-}
-
-// note tells of an activity, where the request is one: traffic is not, since an idle tab of VS Code sends
-// some hundred frames a minute.
-func (h *Handler) note(v *visit) {
-	switch {
-	case isUpgrade(v.r.Header):
-	case v.host.Kind == workspace.HostPreview:
-		h.cfg.Orchestrator.Touch(v.host.ID, orchestrator.ActivityPreview)
-	case v.kind() != background:
-		h.cfg.Orchestrator.Touch(v.host.ID, orchestrator.ActivityOpened)
 	}
 }
 
@@ -286,6 +278,9 @@ func (h *Handler) awaken(v *visit) *orchestrator.Route {
 			return nil
 		}
 	case op == nil:
+		if route := h.asItIs(v); route != nil {
+			return route
+		}
 		h.unavailable(v, "The workspace sleeps. Open or reload its page to wake it.")
 		return nil
 	}
@@ -309,6 +304,21 @@ func (h *Handler) awaken(v *visit) *orchestrator.Route {
 		h.fault(v, err)
 	}
 	return nil
+}
+
+// asItIs returns the route for a request that wakes nothing, if the workspace runs after all: one that is
+// just about to sleep may be needed elsewhere, and another gateway may have woken it.
+func (h *Handler) asItIs(v *visit) *orchestrator.Route {
+	ctx, cancel := context.WithTimeout(v.ctx, h.cfg.HoldTime)
+	defer cancel()
+	if decided := h.cfg.Orchestrator.Settling(v.host.ID); decided != nil {
+		select {
+		case <-decided:
+		case <-ctx.Done():
+		}
+		return h.cfg.Orchestrator.Route(v.host.ID)
+	}
+	return h.cfg.Orchestrator.Find(ctx, v.host.ID)
 }
 
 // wake starts a wake in the name of whoever makes the request, or answers why they may not and returns

@@ -64,6 +64,7 @@ type use struct {
 	asked     time.Time // when the container was last asked
 	asking    bool
 	written   time.Time // when the record was last written
+	looked    time.Time // when it was last looked whether another gateway woke it
 }
 
 // mark is one activity.
@@ -237,16 +238,18 @@ func (o *Orchestrator) idle(w *workspace.Workspace, sleep Sleep) idleness {
 	if m := u.claimed.Load(); m != nil {
 		latest(m.name, bounded(m.at))
 	}
+	if u.inFlight.Load() > 0 { // perhaps a tab that asks for ever
+		end := bounded(now)
+		latest(ActivityPreview, end)
+		i.lasting = end.Equal(now)
+	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if alive := bounded(u.keepAlive); !u.keepAlive.IsZero() && alive.After(i.until) {
 		i.until = alive
 	}
-	switch {
-	case len(u.busy) > 0:
+	if len(u.busy) > 0 {
 		i.name, i.at, i.lasting = u.busy[0], now, true
-	case u.inFlight.Load() > 0:
-		i.name, i.at, i.lasting = ActivityPreview, now, true
 	}
 	return i
 }

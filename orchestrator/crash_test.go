@@ -30,6 +30,13 @@ func (d *doom) strike() error {
 	return nil
 }
 
+// kill strikes at once.
+func (d *doom) kill() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.left = 0
+}
+
 func (d *doom) struck() bool { return d.strike() != nil }
 
 // doomedRuntime is the engine as the process that ends sees it.
@@ -50,6 +57,20 @@ func (r *doomedRuntime) Start(ctx context.Context, id string) error {
 		return err
 	}
 	return r.Runtime.Start(ctx, id)
+}
+
+func (r *doomedRuntime) Pause(ctx context.Context, id string) error {
+	if err := r.doom.strike(); err != nil {
+		return err
+	}
+	return r.Runtime.Pause(ctx, id)
+}
+
+func (r *doomedRuntime) Unpause(ctx context.Context, id string) error {
+	if err := r.doom.strike(); err != nil {
+		return err
+	}
+	return r.Runtime.Unpause(ctx, id)
 }
 
 func (r *doomedRuntime) Stop(ctx context.Context, id string, grace time.Duration) error {
@@ -101,8 +122,8 @@ const crashLease = 600 * time.Millisecond
 
 func TestCrash_AtAnyInstantLosesNoWorkspaceNoFileNoPort(t *testing.T) {
 	w := newWorld(t)
-	w.first = runtimetest.FreePorts(t, 400)
-	w.last = w.first + 399
+	w.first = runtimetest.FreePorts(t, 600)
+	w.last = w.first + 599
 	many := func(c *orchestrator.Config) { c.WorkspaceLimit = -1 }
 	whole := w.gateway(many)
 	scenarios := map[string]struct {
@@ -127,6 +148,36 @@ func TestCrash_AtAnyInstantLosesNoWorkspaceNoFileNoPort(t *testing.T) {
 				return func(o *orchestrator.Orchestrator) *orchestrator.Operation { return o.Stop(id, "test") }
 			},
 		},
+		"pause": {
+			func(id workspace.ID) { w.wake(whole, id) },
+			func(id workspace.ID) func(*orchestrator.Orchestrator) *orchestrator.Operation {
+				return func(o *orchestrator.Orchestrator) *orchestrator.Operation { return o.Pause(id, "test") }
+			},
+		},
+		"resume": {
+			func(id workspace.ID) { w.wake(whole, id); w.must(w.end(whole.Pause(id, "test"))) },
+			func(id workspace.ID) func(*orchestrator.Orchestrator) *orchestrator.Operation {
+				return func(o *orchestrator.Orchestrator) *orchestrator.Operation { return o.Wake(id) }
+			},
+		},
+		"stop of a paused one": {
+			func(id workspace.ID) { w.wake(whole, id); w.must(w.end(whole.Pause(id, "test"))) },
+			func(id workspace.ID) func(*orchestrator.Orchestrator) *orchestrator.Operation {
+				return func(o *orchestrator.Orchestrator) *orchestrator.Operation { return o.Stop(id, "test") }
+			},
+		},
+		"restart": {
+			func(id workspace.ID) { w.wake(whole, id) },
+			func(id workspace.ID) func(*orchestrator.Orchestrator) *orchestrator.Operation {
+				return func(o *orchestrator.Orchestrator) *orchestrator.Operation { return o.Restart(id, "test") }
+			},
+		},
+		"rebuild": {
+			func(id workspace.ID) { w.wake(whole, id) },
+			func(id workspace.ID) func(*orchestrator.Orchestrator) *orchestrator.Operation {
+				return func(o *orchestrator.Orchestrator) *orchestrator.Operation { return o.Rebuild(id) }
+			},
+		},
 		"delete": {
 			func(id workspace.ID) { w.wake(whole, id) },
 			func(id workspace.ID) func(*orchestrator.Orchestrator) *orchestrator.Operation {
@@ -147,7 +198,7 @@ func TestCrash_AtAnyInstantLosesNoWorkspaceNoFileNoPort(t *testing.T) {
 			volumes[id] = slices.Contains(w.runtime.Volumes(), "kalpana-"+string(id))
 		}
 	}
-	if len(wrecks) < 25 {
+	if len(wrecks) < 70 {
 		t.Fatalf("only %d instants were tried", len(wrecks))
 	}
 	whole.Close()
@@ -160,7 +211,9 @@ func TestCrash_AtAnyInstantLosesNoWorkspaceNoFileNoPort(t *testing.T) {
 		records, err := w.store.Workspaces(t.Context(), "")
 		w.must(err)
 		for _, r := range records {
-			if r.State != workspace.StateStopped && (r.State != workspace.StateRunning || o.Route(r.ID) == nil) {
+			settled := r.State == workspace.StateStopped || r.State == workspace.StatePaused ||
+				r.State == workspace.StateRunning && o.Route(r.ID) != nil
+			if !settled || r.Desired != r.State || o.Operation(r.ID) != nil {
 				return false
 			}
 		}
@@ -185,6 +238,8 @@ func (w *world) checkWreck(o *orchestrator.Orchestrator, id workspace.ID, wreck 
 	switch {
 	case record.State == workspace.StateRunning && (len(list) != 1 || list[0].State != orchestrator.ContainerRunning):
 		w.Errorf("%s: it is said to run; containers %v", wreck, list)
+	case record.State == workspace.StatePaused && (len(list) != 1 || list[0].State != orchestrator.ContainerPaused):
+		w.Errorf("%s: it is said to be paused; containers %v", wreck, list)
 	case record.State == workspace.StateStopped && len(list) > 0 && list[0].State == orchestrator.ContainerRunning:
 		w.Errorf("%s: it is said to be stopped; containers %v", wreck, list)
 	case len(list) > 1, len(list) == 1 && list[0].ID != record.Container:

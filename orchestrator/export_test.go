@@ -29,9 +29,6 @@ func (o *Orchestrator) Operation(id workspace.ID) *Operation { return o.operatio
 // SetQuestions changes how often questions of other gateways are looked for; before Start.
 func (o *Orchestrator) SetQuestions(every time.Duration) { o.timing.questions = every }
 
-// SetIdle changes how often it looks at what is awake; before Start.
-func (o *Orchestrator) SetIdle(every time.Duration) { o.timing.idle = every }
-
 // Settle waits until containers that are being asked have answered, and activity is written down.
 func (o *Orchestrator) Settle() {
 	for range atOnce {
@@ -56,3 +53,19 @@ func (o *Orchestrator) MeasureAllDisks() {
 		run.next = time.Time{}
 	}
 }
+
+// Instant returns when the clocks of a zone show a time of a day.
+func Instant(day time.Time, at, zone string) time.Time {
+	hour, minute, _ := clock(at)
+	z, err := zoneOf(zone)
+	if err != nil {
+		panic(err)
+	}
+	return instant(day.Year(), day.Month(), day.Day(), hour, minute, z)
+}
+
+// Peers returns how many other gateways are known to live.
+func (o *Orchestrator) Peers() int { return int(o.peers.Load()) }
+
+// Holder returns this gateway's name in leases.
+func (o *Orchestrator) Holder() string { return o.holder }

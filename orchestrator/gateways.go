@@ -219,6 +219,36 @@ func (o *Orchestrator) Settling(id workspace.ID) <-chan struct{} {
 	return nil
 }
 
+// findInterval is how often it is looked for at most whether another gateway has woken a workspace.
+const findInterval = time.Second
+
+// Find returns the route of a workspace that another gateway has woken, else nil. It wakes nothing, and
+// touches memory alone where there is no other gateway.
+func (o *Orchestrator) Find(ctx context.Context, id workspace.ID) *Route {
+	if o.peers.Load() == 0 {
+		return o.Route(id)
+	}
+	u := o.useOf(id)
+	u.mu.Lock()
+	now := time.Now()
+	again := now.Sub(u.looked) >= findInterval
+	if again {
+		u.looked = now
+	}
+	u.mu.Unlock()
+	if again {
+		if w, err := o.cfg.Store.Workspace(ctx, id); err == nil {
+			o.publish(w)
+			if w.State == workspace.StateRunning {
+				if err := o.adopt(ctx, w); err != nil {
+					o.log.Debug("a workspace that another gateway woke was not found", "workspace", id, "error", err)
+				}
+			}
+		}
+	}
+	return o.Route(id)
+}
+
 // askGateways returns nil once every other gateway that lives has said that it does not use a
 // workspace, and lets no request in until release is called. One that does not answer is waited for
 // as long as it lives. Errors: ErrInUse, or the store's.

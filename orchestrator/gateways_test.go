@@ -23,7 +23,7 @@ func TestGateways_FiftyWakesOverTwoStartOnce(t *testing.T) {
 	w := newWorld(t)
 	w.boots(runtimetest.Boot{After: 100 * time.Millisecond})
 	one, two := w.started(), w.second()
-	two.Start()
+	w.start(two)
 	id := w.create(one)
 	errs := make([]error, 50)
 	var all sync.WaitGroup
@@ -50,7 +50,7 @@ func TestGateways_FiftyWakesOverTwoStartOnce(t *testing.T) {
 func TestGateways_AStopOnOneIsAStopOnTheOther(t *testing.T) {
 	w := newWorld(t)
 	one, two := w.started(), w.second()
-	two.Start()
+	w.start(two)
 	id := w.awake(one)
 	w.wake(two, id)
 	w.must(w.end(one.Stop(id, "test")))

@@ -87,8 +87,16 @@ func (w *world) gateway(change ...func(*orchestrator.Config)) *orchestrator.Orch
 
 func (w *world) started(change ...func(*orchestrator.Config)) *orchestrator.Orchestrator {
 	o := w.gateway(change...)
-	o.Start()
+	w.start(o)
 	return o
+}
+
+// start starts a gateway, and waits until it hears of what happens to containers.
+func (w *world) start(o *orchestrator.Orchestrator) {
+	w.Helper()
+	before := w.runtime.Watchers()
+	o.Start()
+	w.eventually("it watches the engine", func() bool { return w.runtime.Watchers() > before })
 }
 
 func (w *world) create(o *orchestrator.Orchestrator) workspace.ID {
@@ -211,4 +219,14 @@ func (w *world) gate(verb runtimetest.Verb) *gate {
 		return nil
 	})
 	return g
+}
+
+// fails returns what lets a verb of the runtime fail; see runtimetest.SetBefore.
+func (w *world) fails(verb runtimetest.Verb, err error) func(context.Context, runtimetest.Verb, workspace.ID) error {
+	return func(_ context.Context, v runtimetest.Verb, _ workspace.ID) error {
+		if v == verb {
+			return err
+		}
+		return nil
+	}
 }

@@ -228,7 +228,7 @@ func (o *Orchestrator) Create(ctx context.Context, n NewWorkspace) (*workspace.W
 		return nil, err
 	}
 	for {
-		now := time.Now().UTC().Truncate(time.Microsecond)
+		now := recordTime(o.now())
 		w := &workspace.Workspace{
 			ID: workspace.NewID(), Owner: n.Owner, Name: name, Template: n.Template, Repository: repository,
 			State: workspace.StateStopped, StateSince: now, Desired: workspace.StateStopped,

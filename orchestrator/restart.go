@@ -62,7 +62,7 @@ func (o *Orchestrator) replaceContainer(ctx context.Context, op *Operation, w *w
 			return err
 		}
 		w.Container, w.Image = made, o.image(w)
-		return o.save(ctx, w, workspace.StateStopped)
+		return o.save(ctx, w, w.State)
 	}()
 	if err != nil {
 		// Where even this fails, the next reconcile finds a container that no record knows.

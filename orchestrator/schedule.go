@@ -54,7 +54,7 @@ func CleanSchedule(s workspace.Schedule) (workspace.Schedule, error) {
 	if len(days) == len(weekdays) {
 		days = nil
 	}
-	s.Days = days
+	s.Days, s.SetAt = days, time.Time{}
 	if s.WakeAt == "" && s.StopAt == "" {
 		return workspace.Schedule{}, nil
 	}
@@ -85,6 +85,9 @@ func (o *Orchestrator) SetSchedule(ctx context.Context, person string, id worksp
 			return workspace.ErrBusy
 		}
 		w.Schedule = s
+		if s.WakeAt != "" || s.StopAt != "" {
+			w.Schedule.SetAt = recordTime(o.now())
+		}
 		return nil
 	})
 }
@@ -173,7 +176,7 @@ func overdue(w *workspace.Workspace, now time.Time) workspace.State {
 	if stop := lastTime(w.Schedule, w.Schedule.StopAt, now); stop.After(at) {
 		to, at = workspace.StateStopped, stop
 	}
-	late := at.IsZero() || now.Sub(at) > scheduleLate || !w.StateSince.Before(at)
+	late := at.IsZero() || now.Sub(at) > scheduleLate || !w.StateSince.Before(at) || w.Schedule.SetAt.After(at)
 	switch {
 	case late, w.State == workspace.StateDeleting:
 		return ""

@@ -121,9 +121,26 @@ func span(d time.Duration) string {
 	return d.String()
 }
 
-// sleepLoop looks every few seconds at what is awake, in memory alone.
+// lookInterval is how often it is looked at what is awake: every few seconds, and where workspaces sleep
+// soon, to about a tenth of that time.
+func (o *Orchestrator) lookInterval() time.Duration {
+	every := o.timing.idle
+	for _, after := range []time.Duration{o.cfg.Sleep.PauseAfter, o.cfg.Sleep.StopAfter} {
+		if after > 0 {
+			every = min(every, max(after/10, 10*time.Millisecond))
+		}
+	}
+	for _, t := range o.cfg.Templates {
+		if t.Sleep != nil && t.Sleep.PauseAfter > 0 {
+			every = min(every, max(t.Sleep.PauseAfter/10, 10*time.Millisecond))
+		}
+	}
+	return every
+}
+
+// sleepLoop looks at what is awake, in memory alone.
 func (o *Orchestrator) sleepLoop() {
-	tick := time.NewTicker(o.timing.idle)
+	tick := time.NewTicker(o.lookInterval())
 	defer tick.Stop()
 	for {
 		select {

@@ -465,7 +465,6 @@ func TestSleep_ALoopThatIsStartedDoesIt(t *testing.T) {
 	o := w.gateway(func(c *orchestrator.Config) {
 		c.Sleep = orchestrator.Sleep{PauseAfter: 300 * time.Millisecond, StopAfter: 300 * time.Millisecond}
 	})
-	o.SetIdle(20 * time.Millisecond)
 	o.Start()
 	changes, unsubscribe := o.Subscribe("ann")
 	defer unsubscribe()

@@ -27,7 +27,8 @@ func (o *Orchestrator) Stop(id workspace.ID, reason string) *Operation {
 }
 
 // stop takes w, which was just read, down to stopped. desired is what comes after: a stop that is cut
-// short is finished by it.
+// short is finished by it. Where that is to run again, the record stays at stopping until it starts, so
+// that no moment is without somebody to finish it.
 func (o *Orchestrator) stop(ctx context.Context, w *workspace.Workspace, reason string, desired workspace.State) error {
 	if w.State == workspace.StateDeleting {
 		return workspace.ErrBusy
@@ -51,6 +52,9 @@ func (o *Orchestrator) stop(ctx context.Context, w *workspace.Workspace, reason 
 			o.become(w, workspace.StateError, Explain(err))
 			return errors.Join(err, o.save(ctx, w, workspace.StateStopping))
 		}
+	}
+	if desired == workspace.StateRunning {
+		return nil
 	}
 	o.become(w, workspace.StateStopped, reason)
 	return o.save(ctx, w, workspace.StateStopping)

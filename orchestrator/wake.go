@@ -50,6 +50,7 @@ func (o *Orchestrator) toRunning(parent context.Context, op *Operation, w *works
 		}
 		// Perhaps it runs, and only this process does not know it: it has just started, or another
 		// gateway woke it.
+		o.publish(w)
 		state, err := o.containerState(ctx, w.Container)
 		if (err != nil || state == ContainerRunning) && o.answers(ctx, w, time.Second) {
 			o.putRoute(w)

@@ -98,6 +98,8 @@ type Schedule struct {
 	WakeAt string   `json:"wakeAt,omitempty"` // "08:30", or "" for never
 	StopAt string   `json:"stopAt,omitempty"` // "19:00", or "" for never
 	Days   []string `json:"days,omitempty"`   // "mon" … "sun"; none is every day
+	// SetAt is when it was set: what was to be done before is not done late.
+	SetAt time.Time `json:"setAt,omitzero"`
 }
 
 // Quota bounds what one person, or one workspace, may use. Zero is the default of whoever is asked

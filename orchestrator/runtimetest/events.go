@@ -35,6 +35,13 @@ func (r *Runtime) Watch(ctx context.Context, changed func(orchestrator.Container
 	}
 }
 
+// Watchers returns how many follow the events.
+func (r *Runtime) Watchers() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.watchers)
+}
+
 // emit tells the watchers of e; the caller holds the lock.
 func (r *Runtime) emit(e orchestrator.ContainerEvent) {
 	if r.late {
