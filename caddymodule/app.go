@@ -40,6 +40,14 @@ type App struct {
 	Image string `json:"image,omitempty"`
 	// How many workspaces one person may have; -1 is any number. Default: 5.
 	WorkspaceLimit int `json:"workspace_limit,omitempty"`
+	// How many workspaces of one person may run or be paused at a time; -1 is any number. Default: 3. Who
+	// wakes another one has the longest paused one stopped, or is told which ones run.
+	RunningLimit int `json:"running_limit,omitempty"`
+	// How many workspaces one gateway brings up at once; -1 is any number. The others wait in line, by
+	// turns between people. Default: the number of processors, at least 2.
+	StartsAtOnce int `json:"starts_at_once,omitempty"`
+	// What the containers' machine keeps for itself.
+	Reserve *Reserve `json:"reserve,omitempty"`
 	// How widely people may share the ports of their workspaces: private (not at all), members (with
 	// whoever is signed in) or public (with anybody, without signing in). It also limits what was
 	// shared before. Default: members.
@@ -51,11 +59,13 @@ type App struct {
 	StartTimeout caddy.Duration `json:"start_timeout,omitempty"`
 	// How long events of the audit log are kept in the store; negative is for ever. Default: 90d.
 	AuditKeep caddy.Duration `json:"audit_keep,omitempty"`
-	// What one container may use. Default: 4 GiB of memory, 2 CPUs, 2048 processes, 16384 open files,
-	// 10 MiB of log, no limit of its disk layer.
+	// What one workspace may use. Default: 4 GiB of memory, 2 CPUs, 2048 processes, 16384 open files,
+	// 10 MiB of log, 20 GiB of disk.
 	Limits *Limits `json:"limits,omitempty"`
 	// When idle workspaces sleep.
 	Sleep *Sleep `json:"sleep,omitempty"`
+	// What differs for workspaces of some templates, and further templates of other images.
+	Templates []*Template `json:"templates,omitempty"`
 	// Where the installation's key comes from, and the keyset that encrypts providers' tokens in the
 	// store. Default: $KALPANA_KEY and $KALPANA_KEYSET where they are set, else the files key and
 	// keyset.json in the data directory.
@@ -86,14 +96,14 @@ type App struct {
 	servers []*caddyhttp.App // those with sites that Kalpana protects
 }
 
-// Limits bound one container. Zero means the default, -1 no limit.
+// Limits bound one workspace. Zero means the default, -1 no limit.
 type Limits struct {
 	Memory    int64   `json:"memory,omitempty"` // bytes, swap included
 	CPUs      float64 `json:"cpus,omitempty"`
 	PIDs      int64   `json:"pids,omitempty"`
 	OpenFiles int64   `json:"open_files,omitempty"`
 	LogSize   int64   `json:"log_size,omitempty"` // bytes
-	Disk      int64   `json:"disk,omitempty"`     // bytes
+	Disk      int64   `json:"disk,omitempty"`     // bytes of volume and container
 }
 
 // CaddyModule returns the Caddy module information.
@@ -195,6 +205,18 @@ func (a *App) setDefaults() error {
 	if a.WorkspaceLimit == 0 {
 		a.WorkspaceLimit = 5
 	}
+	if a.RunningLimit == 0 {
+		a.RunningLimit = defaultRunningLimit
+	}
+	if a.StartsAtOnce == 0 {
+		a.StartsAtOnce = defaultStartsAtOnce()
+	}
+	for _, t := range a.Templates {
+		set(&t.Image, "")
+	}
+	if err := a.checkTemplates(); err != nil {
+		return err
+	}
 	if a.ShareLimit == "" {
 		a.ShareLimit = workspace.ShareMembers
 	}
@@ -226,19 +248,9 @@ func (a *App) setDefaults() error {
 }
 
 func (l *Limits) resolve() orchestrator.Limits {
-	pick := func(v, fallback int64) int64 {
-		if v == 0 {
-			return fallback
-		}
-		return max(v, 0)
-	}
-	cpus := l.CPUs
-	if cpus == 0 {
-		cpus = 2
-	}
 	return orchestrator.Limits{
-		Memory: pick(l.Memory, 4<<30), CPUs: max(cpus, 0), PIDs: pick(l.PIDs, 2048),
-		OpenFiles: pick(l.OpenFiles, 16384), LogSize: pick(l.LogSize, 10<<20), Disk: pick(l.Disk, 0),
+		Memory: orDefault(l.Memory, 4<<30), CPUs: orDefault(l.CPUs, 2), PIDs: orDefault(l.PIDs, 2048),
+		OpenFiles: orDefault(l.OpenFiles, 16384), LogSize: orDefault(l.LogSize, 10<<20), Disk: orDefault(l.Disk, defaultDisk),
 	}
 }
 
@@ -300,7 +312,7 @@ func (a *App) Start() error {
 		Handoffs: i.limits.openings,
 	})
 	a.api = api.New(api.Config{
-		Hosts: a.hosts, Identity: i.identity, Orchestrator: i.orchestrator, Templates: templates(),
+		Hosts: a.hosts, Identity: i.identity, Orchestrator: i.orchestrator, Templates: a.templates(),
 		Links: i.links, Log: i.logger, Stopping: a.stopping, Site: a.site,
 		Limits: api.Limits{
 			SignIn: i.limits.signIn, FailedSignIns: i.limits.failedSignIns, Handoff: i.limits.handOff, Requests: i.limits.api,

@@ -9,7 +9,6 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
-	"github.com/dustin/go-humanize"
 
 	"github.com/kalpana-dev/kalpana/workspace"
 )
@@ -34,6 +33,8 @@ func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 //		data_dir        <path>
 //		image           <reference>
 //		workspace_limit <number>|unlimited
+//		running_limit   <number>|unlimited
+//		starts_at_once  <number>|unlimited
 //		share_limit     private|members|public
 //		ports           <first>-<last>
 //		start_timeout   <duration>
@@ -51,6 +52,20 @@ func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 //			stop_after  <duration>|off
 //			max_awake   <duration>|unlimited
 //			cpu         <percentage>|off
+//		}
+//		reserve {
+//			memory <size>|off
+//			disk   <size>|off
+//		}
+//		template <name> {
+//			image <reference>
+//			limits {
+//				memory <size>|unlimited
+//				cpus   <number>|unlimited
+//				pids   <number>|unlimited
+//				disk   <size>|unlimited
+//			}
+//			sleep { … } as above
 //		}
 //		secrets {
 //			key_file    <path>
@@ -73,7 +88,7 @@ func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 //		}
 //	}
 //
-// Every line is optional. login may appear several times.
+// Every line is optional. login and template may appear several times.
 func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next()
 	if d.NextArg() {
@@ -82,7 +97,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	seen := map[string]bool{}
 	for d.NextBlock(0) {
 		name := d.Val()
-		if seen[name] && name != "login" {
+		if seen[name] && name != "login" && name != "template" {
 			return d.Errf("%s is given twice", name)
 		}
 		seen[name] = true
@@ -98,6 +113,17 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			err = oneArg(d, &a.Image)
 		case "workspace_limit":
 			err = numberArg(d, &a.WorkspaceLimit, func(s string) (int, error) { return strconv.Atoi(s) })
+		case "running_limit":
+			err = numberArg(d, &a.RunningLimit, func(s string) (int, error) { return strconv.Atoi(s) })
+		case "starts_at_once":
+			err = numberArg(d, &a.StartsAtOnce, func(s string) (int, error) { return strconv.Atoi(s) })
+		case "reserve":
+			a.Reserve = new(Reserve)
+			err = a.Reserve.UnmarshalCaddyfile(d)
+		case "template":
+			t := new(Template)
+			err = t.UnmarshalCaddyfile(d)
+			a.Templates = append(a.Templates, t)
 		case "share_limit":
 			err = a.parseShareLimit(d)
 		case "ports":
@@ -175,16 +201,12 @@ func (a *App) parsePorts(d *caddyfile.Dispenser) error {
 
 // UnmarshalCaddyfile sets up the limits; see [App.UnmarshalCaddyfile].
 func (l *Limits) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	size := func(s string) (int64, error) {
-		n, err := humanize.ParseBytes(s)
-		return int64(n), err //nolint:gosec // a size beyond 8 EiB is refused by the engine
-	}
 	count := func(s string) (int64, error) { return strconv.ParseInt(s, 10, 64) }
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		var err error
 		switch name := d.Val(); name {
 		case "memory":
-			err = numberArg(d, &l.Memory, size)
+			err = numberArg(d, &l.Memory, parseSize)
 		case "cpus":
 			err = numberArg(d, &l.CPUs, func(s string) (float64, error) { return strconv.ParseFloat(s, 64) })
 		case "pids":
@@ -192,9 +214,9 @@ func (l *Limits) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		case "open_files":
 			err = numberArg(d, &l.OpenFiles, count)
 		case "log_size":
-			err = numberArg(d, &l.LogSize, size)
+			err = numberArg(d, &l.LogSize, parseSize)
 		case "disk":
-			err = numberArg(d, &l.Disk, size)
+			err = numberArg(d, &l.Disk, parseSize)
 		default:
 			return d.Errf("unrecognized option of limits: %s", name)
 		}

@@ -15,6 +15,9 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/kalpana-dev/kalpana/orchestrator"
+	"github.com/kalpana-dev/kalpana/workspace"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -78,6 +81,15 @@ func TestCaddyfile_TellsTheLineOfEachMistake(t *testing.T) {
 		{"too many arguments", option("console a b"), "at Caddyfile:3"},
 		{"limit", option("workspace_limit few"), "workspace_limit few: give a positive value, at Caddyfile:3"},
 		{"negative limit", option("workspace_limit -3"), "give a positive value, at Caddyfile:3"},
+		{"running limit", option("running_limit none"), "running_limit none: give a positive value, at Caddyfile:3"},
+		{"starts at once", option("starts_at_once 0"), "starts_at_once 0: give a positive value, at Caddyfile:3"},
+		{"reserve", option("reserve {\n\t\t\tcpus 1\n\t\t}"), "unrecognized option of reserve: cpus, at Caddyfile:4"},
+		{"reserve of no size", option("reserve {\n\t\t\tmemory much\n\t\t}"), "memory much: write a size like 512MiB, or off, at Caddyfile:4"},
+		{"reserve with an argument", option("reserve 1GiB"), "at Caddyfile:3"},
+		{"template without a name", option("template {\n\t\t\timage x\n\t\t}"), "at Caddyfile:3"},
+		{"option of a template", option("template node {\n\t\t\tports 80\n\t\t}"), "unrecognized option of template: ports, at Caddyfile:4"},
+		{"template's image twice", option("template node {\n\t\t\timage x\n\t\t\timage y\n\t\t}"), "image is given twice, at Caddyfile:5"},
+		{"open files of a template", option("template node {\n\t\t\tlimits {\n\t\t\t\topen_files 5\n\t\t\t}\n\t\t}"), "open_files and log_size are the same for all templates"},
 		{"share limit", option("share_limit everybody"), "share_limit everybody: write private, members or public, at Caddyfile:3"},
 		{"no share limit", option("share_limit"), "at Caddyfile:3"},
 		{"ports", option("ports 40000"), "write a range like 40000-50000, at Caddyfile:3"},
@@ -238,5 +250,60 @@ func TestDocs_TheirCaddyfilesAreValid(t *testing.T) {
 	}
 	if found < 6 {
 		t.Errorf("%d Caddyfiles were found", found)
+	}
+}
+
+func TestTemplates_WhatCannotBeIsRefused(t *testing.T) {
+	for _, c := range []struct{ lines, want string }{
+		{"template node", ""},
+		{"template corp {\n\t\t\timage corp/image:1\n\t\t}", ""},
+		{"template corp", "there is no template corp in the workspace image; give it an image, or take one of: blank, node, python"},
+		{"template node\n\t\ttemplate node", "template node is given twice"},
+		{"template Corp {\n\t\t\timage x\n\t\t}", `template "Corp": a name is made of lower-case letters`},
+	} {
+		err := validate(t, "{\n\tkalpana {\n\t\t"+c.lines+"\n\t\tdata_dir "+t.TempDir()+"\n\t}\n}\n")
+		switch {
+		case c.want == "" && err != nil:
+			t.Errorf("%s: %v", c.lines, err)
+		case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
+			t.Errorf("%s: %v, want %q", c.lines, err, c.want)
+		}
+	}
+}
+
+func TestLimits_ZeroIsTheDefaultAndLessIsNone(t *testing.T) {
+	const mib, gib = 1 << 20, 1 << 30
+	if got := new(Limits).resolve(); got != (orchestrator.Limits{Memory: 4 * gib, CPUs: 2, PIDs: 2048, OpenFiles: 16384, LogSize: 10 * mib, Disk: 20 * gib}) {
+		t.Errorf("defaults: %+v", got)
+	}
+	none := &Limits{Memory: -1, CPUs: -1, PIDs: -1, OpenFiles: -1, LogSize: -1, Disk: -1}
+	if got := none.resolve(); got != (orchestrator.Limits{}) {
+		t.Errorf("none: %+v", got)
+	}
+	if got := (*Reserve)(nil).resolve(); got != (orchestrator.Reserve{Memory: 512 * mib, Disk: gib}) {
+		t.Errorf("reserve: %+v", got)
+	}
+	if got := (&Reserve{Memory: -1, Disk: 3 * gib}).resolve(); got != (orchestrator.Reserve{Disk: 3 * gib}) {
+		t.Errorf("reserve: %+v", got)
+	}
+}
+
+func TestTemplates_OfOtherImagesAreOfferedToo(t *testing.T) {
+	a := &App{Templates: []*Template{
+		{Name: "node", Limits: &Limits{Memory: 1 << 30, CPUs: -1}},
+		{Name: "cuda", Image: "corp/cuda:1", Limits: &Limits{Disk: 5}},
+	}}
+	want := []orchestrator.Template{
+		{Name: "blank"},
+		{Name: "node", Quota: workspace.Quota{Memory: 1 << 30, CPUs: -1}},
+		{Name: "python"},
+		{Name: "cuda", Image: "corp/cuda:1", Quota: workspace.Quota{Disk: 5}},
+	}
+	if diff := cmp.Diff(want, a.orchestratorTemplates()); diff != "" {
+		t.Error(diff)
+	}
+	list := a.templates()
+	if last := list[len(list)-1]; len(list) != 4 || last.Name != "cuda" || last.Title != "cuda" || last.Ports == nil {
+		t.Errorf("%+v", list)
 	}
 }

@@ -125,14 +125,11 @@ func (i *instance) doOpen() error {
 	if i.runtime, err = i.parts.runtime.Open(RuntimeOptions{Instance: name, Image: a.Image, Log: i.logger}); err != nil {
 		return err
 	}
-	var known []orchestrator.Template
-	for _, t := range image.Templates() {
-		known = append(known, orchestrator.Template{Name: t.Name})
-	}
 	i.orchestrator = orchestrator.New(orchestrator.Config{
-		Store: i.store, Runtime: i.runtime, Hosts: hosts, Token: i.key.BridgeToken, Image: a.Image, Templates: known,
+		Store: i.store, Runtime: i.runtime, Hosts: hosts, Token: i.key.BridgeToken, Image: a.Image, Templates: a.orchestratorTemplates(),
 		FirstPort: a.FirstPort, LastPort: a.LastPort, Limits: a.Limits.resolve(), Sleep: a.Sleep.resolve(defaultSleep),
-		WorkspaceLimit: a.WorkspaceLimit, ShareLimit: a.ShareLimit, Activity: readActivity(i.transport),
+		WorkspaceLimit: a.WorkspaceLimit, RunningLimit: a.RunningLimit, StartsAtOnce: a.StartsAtOnce, Reserve: a.Reserve.resolve(),
+		Quota: i.identity.Quota, ShareLimit: a.ShareLimit, Activity: readActivity(i.transport),
 		StartTimeout: time.Duration(a.StartTimeout), Transport: i.transport, Log: i.logger, Metrics: i.orchestratorMetrics,
 	})
 	i.identity.OnRevocation(func(r identity.Revocation) {

@@ -34,6 +34,9 @@ type Docker struct {
 	// Lets containers reach private address ranges beyond this machine. Link-local addresses,
 	// where clouds keep their metadata, stay closed. Default: false.
 	AllowPrivate bool `json:"allow_private,omitempty"`
+	// The control group that containers are put in, e.g. workspaces.slice with systemd, so that it can bound
+	// all of them together. Default: the engine's.
+	CgroupParent string `json:"cgroup_parent,omitempty"`
 	// Starts workspaces without fencing them off from this host and its networks. Dangerous: code
 	// in a workspace then reaches every service here. Default: false.
 	AllowHostAccess bool `json:"allow_host_access,omitempty"`
@@ -57,6 +60,7 @@ func (m *Docker) Open(o RuntimeOptions) (orchestrator.Runtime, error) {
 	}
 	return docker.New(docker.Config{
 		Host: repl.ReplaceAll(m.Host, ""), Instance: o.Instance, Subnets: subnets,
+		CgroupParent: repl.ReplaceAll(m.CgroupParent, ""),
 		AllowPrivate: m.AllowPrivate, AllowHostAccess: m.AllowHostAccess, ProbeImage: o.Image,
 	}, o.Log)
 }
@@ -66,6 +70,7 @@ func (m *Docker) Open(o RuntimeOptions) (orchestrator.Runtime, error) {
 //	runtime docker {
 //		host              <address>
 //		subnets           <CIDR>...
+//		cgroup_parent     <name>
 //		allow_private     true|false
 //		allow_host_access true|false
 //	}
@@ -91,6 +96,8 @@ func (m *Docker) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 				return true, d.ArgErr()
 			}
 			return true, nil
+		case "cgroup_parent":
+			return true, oneArg(d, &m.CgroupParent)
 		case "allow_private":
 			return true, flag(&m.AllowPrivate)
 		case "allow_host_access":

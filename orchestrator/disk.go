@@ -132,7 +132,7 @@ func (o *Orchestrator) stopGrowing(runs map[workspace.ID]*diskRun) {
 		return
 	}
 	o.log.Error("the disk of the engine's machine is nearly full; stopping the workspace that has grown most", "workspace", most, "by", bytes(runs[most].grown))
-	o.Stop(most, fmt.Sprintf("stopped since the machine's disk is nearly full, and this workspace has grown by %s since it was started. Ask the operator for more room, or start it and delete files that you no longer need.", bytes(runs[most].grown)))
+	o.stopFor(most, fmt.Sprintf("stopped since the machine's disk is nearly full, and this workspace has grown by %s since it was started. Ask the operator for more room, or start it and delete files that you no longer need.", bytes(runs[most].grown)), sleptDisk)
 }
 
 // measureDisk measures one workspace where it is due, or now.
@@ -184,8 +184,8 @@ func (o *Orchestrator) measureDisk(ctx context.Context, c Container, now bool) (
 	}
 	if over {
 		o.log.Warn("a workspace is over its disk limit; stopping it", "workspace", w.ID, "used", bytes(used), "limit", bytes(quota.Disk))
-		o.Stop(w.ID, fmt.Sprintf("stopped since its disk is full: %s of %s are used. Start it and delete files that you no longer need; it is stopped again only if it grows by %s more.",
-			bytes(used), bytes(quota.Disk), bytes(diskSlack)))
+		o.stopFor(w.ID, fmt.Sprintf("stopped since its disk is full: %s of %s are used. Start it and delete files that you no longer need; it is stopped again only if it grows by %s more.",
+			bytes(used), bytes(quota.Disk), bytes(diskSlack)), sleptDisk)
 	}
 	return run, err
 }

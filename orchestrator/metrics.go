@@ -97,6 +97,8 @@ const (
 	sleptIdle     = "idle"
 	sleptSchedule = "schedule"
 	sleptAsked    = "asked"
+	sleptDisk     = "disk" // its own is full, or the machine's
+	sleptRoom     = "room" // another one of its owner's was woken
 )
 
 func (m *Metrics) slept(to workspace.State, reason string) {

@@ -130,7 +130,10 @@ func (o *Orchestrator) stopPaused(ctx context.Context, id workspace.ID, reason s
 		if err != nil || w.State != workspace.StatePaused {
 			return err
 		}
-		return o.stop(ctx, w, reason, workspace.StateStopped)
+		if err = o.stop(ctx, w, reason, workspace.StateStopped); err == nil {
+			o.cfg.Metrics.slept(workspace.StateStopped, sleptRoom)
+		}
+		return err
 	})
 	switch err := op.Wait(ctx); {
 	case ctx.Err() != nil, op.kind == opRepair && !errors.Is(err, workspace.ErrConflict) && !errors.Is(err, workspace.ErrNotFound):

@@ -12,6 +12,11 @@ import (
 // short, and a paused one gets its grace as well. It returns at once; [Operation.Wait] tells how it
 // ended.
 func (o *Orchestrator) Stop(id workspace.ID, reason string) *Operation {
+	return o.stopFor(id, reason, sleptAsked)
+}
+
+// stopFor is Stop, counted under why.
+func (o *Orchestrator) stopFor(id workspace.ID, reason, why string) *Operation {
 	return o.begin(opStop, id, func(ctx context.Context, _ *Operation) error {
 		w, err := o.cfg.Store.Workspace(ctx, id)
 		if err != nil {
@@ -20,7 +25,7 @@ func (o *Orchestrator) Stop(id workspace.ID, reason string) *Operation {
 		awake := w.State != workspace.StateStopped
 		err = o.stop(ctx, w, reason, workspace.StateStopped)
 		if err == nil && awake {
-			o.cfg.Metrics.slept(workspace.StateStopped, sleptAsked)
+			o.cfg.Metrics.slept(workspace.StateStopped, why)
 		}
 		return err
 	})
