@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -87,8 +88,8 @@ var sleepSteps = []string{
 // TestChromium_Sleep leaves a tab of VS Code open, and comes back to it. VS Code tells of typing every ten seconds, so
 // less than that would be asleep while somebody types.
 func TestChromium_Sleep(t *testing.T) {
-	t.Setenv("KALPANA_PAUSE_AFTER", "12")
-	i := install(t, "KALPANA_OPTIONS=rate_limits off\nsleep {\n\tpause_after 12s\n\tstop_after off\n}")
+	t.Setenv("KALPANA_PAUSE_AFTER", "15")
+	i := install(t, "KALPANA_OPTIONS=rate_limits off\nsleep {\n\tpause_after 15s\n\tstop_after off\n}")
 	i.browse("sleep.mjs", "sleep", sleepSteps, 2*time.Minute)
 }
 
@@ -189,6 +190,9 @@ func (i *installation) answer(question, id, path string) string {
 	case "serve": // something to preview: the path is the port
 		server := `require("http").createServer((q, r) => r.end("<h1>served from " + process.argv[1] + "</h1>")).listen(process.argv[1], "127.0.0.1")`
 		return docker(i.t, "exec", "--detach", containerOf(i.t, id), "node", "-e", server, path)
+	case "kalpana": // the command inside: the path is its arguments
+		args := append([]string{"exec", containerOf(i.t, id), "kalpana"}, strings.Fields(path)...)
+		return docker(i.t, args...)
 	default:
 		i.t.Errorf("the script asks for %q", question)
 		return ""

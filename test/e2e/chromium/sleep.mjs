@@ -53,6 +53,9 @@ async function journey() {
     ({ id, url: address } = made.json);
     await own.goto(address);
     await own.bringToFront();
+    await until("the container", state, (s) => s === "running");
+    const kept = await ask({ ask: "kalpana", id, path: "keep-alive 1h" }); // VS Code may take its time on a busy machine
+    assert(kept.startsWith("Kept awake for 1h, until "), kept);
     await vscode.workbench(own);
     await vscode.settled(own);
     await mark();
@@ -67,6 +70,11 @@ async function journey() {
 
   await step("typing keeps it awake", async () => {
     await own.keyboard.press("Enter");
+    await until("VS Code to tell of typing", () => {
+      own.keyboard.type(".");
+      return ask({ ask: "kalpana", id, path: "status" });
+    }, (status) => /^typing /m.test(status));
+    await ask({ ask: "kalpana", id, path: "keep-alive off" });
     for (const end = performance.now() + pauseAfter + 3000; performance.now() < end; ) {
       await own.keyboard.type("more ");
       await pause(1000);
