@@ -80,7 +80,11 @@ func (b *bench) benchHerd(ctx context.Context) ([]line, error) {
 				if err := from.sleep(ctx); err != nil {
 					return "", err
 				}
-				return noted(figures)(hitAtOnce(ctx, p.kalpana.addr, p.request(""), n))
+				before, _ := p.kalpana.cpuTime()
+				took, err := hitAtOnce(ctx, p.kalpana.addr, p.request(""), n)
+				after, _ := p.kalpana.cpuTime()
+				said, err := noted(figures)(took, err)
+				return fmt.Sprintf("%s, %d ms of CPU in the gateway", said, (after-before).Milliseconds()), err
 			}
 		}
 		var ignored []float64
