@@ -62,9 +62,7 @@ func (e *engine) find(ctx context.Context, id string) (*box, error) {
 			b.addr = bindings[0].HostIP + ":" + bindings[0].HostPort
 		}
 	}
-	for _, network := range b.NetworkSettings.Networks {
-		b.own = fmt.Sprintf("%s:%d", network.IPAddress, workspace.ContainerIDEPort)
-	}
+	b.own = ownAddress(b.InspectResponse)
 	for _, variable := range b.Config.Env {
 		if token, ok := strings.CutPrefix(variable, bridge.EnvToken+"="); ok {
 			b.token = token
@@ -81,12 +79,36 @@ func (e *engine) find(ctx context.Context, id string) (*box, error) {
 func (e *engine) twin(ctx context.Context, b *box) (string, error) {
 	config, host := *b.Config, *b.HostConfig
 	config.Labels = nil
-	created, err := e.ContainerCreate(ctx, &config, &host, nil, nil, "kalpana-bench-"+strconv.Itoa(os.Getpid()))
+	created, err := e.ContainerCreate(ctx, &config, &host, nil, nil, fmt.Sprintf("kalpana-bench-%d-%d", os.Getpid(), len(e.containers)))
 	if err != nil {
 		return "", err
 	}
 	e.containers = append(e.containers, created.ID)
 	return created.ID, nil
+}
+
+// runningTwin starts a container that is the same as b, but for labels and published ports, and returns the
+// address of its IDE port.
+func (e *engine) runningTwin(ctx context.Context, b *box) (id, addr string, err error) {
+	portless, host := *b, *b.HostConfig
+	host.PortBindings = nil
+	portless.HostConfig = &host
+	if id, err = e.twin(ctx, &portless); err != nil {
+		return "", "", err
+	}
+	if err := e.ContainerStart(ctx, id, container.StartOptions{}); err != nil {
+		return "", "", err
+	}
+	c, err := e.ContainerInspect(ctx, id)
+	return id, ownAddress(c), err
+}
+
+// ownAddress is that of the IDE port on the container's own network.
+func ownAddress(c container.InspectResponse) (addr string) {
+	for _, network := range c.NetworkSettings.Networks {
+		addr = fmt.Sprintf("%s:%d", network.IPAddress, workspace.ContainerIDEPort)
+	}
+	return addr
 }
 
 // stop ends a container with the grace that Kalpana gives.

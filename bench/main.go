@@ -109,6 +109,8 @@ func (b *bench) run(ctx context.Context, only string, save bool) (err error) {
 		{"proxy", b.benchProxy},
 		{"auth", b.benchAuth},
 		{"websocket", b.benchWebSocket},
+		{"paused", b.benchPaused},
+		{"herd", b.benchHerd},
 		{"wake", b.benchWake},
 		{"wake-chromium", b.benchWakeChromium},
 		{"reconcile", b.benchReconcile},

@@ -17,7 +17,10 @@ import (
 // the same build.
 type proxied struct {
 	kalpana, caddy gatewayEnd
+	engine         *engine
+	client         *client
 	box            *box
+	id             string
 	host           string
 	cookies        string
 }
@@ -54,7 +57,7 @@ func (b *bench) proxied(ctx context.Context) (*proxied, error) {
 	b.ends = &proxied{
 		kalpana: gatewayEnd{i.process, fmt.Sprintf("127.0.0.1:%d", i.port)},
 		caddy:   gatewayEnd{caddy, fmt.Sprintf("127.0.0.1:%d", port)},
-		box:     box, host: u.Host, cookies: i.client.cookieHeader(u.Hostname()),
+		engine:  b.engine, client: i.client, box: box, id: w.ID, host: u.Host, cookies: i.client.cookieHeader(u.Hostname()),
 	}
 	return b.ends, nil
 }

@@ -46,6 +46,7 @@ type Transport struct {
 	others http.Transport // carries what is not simple
 
 	mu    sync.Mutex
+	lines map[string]*line
 	idle  map[string][]*conn // the one used last is the last
 	count int
 	sweep *time.Timer // runs while there are idle connections
@@ -54,7 +55,7 @@ type Transport struct {
 // New returns a Transport. A connection that was idle for idleTimeout is closed: less than what the other
 // end waits, so that a request is never sent on one that is about to go.
 func New(dial func(ctx context.Context, network, addr string) (net.Conn, error), idleTimeout time.Duration) *Transport {
-	t := &Transport{dialContext: dial, idleTimeout: idleTimeout, idle: map[string][]*conn{}}
+	t := &Transport{dialContext: dial, idleTimeout: idleTimeout, lines: map[string]*line{}, idle: map[string][]*conn{}}
 	t.others = http.Transport{
 		DialContext:            dial,
 		MaxIdleConns:           maxIdle,
@@ -148,13 +149,9 @@ func (t *Transport) ask(ctx context.Context, addr string, r *http.Request, write
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		c := t.take(addr)
-		fresh := c == nil
-		if fresh {
-			var err error
-			if c, err = t.dial(ctx, addr); err != nil {
-				return nil, err
-			}
+		c, fresh, err := t.take(ctx, addr)
+		if err != nil {
+			return nil, err
 		}
 		resp, err := t.exchange(ctx, c, r, write, interim)
 		if err == nil {
@@ -294,33 +291,133 @@ func (b *body) end(whole bool) {
 	b.t.put(b.c)
 }
 
-// take returns the connection to addr that was idle for the shortest time, or nil.
-func (t *Transport) take(addr string) *conn {
+// take returns the connection to addr that was idle for the shortest time, or a new one.
+func (t *Transport) take(ctx context.Context, addr string) (c *conn, fresh bool, err error) {
 	for {
-		c := t.pop(addr)
-		if c == nil || c.silent() {
-			return c
+		c, turn := t.pop(addr)
+		switch {
+		case turn != nil:
+			if c, err = t.wait(ctx, addr, turn); c != nil || err != nil {
+				return c, false, err
+			}
+			fallthrough // it is our turn to dial
+		case c == nil:
+			c, err = t.dial(ctx, addr)
+			if ctx.Err() != nil {
+				t.dialled(addr, nil) // that we leave concerns nobody else
+			} else {
+				t.dialled(addr, err)
+			}
+			return c, true, err
+		case c.silent():
+			return c, false, nil
 		}
 		_ = c.Close()
 	}
 }
 
-func (t *Transport) pop(addr string) *conn {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	list := t.idle[addr]
-	if len(list) == 0 {
+// maxDials is how many connections are made to one address at a time. Where many ask at once, a connection
+// whose answer has come is sooner to be had than a new one.
+const maxDials = 8
+
+// line is who waits for a connection to an address.
+type line struct {
+	dials   int // that are under way
+	waiting []chan handed
+}
+
+// handed is what somebody in a line gets: a connection, a failure to make one, or else leave to make one.
+type handed struct {
+	conn *conn
+	err  error
+}
+
+// next takes the first out of the line, or returns nil. The caller holds t.mu.
+func (l *line) next() chan handed {
+	if l == nil || len(l.waiting) == 0 {
 		return nil
 	}
-	c := list[len(list)-1]
-	list[len(list)-1] = nil
-	t.keep(addr, list[:len(list)-1])
-	return c
+	first := l.waiting[0]
+	l.waiting = l.waiting[1:]
+	return first
+}
+
+// wait returns a connection, or nil when it is the caller's turn to dial.
+func (t *Transport) wait(ctx context.Context, addr string, turn chan handed) (*conn, error) {
+	select {
+	case got := <-turn:
+		return got.conn, got.err
+	case <-ctx.Done():
+	}
+	t.mu.Lock()
+	l := t.lines[addr]
+	if l != nil {
+		l.waiting = slices.DeleteFunc(l.waiting, func(other chan handed) bool { return other == turn })
+	}
+	t.mu.Unlock()
+	select {
+	case got := <-turn: // it came at the same time
+		switch {
+		case got.conn != nil:
+			t.put(got.conn)
+		case got.err == nil:
+			t.dialled(addr, nil)
+		}
+	default:
+	}
+	return nil, context.Cause(ctx)
+}
+
+// dialled ends a dial. Who waits would meet the same failure.
+func (t *Transport) dialled(addr string, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	l := t.lines[addr]
+	if err != nil {
+		for turn := l.next(); turn != nil; turn = l.next() {
+			turn <- handed{err: err}
+		}
+	}
+	if turn := l.next(); turn != nil {
+		turn <- handed{}
+		return
+	}
+	if l.dials--; l.dials == 0 {
+		delete(t.lines, addr)
+	}
+}
+
+// pop returns an idle connection; or nil, and leave to dial; or a place in the line of those who wait.
+func (t *Transport) pop(addr string) (*conn, chan handed) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if list := t.idle[addr]; len(list) > 0 {
+		c := list[len(list)-1]
+		list[len(list)-1] = nil
+		t.keep(addr, list[:len(list)-1])
+		return c, nil
+	}
+	l := t.lines[addr]
+	if l == nil {
+		l = new(line)
+		t.lines[addr] = l
+	}
+	if l.dials < maxDials {
+		l.dials++
+		return nil, nil
+	}
+	turn := make(chan handed, 1)
+	l.waiting = append(l.waiting, turn)
+	return nil, turn
 }
 
 func (t *Transport) put(c *conn) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if turn := t.lines[c.addr].next(); turn != nil {
+		turn <- handed{conn: c}
+		return
+	}
 	list := t.idle[c.addr]
 	if t.count >= maxIdle || len(list) >= maxIdlePerAddr {
 		_ = c.Close()

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Runs while the image is built: code-server with our defaults, our command and a warm compile cache.
+# Runs while the image is built: code-server with our defaults, our command and its modules in one pack.
 set -euo pipefail
 here=/usr/local/lib/kalpana-editor
 code_server=/usr/local/lib/code-server
@@ -11,10 +11,13 @@ install -m 755 "$here/code-server" /usr/local/bin/code-server
 # The bridge under this name is the command for the people inside.
 ln -s kalpana-bridge /usr/local/bin/kalpana
 install -d -o dev -g dev -m 700 /run/kalpana # for the bridge's socket
-install -d -o dev -g dev "$code_server/compile-cache"
+echo "==> starting the editor for its caches"
+made=("$code_server/compile-cache" "$code_server/pack")
+install -d -o dev -g dev "${made[@]}"
+install -m 644 "$here/load.cjs" "$code_server/pack/load.cjs"
 setpriv --reuid dev --regid dev --clear-groups node "$here/warm.mjs"
-# Nobody writes to it afterwards.
-chown -R root:root "$code_server/compile-cache"
-chmod -R u=rwX,go=rX "$code_server/compile-cache"
+# Nobody writes to them afterwards.
+chown -R root:root "${made[@]}"
+chmod -R u=rwX,go=rX "${made[@]}"
 
 rm -rf "$here" /tmp/* /tmp/.[!.]*
