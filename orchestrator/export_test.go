@@ -69,3 +69,6 @@ func (o *Orchestrator) Peers() int { return int(o.peers.Load()) }
 
 // Holder returns this gateway's name in leases.
 func (o *Orchestrator) Holder() string { return o.holder }
+
+// SetStartLog changes how often the log of a start is looked at.
+func (o *Orchestrator) SetStartLog(every time.Duration) { o.timing.startLog = every }

@@ -80,6 +80,7 @@ type timing struct {
 	leasePoll    time.Duration // between two attempts to get one that another gateway holds
 	reconcile    time.Duration
 	liveness     time.Duration // between two looks at a container that is starting
+	startLog     time.Duration // between two looks at the log of a container that is starting
 	idle         time.Duration // between two looks at what is awake
 	questions    time.Duration // between two looks for questions of other gateways, while there are others
 	answer       time.Duration // how long a question and its answers hold at most
@@ -88,7 +89,7 @@ type timing struct {
 var defaultTiming = timing{
 	lease: 10 * time.Second, leaseRenewal: 3 * time.Second, leasePoll: 100 * time.Millisecond,
 	reconcile: 30 * time.Second, liveness: 5 * time.Second,
-	idle: 5 * time.Second, questions: 500 * time.Millisecond, answer: 30 * time.Second,
+	startLog: time.Second, idle: 5 * time.Second, questions: 500 * time.Millisecond, answer: 30 * time.Second,
 }
 
 // Orchestrator owns the life of every workspace. Its methods are safe for concurrent use.

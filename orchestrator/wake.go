@@ -269,10 +269,12 @@ func (o *Orchestrator) createContainer(ctx context.Context, w *workspace.Workspa
 // awaitReady waits until VS Code answers through the published port, or its container ends.
 func (o *Orchestrator) awaitReady(ctx context.Context, op *Operation, w *workspace.Workspace) error {
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	route := o.routeOf(w)
 	ready := make(chan error, 1)
 	go func() { ready <- bridge.WaitReady(ctx, o.client, "http://"+route.IDE, route.Token) }()
+	following := make(chan struct{})
+	go func() { defer close(following); o.followLog(ctx, op) }()
+	defer func() { cancel(); <-following }()
 	why, pause := "its container ended", o.timing.liveness
 	look := time.NewTimer(pause)
 	defer look.Stop()
@@ -299,7 +301,13 @@ func (o *Orchestrator) awaitReady(ctx context.Context, op *Operation, w *workspa
 		case <-look.C: // the report may have been missed
 			pause = min(2*pause, o.timing.liveness)
 		}
-		if state, err := o.containerState(ctx, w.Container); err != nil || state != ContainerExited {
+		state, err := o.containerState(ctx, w.Container)
+		if err == nil && state == ContainerPaused { // by somebody else, and it would never answer
+			if err := o.cfg.Runtime.Unpause(ctx, w.Container); err != nil {
+				o.log.Warn("a container that was paused while it started could not be resumed", "workspace", w.ID, "error", err)
+			}
+		}
+		if err != nil || state != ContainerExited {
 			look.Reset(pause)
 			continue // or it was the late report of an end before this start
 		}
