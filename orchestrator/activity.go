@@ -238,10 +238,8 @@ func (o *Orchestrator) idle(w *workspace.Workspace, sleep Sleep) idleness {
 	if m := u.claimed.Load(); m != nil {
 		latest(m.name, bounded(m.at))
 	}
-	if u.inFlight.Load() > 0 { // perhaps a tab that asks for ever
-		end := bounded(now)
-		latest(ActivityPreview, end)
-		i.lasting = end.Equal(now)
+	if u.inFlight.Load() > 0 { // it was noted when it began; perhaps it is a tab that asks for ever
+		latest(i.name, bounded(now))
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -441,7 +441,7 @@ func (o *Orchestrator) resumed(ctx context.Context, e ContainerEvent) error {
 		o.putRoute(w)
 		return nil
 	}
-	return o.saveRunning(ctx, w)
+	return o.saveRunning(ctx, nil, w)
 }
 
 // adoptPaused records that a workspace is paused, as its container is.
