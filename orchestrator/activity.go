@@ -62,7 +62,6 @@ type use struct {
 	busy      []string  // names of lasting uses, oldest first
 	keepAlive time.Time // until when the container asked not to sleep
 	asked     time.Time // when the container was last asked
-	asking    bool
 	written   time.Time // when the record was last written
 	looked    time.Time // when it was last looked whether another gateway woke it
 }

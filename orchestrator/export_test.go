@@ -29,13 +29,12 @@ func (o *Orchestrator) Operation(id workspace.ID) *Operation { return o.operatio
 // SetQuestions changes how often questions of other gateways are looked for; before Start.
 func (o *Orchestrator) SetQuestions(every time.Duration) { o.timing.questions = every }
 
-// Settle waits until containers that are being asked have answered, and activity is written down.
+// Settle waits until containers that are being asked have answered, activity is written down, and what is
+// idle sleeps.
 func (o *Orchestrator) Settle() {
-	for range atOnce {
-		o.attending <- struct{}{}
-	}
-	for range atOnce {
-		<-o.attending
+	for _, b := range []batch{o.attending, o.resting} {
+		b.free <- struct{}{}
+		<-b.free
 	}
 }
 

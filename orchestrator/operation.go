@@ -68,7 +68,7 @@ type Operation struct {
 	cancel context.CancelCauseFunc
 	done   chan struct{}
 	runs   chan struct{} // closed once requests are let in
-	err    error // set before done is closed
+	err    error         // set before done is closed
 
 	mu        sync.Mutex
 	stage     Stage

@@ -124,9 +124,10 @@ type Orchestrator struct {
 	adoptions map[workspace.ID]*bool         // under way; whether something newer happened to the workspace
 	reconcile chan struct{}
 
-	peers      atomic.Int32  // other gateways that live
-	attending  chan struct{} // slots for asking containers and writing down activity
-	unfinished atomic.Bool   // the newest reconcile left something to be looked at again soon
+	peers      atomic.Int32 // other gateways that live
+	attending  batch        // asks containers and writes down activity
+	resting    batch        // lets workspaces sleep
+	unfinished atomic.Bool  // the newest reconcile left something to be looked at again soon
 }
 
 // New returns an Orchestrator that can serve; Start lets it watch and repair as well.
@@ -174,7 +175,7 @@ func New(cfg Config) *Orchestrator {
 		disks: diskWatch{every: diskInterval},
 		queue: newQueue(cfg.StartsAtOnce, func(n int) { cfg.Metrics.queued.Set(float64(n)) }),
 		ops:   map[workspace.ID]*Operation{}, busyPorts: map[int]time.Time{}, adoptions: map[workspace.ID]*bool{},
-		settling: map[workspace.ID]chan struct{}{}, attending: make(chan struct{}, atOnce),
+		settling: map[workspace.ID]chan struct{}{}, attending: newBatch(), resting: newBatch(),
 		reconcile: make(chan struct{}, 1),
 	}
 }
