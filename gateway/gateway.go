@@ -289,7 +289,7 @@ func (h *Handler) awaken(v *visit) *orchestrator.Route {
 	_ = rc.SetWriteDeadline(time.Time{})
 	ctx, cancel := context.WithTimeout(v.ctx, h.cfg.HoldTime)
 	defer cancel()
-	err := op.Wait(ctx)
+	err := op.AwaitRoute(ctx)
 	switch {
 	case err == nil:
 		if route := h.cfg.Orchestrator.Route(v.host.ID); route != nil {
@@ -362,6 +362,8 @@ func settled(op *orchestrator.Operation) (error, bool) {
 			timer.Stop() // it is bounded by itself
 		}
 		select {
+		case <-op.Running():
+			return nil, true
 		case <-changed:
 		case <-timer.C:
 			return nil, false

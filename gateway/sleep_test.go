@@ -212,3 +212,32 @@ func TestSleep_NoRequestIsCutOffAndNoneHangs(t *testing.T) {
 	w.eventually("it sleeps once nobody comes", func() bool { return w.state(id) == workspace.StatePaused })
 	t.Logf("%d pauses", w.runtime.Calls(runtimetest.Pause))
 }
+
+// Who pauses a container by hand leaves nobody waiting for an answer that never comes.
+func TestPaused_BehindOurBackARequestThatIsUnderWayIsAnswered(t *testing.T) {
+	w := newWorld(t)
+	id := w.running()
+	grant := w.grant(ide(id))
+	record, err := w.store.Workspace(t.Context(), id)
+	w.must(err)
+	w.runtime.KeepEvents()
+	w.must(w.runtime.Freeze(record.Container))
+	answered := make(chan int)
+	request := w.program("GET", w.hosts.URL(id), grant)
+	go func() {
+		resp, err := w.client.Do(request)
+		if err != nil {
+			t.Error(err)
+			answered <- 0
+			return
+		}
+		_ = resp.Body.Close()
+		answered <- resp.StatusCode
+	}()
+	w.eventually("it is under way", func() bool { return w.identity.Open() > 0 })
+	time.Sleep(20 * time.Millisecond) // to reach the container, or not: either must do
+	w.runtime.ReleaseEvents()
+	if status := <-answered; status != http.StatusOK {
+		t.Errorf("%d", status)
+	}
+}

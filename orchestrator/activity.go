@@ -62,7 +62,6 @@ type use struct {
 	busy      []string  // names of lasting uses, oldest first
 	keepAlive time.Time // until when the container asked not to sleep
 	asked     time.Time // when the container was last asked
-	asking    bool
 	written   time.Time // when the record was last written
 	looked    time.Time // when it was last looked whether another gateway woke it
 }
@@ -238,10 +237,8 @@ func (o *Orchestrator) idle(w *workspace.Workspace, sleep Sleep) idleness {
 	if m := u.claimed.Load(); m != nil {
 		latest(m.name, bounded(m.at))
 	}
-	if u.inFlight.Load() > 0 { // perhaps a tab that asks for ever
-		end := bounded(now)
-		latest(ActivityPreview, end)
-		i.lasting = end.Equal(now)
+	if u.inFlight.Load() > 0 { // it was noted when it began; perhaps it is a tab that asks for ever
+		latest(i.name, bounded(now))
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -29,13 +29,12 @@ func (o *Orchestrator) Operation(id workspace.ID) *Operation { return o.operatio
 // SetQuestions changes how often questions of other gateways are looked for; before Start.
 func (o *Orchestrator) SetQuestions(every time.Duration) { o.timing.questions = every }
 
-// Settle waits until containers that are being asked have answered, and activity is written down.
+// Settle waits until containers that are being asked have answered, activity is written down, and what is
+// idle sleeps.
 func (o *Orchestrator) Settle() {
-	for range atOnce {
-		o.attending <- struct{}{}
-	}
-	for range atOnce {
-		<-o.attending
+	for _, b := range []batch{o.attending, o.resting} {
+		b.free <- struct{}{}
+		<-b.free
 	}
 }
 
@@ -69,3 +68,6 @@ func (o *Orchestrator) Peers() int { return int(o.peers.Load()) }
 
 // Holder returns this gateway's name in leases.
 func (o *Orchestrator) Holder() string { return o.holder }
+
+// SetStartLog changes how often the log of a start is looked at.
+func (o *Orchestrator) SetStartLog(every time.Duration) { o.timing.startLog = every }

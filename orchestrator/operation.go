@@ -67,7 +67,8 @@ type Operation struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	done   chan struct{}
-	err    error // set before done is closed
+	runs   chan struct{} // closed once requests are let in
+	err    error         // set before done is closed
 
 	mu        sync.Mutex
 	stage     Stage
@@ -87,7 +88,7 @@ type Operation struct {
 
 func newOperation(ctx context.Context, kind operationKind) *Operation {
 	op := &Operation{
-		kind: kind, done: make(chan struct{}), stage: StageQueued,
+		kind: kind, done: make(chan struct{}), runs: make(chan struct{}), stage: StageQueued,
 		died: make(chan ContainerEvent, 1), changed: make(chan struct{}),
 	}
 	now := recordTime(time.Now())
@@ -104,6 +105,21 @@ func (op *Operation) Done() <-chan struct{} { return op.done }
 
 // Err returns how it ended; only after Done.
 func (op *Operation) Err() error { return op.err }
+
+// Running is closed once a wake lets requests in, a moment before it has ended.
+func (op *Operation) Running() <-chan struct{} { return op.runs }
+
+// AwaitRoute waits until a wake lets requests in, or for its end or ctx.
+func (op *Operation) AwaitRoute(ctx context.Context) error {
+	select {
+	case <-op.runs:
+		return nil
+	case <-op.done:
+		return op.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
 
 // Wait waits for the operation or for ctx.
 func (op *Operation) Wait(ctx context.Context) error {

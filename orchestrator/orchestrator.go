@@ -80,6 +80,7 @@ type timing struct {
 	leasePoll    time.Duration // between two attempts to get one that another gateway holds
 	reconcile    time.Duration
 	liveness     time.Duration // between two looks at a container that is starting
+	startLog     time.Duration // between two looks at the log of a container that is starting
 	idle         time.Duration // between two looks at what is awake
 	questions    time.Duration // between two looks for questions of other gateways, while there are others
 	answer       time.Duration // how long a question and its answers hold at most
@@ -88,7 +89,7 @@ type timing struct {
 var defaultTiming = timing{
 	lease: 10 * time.Second, leaseRenewal: 3 * time.Second, leasePoll: 100 * time.Millisecond,
 	reconcile: 30 * time.Second, liveness: 5 * time.Second,
-	idle: 5 * time.Second, questions: 500 * time.Millisecond, answer: 30 * time.Second,
+	startLog: time.Second, idle: 5 * time.Second, questions: 500 * time.Millisecond, answer: 30 * time.Second,
 }
 
 // Orchestrator owns the life of every workspace. Its methods are safe for concurrent use.
@@ -123,9 +124,10 @@ type Orchestrator struct {
 	adoptions map[workspace.ID]*bool         // under way; whether something newer happened to the workspace
 	reconcile chan struct{}
 
-	peers      atomic.Int32  // other gateways that live
-	attending  chan struct{} // slots for asking containers and writing down activity
-	unfinished atomic.Bool   // the newest reconcile left something to be looked at again soon
+	peers      atomic.Int32 // other gateways that live
+	attending  batch        // asks containers and writes down activity
+	resting    batch        // lets workspaces sleep
+	unfinished atomic.Bool  // the newest reconcile left something to be looked at again soon
 }
 
 // New returns an Orchestrator that can serve; Start lets it watch and repair as well.
@@ -173,7 +175,7 @@ func New(cfg Config) *Orchestrator {
 		disks: diskWatch{every: diskInterval},
 		queue: newQueue(cfg.StartsAtOnce, func(n int) { cfg.Metrics.queued.Set(float64(n)) }),
 		ops:   map[workspace.ID]*Operation{}, busyPorts: map[int]time.Time{}, adoptions: map[workspace.ID]*bool{},
-		settling: map[workspace.ID]chan struct{}{}, attending: make(chan struct{}, atOnce),
+		settling: map[workspace.ID]chan struct{}{}, attending: newBatch(), resting: newBatch(),
 		reconcile: make(chan struct{}, 1),
 	}
 }

@@ -407,13 +407,19 @@ func (o *Orchestrator) paused(ctx context.Context, e ContainerEvent) error {
 	if w.State != workspace.StateRunning {
 		return nil
 	}
-	state, err := o.settled(ctx, w.Container, ContainerPaused, 300*time.Millisecond)
+	state, err := o.settled(ctx, w.Container, ContainerPaused, 100*time.Millisecond)
 	if err != nil {
 		return err
 	}
 	switch state {
 	case ContainerPaused:
-		return o.adoptPaused(ctx, w)
+		err := o.adoptPaused(ctx, w)
+		if err == nil && o.useOf(w.ID).inFlight.Load() > 0 {
+			// Somebody waits for an answer, who would wait for ever.
+			o.log.Info("a workspace that was paused by somebody else is being used; resuming it", "workspace", w.ID)
+			o.Wake(w.ID)
+		}
+		return err
 	case ContainerRunning: // it was a late report, of an earlier pause
 		o.putRoute(w)
 		return nil
@@ -441,7 +447,7 @@ func (o *Orchestrator) resumed(ctx context.Context, e ContainerEvent) error {
 		o.putRoute(w)
 		return nil
 	}
-	return o.saveRunning(ctx, w)
+	return o.saveRunning(ctx, nil, w)
 }
 
 // adoptPaused records that a workspace is paused, as its container is.

@@ -136,7 +136,7 @@ func (o *Orchestrator) stopPaused(ctx context.Context, id workspace.ID, reason s
 		return err
 	})
 	switch err := op.Wait(ctx); {
-	case ctx.Err() != nil, op.kind == opRepair && !errors.Is(err, workspace.ErrConflict) && !errors.Is(err, workspace.ErrNotFound):
+	case ctx.Err() != nil, o.isRepair(op) && !errors.Is(err, workspace.ErrConflict) && !errors.Is(err, workspace.ErrNotFound):
 		return err
 	default:
 		return nil // somebody else was at it; the records tell how that went

@@ -190,23 +190,29 @@ func overdue(w *workspace.Workspace, now time.Time) workspace.State {
 	return to
 }
 
-// followSchedule does what w's schedule says, if it is time. It is tried again until it is done or too
-// late. The lease of the operation, and what the record tells then, see to it that it is done once,
-// however many gateways there are.
-func (o *Orchestrator) followSchedule(w *workspace.Workspace) {
+// followSchedule does what w's schedule says, if it is time. A stop is returned, to be done when there is
+// a moment. It is tried again until it is done or too late. The lease of the operation, and what the
+// record tells then, see to it that it is done once, however many gateways there are.
+func (o *Orchestrator) followSchedule(w *workspace.Workspace) (stop func()) {
 	if w.Schedule.WakeAt == "" && w.Schedule.StopAt == "" || o.operation(w.ID) != nil {
-		return
+		return nil
 	}
-	id, want := w.ID, overdue(w, o.now())
-	kind := opWake
-	switch want {
-	case "":
-		return
+	switch overdue(w, o.now()) {
+	case workspace.StateRunning:
+		o.scheduled(opWake, w.ID)
 	case workspace.StateStopped:
-		kind = opStop
+		return func() { _ = o.scheduled(opStop, w.ID).Wait(o.ctx) } // the record tells how it ended
 	default:
 	}
-	o.begin(kind, id, func(ctx context.Context, op *Operation) error {
+	return nil
+}
+
+func (o *Orchestrator) scheduled(kind operationKind, id workspace.ID) *Operation {
+	want := workspace.StateRunning
+	if kind == opStop {
+		want = workspace.StateStopped
+	}
+	return o.begin(kind, id, func(ctx context.Context, op *Operation) error {
 		w, err := o.cfg.Store.Workspace(ctx, id)
 		if err != nil {
 			return err

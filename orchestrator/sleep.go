@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/kalpana-dev/kalpana/workspace"
@@ -155,17 +156,58 @@ func (o *Orchestrator) sleepLoop() {
 // writeInterval is how often a record is written at most for the sake of its activity.
 const writeInterval = 30 * time.Second
 
-// atOnce bounds how many containers are asked, and records written, at a time.
+// atOnce bounds how many containers are asked, and how many workspaces are put to sleep, at a time.
 const atOnce = 16
+
+// batch does jobs a few at a time, in the background. One that is not done yet lets no other begin:
+// what is due then is so at the next look.
+type batch struct{ free chan struct{} }
+
+func newBatch() batch { return batch{make(chan struct{}, 1)} }
+
+func (o *Orchestrator) runBatch(b batch, jobs []func()) {
+	if len(jobs) == 0 {
+		return
+	}
+	select {
+	case b.free <- struct{}{}:
+	default:
+		return
+	}
+	o.work.Go(func() {
+		defer func() { <-b.free }()
+		next := make(chan func())
+		var workers sync.WaitGroup
+		for range min(atOnce, len(jobs)) {
+			workers.Go(func() {
+				for job := range next {
+					job()
+				}
+			})
+		}
+		for _, job := range jobs {
+			if o.ctx.Err() != nil {
+				break
+			}
+			next <- job
+		}
+		close(next)
+		workers.Wait()
+	})
+}
 
 // lookAround asks containers that it is time to ask, writes down activity, lets sleep what is idle, and
 // does what schedules say. What takes time goes on when it returns.
 func (o *Orchestrator) lookAround(ctx context.Context) {
+	var attend, rest []func()
 	for _, w := range o.hub.toWatch() {
 		if ctx.Err() != nil {
 			return
 		}
-		o.followSchedule(w)
+		if stop := o.followSchedule(w); stop != nil {
+			rest = append(rest, stop)
+			continue
+		}
 		sleep := o.sleepOf(w)
 		i := o.idle(w, sleep)
 		if w.State == workspace.StateRunning {
@@ -173,52 +215,50 @@ func (o *Orchestrator) lookAround(ctx context.Context) {
 			if route == nil {
 				continue // others look after it, or the next reconcile finds it
 			}
-			o.attend(route, w, i, sleep)
+			if job := o.attend(route, w, i, sleep); job != nil {
+				attend = append(attend, job)
+			}
 		}
 		if at, _ := sleep.next(w, i); !at.IsZero() && !o.now().Before(at) && o.operation(w.ID) == nil {
-			o.sleep(w.ID)
+			rest = append(rest, func() {
+				op := o.sleep(w.ID)
+				if err := op.Wait(o.ctx); err != nil && o.ctx.Err() == nil {
+					o.log.Warn("an idle workspace does not sleep; trying again", "workspace", w.ID, "error", err)
+				}
+			})
 		}
 	}
+	o.runBatch(o.attending, attend)
+	o.runBatch(o.resting, rest)
 }
 
-// attend asks the container of a running workspace, and writes its activity down, where it is time.
-func (o *Orchestrator) attend(route *Route, w *workspace.Workspace, i idleness, sleep Sleep) {
+// attend returns what asks the container of a running workspace, and writes its activity down, where it
+// is time; else nil.
+func (o *Orchestrator) attend(route *Route, w *workspace.Workspace, i idleness, sleep Sleep) func() {
 	u, now := route.use, o.now()
 	u.mu.Lock()
-	due := o.cfg.Activity != nil && now.Sub(u.asked) >= askInterval
+	defer u.mu.Unlock()
+	ask := o.cfg.Activity != nil && now.Sub(u.asked) >= askInterval
 	write := i.at.Sub(w.LastActiveAt) >= touchGrain && now.Sub(u.written) >= writeInterval
-	if u.asking || !due && !write {
+	if !ask && !write {
+		return nil
+	}
+	return func() {
+		u.mu.Lock()
+		if ask {
+			u.asked = now
+		}
+		if write {
+			u.written = now
+		}
 		u.mu.Unlock()
-		return
-	}
-	select {
-	case o.attending <- struct{}{}:
-	default:
-		u.mu.Unlock()
-		return // later
-	}
-	u.asking = true
-	if due {
-		u.asked = now
-	}
-	if write {
-		u.written = now
-	}
-	u.mu.Unlock()
-	o.work.Go(func() {
-		defer func() {
-			u.mu.Lock()
-			u.asking = false
-			u.mu.Unlock()
-			<-o.attending
-		}()
-		if due {
+		if ask {
 			o.ask(o.ctx, route, sleep)
 		}
 		if write {
 			o.writeActivity(w.ID, i)
 		}
-	})
+	}
 }
 
 var errNothingNew = errors.New("nothing new")

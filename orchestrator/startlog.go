@@ -16,6 +16,21 @@ type startLog struct {
 	at   time.Time
 }
 
+// followLog records the end of the log in the stage that is under way, every now and then until ctx ends:
+// what a slow start is at, such as a repository that is cloned. One that is quick is not asked.
+func (o *Orchestrator) followLog(ctx context.Context, op *Operation) {
+	tick := time.NewTicker(o.timing.startLog)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			op.lines(o.StartLog(ctx, op))
+		}
+	}
+}
+
 // StartLog returns the end of the log of the container that a wake is starting, or "".
 func (o *Orchestrator) StartLog(ctx context.Context, op *Operation) string {
 	container := op.Container()

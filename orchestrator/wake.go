@@ -54,6 +54,7 @@ func (o *Orchestrator) toRunning(parent context.Context, op *Operation, w *works
 		state, err := o.containerState(ctx, w.Container)
 		if (err != nil || state == ContainerRunning) && o.answers(ctx, w, time.Second) {
 			o.putRoute(w)
+			close(op.runs)
 			return nil
 		}
 		paused = state == ContainerPaused
@@ -88,7 +89,7 @@ func (o *Orchestrator) toRunning(parent context.Context, op *Operation, w *works
 	err = o.bringUp(ctx, op, w)
 	if err == nil {
 		w.LastStart = op.trace(nil)
-		err = o.saveRunning(ctx, w)
+		err = o.saveRunning(ctx, op, w)
 	}
 	if err != nil {
 		return o.wakeFailed(ctx, parent, op, w, err)
@@ -97,19 +98,24 @@ func (o *Orchestrator) toRunning(parent context.Context, op *Operation, w *works
 	return nil
 }
 
-// saveRunning records that a workspace was woken, and lets requests in.
-func (o *Orchestrator) saveRunning(ctx context.Context, w *workspace.Workspace) error {
+// saveRunning lets requests in to a workspace that was woken, and records it. Nobody has to wait for the
+// record: where it cannot be written, the route is taken back. op is nil where nobody waits.
+func (o *Orchestrator) saveRunning(ctx context.Context, op *Operation, w *workspace.Workspace) error {
+	o.Touch(w.ID, ActivityStarted)
+	o.putRoute(w)
+	if op != nil {
+		close(op.runs)
+	}
 	from := w.State
 	o.become(w, workspace.StateRunning, "")
 	w.Desired = workspace.StateRunning
 	w.StartedAt = recordTime(o.now())
 	w.LastActiveAt, w.LastActivity = w.StartedAt, ActivityStarted
 	if err := o.save(ctx, w, from); err != nil {
+		o.dropRoute(w.ID)
 		w.State = from // as it is stored
 		return err
 	}
-	o.Touch(w.ID, ActivityStarted)
-	o.putRoute(w)
 	return nil
 }
 
@@ -143,7 +149,7 @@ func (o *Orchestrator) resume(ctx context.Context, op *Operation, w *workspace.W
 		return false, o.cfg.Runtime.Stop(ctx, w.Container, o.cfg.StopGrace)
 	}
 	w.LastStart = op.trace(nil)
-	return true, o.saveRunning(ctx, w)
+	return true, o.saveRunning(ctx, op, w)
 }
 
 // become sets the state of a record.
@@ -269,10 +275,12 @@ func (o *Orchestrator) createContainer(ctx context.Context, w *workspace.Workspa
 // awaitReady waits until VS Code answers through the published port, or its container ends.
 func (o *Orchestrator) awaitReady(ctx context.Context, op *Operation, w *workspace.Workspace) error {
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	route := o.routeOf(w)
 	ready := make(chan error, 1)
 	go func() { ready <- bridge.WaitReady(ctx, o.client, "http://"+route.IDE, route.Token) }()
+	following := make(chan struct{})
+	go func() { defer close(following); o.followLog(ctx, op) }()
+	defer func() { cancel(); <-following }()
 	why, pause := "its container ended", o.timing.liveness
 	look := time.NewTimer(pause)
 	defer look.Stop()
@@ -299,7 +307,13 @@ func (o *Orchestrator) awaitReady(ctx context.Context, op *Operation, w *workspa
 		case <-look.C: // the report may have been missed
 			pause = min(2*pause, o.timing.liveness)
 		}
-		if state, err := o.containerState(ctx, w.Container); err != nil || state != ContainerExited {
+		state, err := o.containerState(ctx, w.Container)
+		if err == nil && state == ContainerPaused { // by somebody else, and it would never answer
+			if err := o.cfg.Runtime.Unpause(ctx, w.Container); err != nil {
+				o.log.Warn("a container that was paused while it started could not be resumed", "workspace", w.ID, "error", err)
+			}
+		}
+		if err != nil || state != ContainerExited {
 			look.Reset(pause)
 			continue // or it was the late report of an end before this start
 		}

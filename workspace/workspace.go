@@ -86,7 +86,7 @@ type Start struct {
 
 // Stage is one step of a [Start], in the order in which they came.
 type Stage struct {
-	Name  string        `json:"name"` // queued, container, start, editor
+	Name  string        `json:"name"` // queued, stop, container, start, editor
 	At    time.Time     `json:"at"`
 	Took  time.Duration `json:"took"`            // nanoseconds; 0 while it lasts
 	Lines []string      `json:"lines,omitempty"` // what was reported, at most 20 lines of at most 200 bytes
