@@ -280,7 +280,7 @@ func TestLimits_ZeroIsTheDefaultAndLessIsNone(t *testing.T) {
 	if got := none.resolve(); got != (orchestrator.Limits{}) {
 		t.Errorf("none: %+v", got)
 	}
-	if got := (*Reserve)(nil).resolve(); got != (orchestrator.Reserve{Memory: 512 * mib, Disk: gib}) {
+	if got := (*Reserve)(nil).resolve(); got != (orchestrator.Reserve{Memory: -1, Disk: -1}) {
 		t.Errorf("reserve: %+v", got)
 	}
 	if got := (&Reserve{Memory: -1, Disk: 3 * gib}).resolve(); got != (orchestrator.Reserve{Disk: 3 * gib}) {

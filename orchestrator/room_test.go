@@ -279,6 +279,27 @@ func TestReserve_NothingIsStartedThatWouldTakeOfIt(t *testing.T) {
 	}
 }
 
+func TestReserve_ByDefaultIsNoMoreThanAShareOfTheMachine(t *testing.T) {
+	for _, c := range []struct {
+		host    orchestrator.Host
+		refused bool
+	}{
+		{orchestrator.Host{Memory: 16 * gib, MemoryFree: 769 << 20, Disk: 100 * gib, DiskFree: gib + 1}, false},
+		{orchestrator.Host{Memory: 16 * gib, MemoryFree: 767 << 20, Disk: 100 * gib, DiskFree: gib + 1}, true},
+		{orchestrator.Host{Memory: 16 * gib, MemoryFree: 769 << 20, Disk: 100 * gib, DiskFree: gib - 1}, true},
+		{orchestrator.Host{Memory: 1000 << 20, MemoryFree: 357 << 20, Disk: 1000 << 20, DiskFree: 51 << 20}, false},
+		{orchestrator.Host{Memory: 1000 << 20, MemoryFree: 355 << 20, Disk: 1000 << 20, DiskFree: 51 << 20}, true},
+		{orchestrator.Host{Memory: 1000 << 20, MemoryFree: 357 << 20, Disk: 1000 << 20, DiskFree: 49 << 20}, true},
+	} {
+		w := newLoneWorld(t)
+		w.runtime.SetHost(c.host)
+		o := w.gateway(func(cfg *orchestrator.Config) { cfg.Reserve = orchestrator.Reserve{Memory: -1, Disk: -1} })
+		if err := w.end(o.Wake(w.create(o))); errors.Is(err, workspace.ErrHostFull) != c.refused || err != nil && !c.refused {
+			t.Errorf("%+v: %v", c.host, err)
+		}
+	}
+}
+
 func TestReserve_AStartThatWasCutShortAndIsRefusedNowEndsStopped(t *testing.T) {
 	w := newWorld(t)
 	w.runtime.SetHost(orchestrator.Host{Memory: gib, MemoryFree: 1})
