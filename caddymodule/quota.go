@@ -75,31 +75,12 @@ func (r *Reserve) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return options(d, "reserve", func(name string) (bool, error) {
 		switch name {
 		case "memory":
-			return true, sizeOrOff(d, &r.Memory)
+			return true, offArg(d, &r.Memory, parseSize)
 		case "disk":
-			return true, sizeOrOff(d, &r.Disk)
+			return true, offArg(d, &r.Disk, parseSize)
 		}
 		return false, nil
 	})
-}
-
-// sizeOrOff takes a size, or "off" for -1.
-func sizeOrOff(d *caddyfile.Dispenser, into *int64) error {
-	name := d.Val()
-	var text string
-	if err := oneArg(d, &text); err != nil {
-		return err
-	}
-	if text == "off" {
-		*into = -1
-		return nil
-	}
-	n, err := parseSize(text)
-	if err != nil || n <= 0 {
-		return d.Errf("%s %s: write a size like 512MiB, or off", name, text)
-	}
-	*into = n
-	return nil
 }
 
 func parseSize(s string) (int64, error) {
