@@ -247,12 +247,14 @@ func TestReserve_NothingIsStartedThatWouldTakeOfIt(t *testing.T) {
 	}{
 		{"enough of both", orchestrator.Host{Memory: 8 * gib, MemoryFree: 2 * gib, Disk: 100 * gib, DiskFree: 5 * gib}, ""},
 		{
-			"too little memory", orchestrator.Host{Memory: 8 * gib, MemoryFree: 1100 << 20, Disk: 100 * gib, DiskFree: 5 * gib},
+			"too little memory",
+			orchestrator.Host{Memory: 8 * gib, MemoryFree: 1100 << 20, Disk: 100 * gib, DiskFree: 5 * gib},
 			"The machine has no room for another workspace right now: 1.07 GiB of its memory are free, 1 GiB are kept for the machine itself, and a start takes about 256 MiB." +
 				" Stop a workspace that you do not need and try again, or ask the operator for more room.",
 		},
 		{
-			"too little disk", orchestrator.Host{Memory: 8 * gib, MemoryFree: 2 * gib, Disk: 100 * gib, DiskFree: 700 << 20},
+			"too little disk",
+			orchestrator.Host{Memory: 8 * gib, MemoryFree: 2 * gib, Disk: 100 * gib, DiskFree: 700 << 20},
 			"The machine has no room for another workspace right now: 700 MiB of its disk are free, and 2 GiB are kept for the machine itself." +
 				" Stop a workspace that you do not need and try again, or ask the operator for more room.",
 		},
