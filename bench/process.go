@@ -123,6 +123,7 @@ func install(ctx context.Context, binary, dir, image string) (*installation, err
 		// What a developer's shell may have set would be another installation's.
 		"KALPANA_BIND=127.0.0.1", "KALPANA_SCHEME=http", "KALPANA_HOST=kalpana.localhost",
 		"KALPANA_WORKSPACES=ws.kalpana.localhost", "KALPANA_AUTO_HTTPS=disable_redirects", "KALPANA_GLOBAL_OPTIONS=",
+		"KALPANA_RUNNING_LIMIT=unlimited",
 		"KALPANA_SERVER_OPTIONS=", "KALPANA_OPTIONS=rate_limits off", // everything comes from one address
 	)
 	cmd := exec.Command(binary, "run", "--config", "Caddyfile", "--adapter", "caddyfile")

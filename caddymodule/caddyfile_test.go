@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
@@ -84,11 +85,12 @@ func TestCaddyfile_TellsTheLineOfEachMistake(t *testing.T) {
 		{"running limit", option("running_limit none"), "running_limit none: give a positive value, at Caddyfile:3"},
 		{"starts at once", option("starts_at_once 0"), "starts_at_once 0: give a positive value, at Caddyfile:3"},
 		{"reserve", option("reserve {\n\t\t\tcpus 1\n\t\t}"), "unrecognized option of reserve: cpus, at Caddyfile:4"},
-		{"reserve of no size", option("reserve {\n\t\t\tmemory much\n\t\t}"), "memory much: write a size like 512MiB, or off, at Caddyfile:4"},
+		{"reserve of no size", option("reserve {\n\t\t\tmemory much\n\t\t}"), "memory much: give a positive value, or off, at Caddyfile:4"},
 		{"reserve with an argument", option("reserve 1GiB"), "at Caddyfile:3"},
 		{"template without a name", option("template {\n\t\t\timage x\n\t\t}"), "at Caddyfile:3"},
 		{"option of a template", option("template node {\n\t\t\tports 80\n\t\t}"), "unrecognized option of template: ports, at Caddyfile:4"},
 		{"template's image twice", option("template node {\n\t\t\timage x\n\t\t\timage y\n\t\t}"), "image is given twice, at Caddyfile:5"},
+		{"sleep of a template", option("template node {\n\t\t\tsleep {\n\t\t\t\tsnore on\n\t\t\t}\n\t\t}"), "unrecognized option of sleep: snore, at Caddyfile:5"},
 		{"open files of a template", option("template node {\n\t\t\tlimits {\n\t\t\t\topen_files 5\n\t\t\t}\n\t\t}"), "open_files and log_size are the same for all templates"},
 		{"share limit", option("share_limit everybody"), "share_limit everybody: write private, members or public, at Caddyfile:3"},
 		{"no share limit", option("share_limit"), "at Caddyfile:3"},
@@ -280,7 +282,7 @@ func TestLimits_ZeroIsTheDefaultAndLessIsNone(t *testing.T) {
 	if got := none.resolve(); got != (orchestrator.Limits{}) {
 		t.Errorf("none: %+v", got)
 	}
-	if got := (*Reserve)(nil).resolve(); got != (orchestrator.Reserve{Memory: 512 * mib, Disk: gib}) {
+	if got := (*Reserve)(nil).resolve(); got != (orchestrator.Reserve{Memory: -1, Disk: -1}) {
 		t.Errorf("reserve: %+v", got)
 	}
 	if got := (&Reserve{Memory: -1, Disk: 3 * gib}).resolve(); got != (orchestrator.Reserve{Disk: 3 * gib}) {
@@ -289,13 +291,13 @@ func TestLimits_ZeroIsTheDefaultAndLessIsNone(t *testing.T) {
 }
 
 func TestTemplates_OfOtherImagesAreOfferedToo(t *testing.T) {
-	a := &App{Templates: []*Template{
-		{Name: "node", Limits: &Limits{Memory: 1 << 30, CPUs: -1}},
+	a := &App{Sleep: &Sleep{StopAfter: -1}, Templates: []*Template{
+		{Name: "node", Limits: &Limits{Memory: 1 << 30, CPUs: -1}, Sleep: &Sleep{PauseAfter: caddy.Duration(time.Minute)}},
 		{Name: "cuda", Image: "corp/cuda:1", Limits: &Limits{Disk: 5}},
 	}}
 	want := []orchestrator.Template{
 		{Name: "blank"},
-		{Name: "node", Quota: workspace.Quota{Memory: 1 << 30, CPUs: -1}},
+		{Name: "node", Quota: workspace.Quota{Memory: 1 << 30, CPUs: -1}, Sleep: &orchestrator.Sleep{PauseAfter: time.Minute, MaxAwake: 24 * time.Hour}},
 		{Name: "python"},
 		{Name: "cuda", Image: "corp/cuda:1", Quota: workspace.Quota{Disk: 5}},
 	}

@@ -31,16 +31,16 @@ type Template struct {
 // Reserve is what the containers' machine keeps for itself. Nothing is started that would take of it.
 // Zero means the default, -1 nothing.
 type Reserve struct {
-	Memory int64 `json:"memory,omitempty"` // bytes; default 512 MiB
-	Disk   int64 `json:"disk,omitempty"`   // bytes, where the engine keeps its data; default 1 GiB
+	// Bytes. Default: 512 MiB, but no more than a tenth of what there is.
+	Memory int64 `json:"memory,omitempty"`
+	// Bytes, where the engine keeps its data. Default: 1 GiB, but no more than a twentieth of what there is.
+	Disk int64 `json:"disk,omitempty"`
 }
 
-// Defaults of what people and machines are bound by.
+// Defaults of what people are bound by.
 const (
-	defaultRunningLimit  = 3
-	defaultReserveMemory = 512 << 20
-	defaultReserveDisk   = 1 << 30
-	defaultDisk          = 20 << 30
+	defaultRunningLimit = 3
+	defaultDisk         = 20 << 30
 )
 
 // defaultStartsAtOnce is how many workspaces are brought up at once: each takes a processor.
@@ -50,7 +50,16 @@ func (r *Reserve) resolve() orchestrator.Reserve {
 	if r == nil {
 		r = new(Reserve)
 	}
-	return orchestrator.Reserve{Memory: orDefault(r.Memory, defaultReserveMemory), Disk: orDefault(r.Disk, defaultReserveDisk)}
+	pick := func(v int64) int64 {
+		switch {
+		case v == 0:
+			return -1 // the orchestrator's default
+		case v < 0:
+			return 0
+		}
+		return v
+	}
+	return orchestrator.Reserve{Memory: pick(r.Memory), Disk: pick(r.Disk)}
 }
 
 // orDefault returns v, the default for zero, and zero for less.
@@ -66,31 +75,12 @@ func (r *Reserve) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return options(d, "reserve", func(name string) (bool, error) {
 		switch name {
 		case "memory":
-			return true, sizeOrOff(d, &r.Memory)
+			return true, offArg(d, &r.Memory, parseSize)
 		case "disk":
-			return true, sizeOrOff(d, &r.Disk)
+			return true, offArg(d, &r.Disk, parseSize)
 		}
 		return false, nil
 	})
-}
-
-// sizeOrOff takes a size, or "off" for -1.
-func sizeOrOff(d *caddyfile.Dispenser, into *int64) error {
-	name := d.Val()
-	var text string
-	if err := oneArg(d, &text); err != nil {
-		return err
-	}
-	if text == "off" {
-		*into = -1
-		return nil
-	}
-	n, err := parseSize(text)
-	if err != nil || n <= 0 {
-		return d.Errf("%s %s: write a size like 512MiB, or off", name, text)
-	}
-	*into = n
-	return nil
 }
 
 func parseSize(s string) (int64, error) {

@@ -13,7 +13,7 @@
   };
   const show = (stage, place, of) => {
     $("status").textContent = place
-      ? `Other workspaces are starting: ${of > 1 ? `${ordinal(place)} of ${of}` : "next"} in line.`
+      ? `Other workspaces are starting: yours is ${of > 1 ? `${ordinal(place)} of ${of} in line` : "next"}.`
       : words[stage] || "";
     const at = stage === "ready" ? order.length : order.indexOf(stage);
     for (const li of document.querySelectorAll("#stages li")) {

@@ -112,11 +112,11 @@ func (o *Orchestrator) MeasureDisks(ctx context.Context) error {
 
 // diskShort reports whether the machine has less disk than half of what it keeps for itself.
 func (o *Orchestrator) diskShort(ctx context.Context) bool {
-	if o.cfg.Reserve.Disk <= 0 {
+	if o.cfg.Reserve.Disk == 0 {
 		return false
 	}
 	host, err := o.cfg.Runtime.Host(ctx)
-	return err == nil && host.Disk > 0 && host.DiskFree < o.cfg.Reserve.Disk/2
+	return err == nil && host.Disk > 0 && host.DiskFree < o.cfg.Reserve.of(host).Disk/2
 }
 
 // stopGrowing stops the workspace that has grown most since it was started, if any has grown.

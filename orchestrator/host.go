@@ -16,9 +16,22 @@ type Host struct {
 	Disk, DiskFree     int64 // where the engine keeps containers and volumes
 }
 
-// Reserve is what the containers' machine keeps for itself, in bytes. Zero is nothing.
+// Reserve is what the containers' machine keeps for itself, in bytes. Zero is nothing, less the default:
+// 512 MiB of memory, but no more than a tenth of what there is; 1 GiB of disk, but no more than a
+// twentieth.
 type Reserve struct {
 	Memory, Disk int64
+}
+
+// of returns what is kept of a machine.
+func (r Reserve) of(h Host) Reserve {
+	if r.Memory < 0 {
+		r.Memory = min(512<<20, h.Memory/10)
+	}
+	if r.Disk < 0 {
+		r.Disk = min(1<<30, h.Disk/20)
+	}
+	return r
 }
 
 // startMemory is what a workspace takes while it comes up: VS Code's server and its extensions' host.
@@ -27,8 +40,7 @@ const startMemory = 256 << 20
 // hostHasRoom returns ErrHostFull where another start, beside those that go on, would take of the
 // machine's reserve. What cannot be measured is no reason to refuse.
 func (o *Orchestrator) hostHasRoom(ctx context.Context) error {
-	reserve := o.cfg.Reserve
-	if reserve.Memory <= 0 && reserve.Disk <= 0 {
+	if o.cfg.Reserve == (Reserve{}) {
 		return nil
 	}
 	host, err := o.cfg.Runtime.Host(ctx)
@@ -38,6 +50,7 @@ func (o *Orchestrator) hostHasRoom(ctx context.Context) error {
 	case err != nil:
 		return err
 	}
+	reserve := o.cfg.Reserve.of(host)
 	starts := int64(max(o.queue.starts(), 1))
 	if reserve.Memory > 0 && host.Memory > 0 && host.MemoryFree < reserve.Memory+starts*startMemory {
 		return fmt.Errorf("%w: %s of its memory are free, %s are kept for the machine itself, and a start takes about %s",

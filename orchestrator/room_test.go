@@ -247,12 +247,14 @@ func TestReserve_NothingIsStartedThatWouldTakeOfIt(t *testing.T) {
 	}{
 		{"enough of both", orchestrator.Host{Memory: 8 * gib, MemoryFree: 2 * gib, Disk: 100 * gib, DiskFree: 5 * gib}, ""},
 		{
-			"too little memory", orchestrator.Host{Memory: 8 * gib, MemoryFree: 1100 << 20, Disk: 100 * gib, DiskFree: 5 * gib},
+			"too little memory",
+			orchestrator.Host{Memory: 8 * gib, MemoryFree: 1100 << 20, Disk: 100 * gib, DiskFree: 5 * gib},
 			"The machine has no room for another workspace right now: 1.07 GiB of its memory are free, 1 GiB are kept for the machine itself, and a start takes about 256 MiB." +
 				" Stop a workspace that you do not need and try again, or ask the operator for more room.",
 		},
 		{
-			"too little disk", orchestrator.Host{Memory: 8 * gib, MemoryFree: 2 * gib, Disk: 100 * gib, DiskFree: 700 << 20},
+			"too little disk",
+			orchestrator.Host{Memory: 8 * gib, MemoryFree: 2 * gib, Disk: 100 * gib, DiskFree: 700 << 20},
 			"The machine has no room for another workspace right now: 700 MiB of its disk are free, and 2 GiB are kept for the machine itself." +
 				" Stop a workspace that you do not need and try again, or ask the operator for more room.",
 		},
@@ -276,6 +278,27 @@ func TestReserve_NothingIsStartedThatWouldTakeOfIt(t *testing.T) {
 			w.runtime.SetHost(orchestrator.Host{Memory: 8 * gib, MemoryFree: 4 * gib, Disk: 100 * gib, DiskFree: 9 * gib})
 			w.wake(o, id)
 		})
+	}
+}
+
+func TestReserve_ByDefaultIsNoMoreThanAShareOfTheMachine(t *testing.T) {
+	for _, c := range []struct {
+		host    orchestrator.Host
+		refused bool
+	}{
+		{orchestrator.Host{Memory: 16 * gib, MemoryFree: 769 << 20, Disk: 100 * gib, DiskFree: gib + 1}, false},
+		{orchestrator.Host{Memory: 16 * gib, MemoryFree: 767 << 20, Disk: 100 * gib, DiskFree: gib + 1}, true},
+		{orchestrator.Host{Memory: 16 * gib, MemoryFree: 769 << 20, Disk: 100 * gib, DiskFree: gib - 1}, true},
+		{orchestrator.Host{Memory: 1000 << 20, MemoryFree: 357 << 20, Disk: 1000 << 20, DiskFree: 51 << 20}, false},
+		{orchestrator.Host{Memory: 1000 << 20, MemoryFree: 355 << 20, Disk: 1000 << 20, DiskFree: 51 << 20}, true},
+		{orchestrator.Host{Memory: 1000 << 20, MemoryFree: 357 << 20, Disk: 1000 << 20, DiskFree: 49 << 20}, true},
+	} {
+		w := newLoneWorld(t)
+		w.runtime.SetHost(c.host)
+		o := w.gateway(func(cfg *orchestrator.Config) { cfg.Reserve = orchestrator.Reserve{Memory: -1, Disk: -1} })
+		if err := w.end(o.Wake(w.create(o))); errors.Is(err, workspace.ErrHostFull) != c.refused || err != nil && !c.refused {
+			t.Errorf("%+v: %v", c.host, err)
+		}
 	}
 }
 

@@ -76,6 +76,7 @@ func New(binary, dir string, extra ...string) (*Installation, error) {
 	i.Env = append(os.Environ(),
 		"KALPANA_DATA_DIR="+dir, "KALPANA_PORT="+strconv.Itoa(port), "KALPANA_METRICS_PORT="+strconv.Itoa(metrics),
 		fmt.Sprintf("KALPANA_PORTS=%d-%d", first, first+999),
+		"KALPANA_RUNNING_LIMIT=unlimited", // a test's workspaces are mostly one person's
 	)
 	if os.Getenv("KALPANA_IMAGE") == "" {
 		i.Env = append(i.Env, "KALPANA_IMAGE=kalpana/workspace:latest")

@@ -1,0 +1,70 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestLimits_OfTheCaddyfileTakeEffectAtTheNextStart(t *testing.T) {
+	t.Parallel()
+	i := install(t, "KALPANA_RUNNING_LIMIT=1", "KALPANA_OPTIONS=rate_limits off\nlimits {\n\tmemory 1GiB\n}\ntemplate python {\n\tlimits {\n\t\tcpus 1\n\t}\n}")
+	b := i.signIn()
+	first := b.open("first")
+	b.await(first.ID, "running")
+	container := containerOf(t, first.ID)
+	if got := docker(t, "inspect", "-f", "{{.HostConfig.Memory}} {{.HostConfig.NanoCpus}} {{.HostConfig.CpuShares}}", container); got != "1073741824 2000000000 256" {
+		t.Errorf("limits %s", got)
+	}
+
+	second := b.create(map[string]string{"name": "second", "template": "python"})
+	code, body := b.api("POST", "/api/workspaces/"+second.ID+"/start", nil, nil)
+	if code != 409 || !strings.Contains(body, "You have as many workspaces running as you may have, 1. Stop one of them, then try again.") || !strings.Contains(body, "Awake now: first") {
+		t.Errorf("a second one: %d %s", code, body)
+	}
+	if code, page := b.navigate(second.URL); code != 409 || !strings.Contains(page, "Awake now: first") {
+		t.Errorf("its page: %d %s", code, page)
+	}
+
+	text, err := os.ReadFile(i.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := filepath.Join(i.Dir, "Caddyfile")
+	changed := strings.Replace(string(text), "{$KALPANA_OPTIONS}", "rate_limits off\nlimits {\n\tmemory 2GiB\n}\ntemplate python {\n\tlimits {\n\t\tcpus 1\n\t}\n}", 1)
+	if err := os.WriteFile(config, []byte(changed), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := i.Command("reload", "--config", config, "--adapter", "caddyfile", "--address", "unix/"+filepath.Join(i.Dir, "admin.sock"))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("reload: %v\n%s", err, out)
+	}
+	stop := func(id string) {
+		t.Helper()
+		if code, body := b.api("POST", "/api/workspaces/"+id+"/stop", nil, nil); code != 202 {
+			t.Fatalf("stop: %d %s", code, body)
+		}
+		b.await(id, "stopped")
+	}
+	start := func(id string) {
+		t.Helper()
+		if code, body := b.api("POST", "/api/workspaces/"+id+"/start", nil, nil); code != 202 {
+			t.Fatalf("start: %d %s", code, body)
+		}
+		b.await(id, "running")
+	}
+	stop(first.ID)
+	start(first.ID)
+	if again := containerOf(t, first.ID); again != container {
+		t.Errorf("another container: %s, before %s", again, container)
+	}
+	if got := docker(t, "inspect", "-f", "{{.HostConfig.Memory}}", container); got != "2147483648" {
+		t.Errorf("memory %s", got)
+	}
+	stop(first.ID)
+	start(second.ID)
+	if got := docker(t, "inspect", "-f", "{{.HostConfig.Memory}} {{.HostConfig.NanoCpus}}", containerOf(t, second.ID)); got != "2147483648 1000000000" {
+		t.Errorf("limits of the template: %s", got)
+	}
+}
