@@ -69,3 +69,11 @@ func TestStore(t *testing.T) {
 	uri := mongotest.Start(t)
 	storetest.Run(t, func(t *testing.T) storetest.Backend { return fresh(t, uri) })
 }
+
+func TestStore_ManyRecords(t *testing.T) {
+	n := 1000 // FerretDB v1 reads whole collections
+	if mongotest.Real() {
+		n = 100_000
+	}
+	storetest.RunVolume(t, fresh(t, mongotest.Start(t)), n)
+}

@@ -3,8 +3,8 @@ package mongo
 import (
 	"context"
 	"errors"
-	"strings"
 	"time"
+	"unicode/utf8"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -142,10 +142,15 @@ func decode[D reader[T], T any](ctx context.Context, s *Store, result *mongo.Sin
 	return found, nil
 }
 
-// each calls yield with every document that filter names, in the order of sort.
+// each calls yield with every document that filter names, until yield fails. Without a deadline of
+// ctx it takes listWait at most.
 func each[D reader[T], T any](ctx context.Context, s *Store, collection string, filter bson.M, opts *options.FindOptionsBuilder, yield func(T) error) error {
-	inTime, cancel := context.WithTimeout(ctx, max(s.wait, listWait))
-	defer cancel()
+	inTime := ctx
+	if _, limited := ctx.Deadline(); !limited {
+		var cancel context.CancelFunc
+		inTime, cancel = context.WithTimeout(ctx, max(s.wait, listWait))
+		defer cancel()
+	}
 	cursor, err := s.db.Collection(collection).Find(inTime, filter, opts)
 	if err != nil {
 		return s.fault(ctx, err)
@@ -186,8 +191,14 @@ func listBy[D reader[T], T any](ctx context.Context, s *Store, collection string
 
 func moment(micros int64) time.Time { return time.UnixMicro(micros).UTC() }
 
-// text returns s as BSON takes it: what is no UTF-8, such as a user agent that was cut, is replaced.
-func text(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
+// text returns s as BSON takes it: each byte that is no UTF-8, as in a user agent that was cut, becomes
+// U+FFFD, as in JSON.
+func text(s string) string {
+	if utf8.ValidString(s) {
+		return s
+	}
+	return string([]rune(s))
+}
 
 // notNull returns a value that is stored as bytes even when there are none.
 func notNull(b []byte) []byte {

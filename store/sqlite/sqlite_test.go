@@ -35,3 +35,7 @@ func TestStore(t *testing.T) {
 		return file(filepath.Join(t.TempDir(), "kalpana.db"))
 	})
 }
+
+func TestStore_AHundredThousandRecords(t *testing.T) {
+	storetest.RunVolume(t, file(filepath.Join(t.TempDir(), "kalpana.db")), 100_000)
+}

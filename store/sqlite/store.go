@@ -21,6 +21,8 @@ type Store struct {
 	wait time.Duration
 	file os.FileInfo // as it was opened
 
+	unfinished bool // also opens what a copy left
+
 	writer *sql.DB // one connection: writers of this process queue here, first come first served
 	reader *sql.DB // cannot write
 }
