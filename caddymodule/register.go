@@ -46,6 +46,9 @@ func init() {
 	caddycmd.RegisterCommand(signInLinkCommand)
 	caddycmd.RegisterCommand(firewallCommand)
 	caddycmd.RegisterCommand(secretsCommand)
+	caddycmd.RegisterCommand(backupCommand)
+	caddycmd.RegisterCommand(restoreCommand)
+	caddycmd.RegisterCommand(storeCommand)
 
 	if caddy.CustomVersion == "" {
 		caddy.CustomVersion = "Kalpana " + Version + ", Caddy"
