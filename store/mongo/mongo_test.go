@@ -18,7 +18,19 @@ import (
 // The guard is here so that the package does not need orchestrator's tests.
 var _ storetest.Store = (*mongo.Store)(nil)
 
+// opener opens the database that a place names: its name, a space, and its server.
+func opener(ctx context.Context, place string) (storetest.Opened, error) {
+	name, uri, _ := strings.Cut(place, " ")
+	return mongo.Open(ctx, uri, name)
+}
+
+func TestProcesses(t *testing.T) {
+	uri := mongotest.Start(t)
+	storetest.RunProcesses(t, opener, func(t *testing.T) string { return fresh(t, uri).name + " " + uri })
+}
+
 func TestMain(m *testing.M) {
+	storetest.Play(opener)
 	goleak.VerifyTestMain(m)
 }
 

@@ -152,7 +152,7 @@ func TestTextThatIsNoUTF8IsStored(t *testing.T) {
 	if err := s.CreateWorkspace(t.Context(), w, 0); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := s.Workspace(t.Context(), w.ID); err != nil || got.Reason != "cut \uFFFD" {
+	if got, err := s.Workspace(t.Context(), w.ID); err != nil || got.Reason != "cut \uFFFD\uFFFD" {
 		t.Errorf("%q, %v", got.Reason, err)
 	}
 }

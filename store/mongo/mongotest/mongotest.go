@@ -20,6 +20,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -98,7 +99,17 @@ func build(tb testing.TB) string {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		tb.Fatal(err)
 	}
-	// It gets its name once it is whole, so that two test runs do not disturb one another.
+	lock, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer lock.Close() //nolint:errcheck // nothing was written
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		tb.Fatal(err)
+	}
+	if _, err := os.Stat(path); err == nil { // another package's tests have built it meanwhile
+		return path
+	}
 	dir, err := os.MkdirTemp(filepath.Dir(path), "test-ferretdb-new-")
 	if err != nil {
 		tb.Fatal(err)
