@@ -18,7 +18,7 @@ type Facts struct {
 }
 
 // Backup writes the database at path, as it is at one moment, into a new file of mode 0600. Others may
-// read and write meanwhile. Nothing is migrated.
+// read and write meanwhile. Nothing is migrated, and leases are left out.
 func Backup(ctx context.Context, path, into string) error {
 	s, err := existing(ctx, path)
 	if err != nil {
@@ -35,7 +35,20 @@ func Backup(ctx context.Context, path, into string) error {
 	if _, err := s.writer.ExecContext(ctx, "VACUUM INTO ?", into); err != nil { // takes an empty file
 		return errors.Join(s.fault(ctx, err), os.Remove(into))
 	}
+	if err := endLeases(ctx, into); err != nil {
+		return errors.Join(err, os.Remove(into))
+	}
 	return nil
+}
+
+// endLeases removes the leases of gateways that will not be there when the backup is used.
+func endLeases(ctx context.Context, path string) error {
+	s, err := existing(ctx, path)
+	if err != nil {
+		return err
+	}
+	_, err = s.writer.ExecContext(ctx, "DELETE FROM leases")
+	return errors.Join(s.fault(ctx, err), s.Close())
 }
 
 // Inspect checks a whole database and changes nothing. It refuses what [Open] would refuse.
