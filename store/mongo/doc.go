@@ -1,5 +1,4 @@
-// Package mongo keeps Kalpana's records in a MongoDB database, so that gateways on several machines
-// share them. It implements orchestrator.Store and identity.Store.
+// Package mongo keeps Kalpana's records in a MongoDB database, which several gateways share. It implements orchestrator.Store and identity.Store.
 //
 // It uses atomic operations on single documents and plain unique indexes alone: no transactions, TTL
 // or partial indexes, and no change streams. Where a promise concerns several documents, they are
