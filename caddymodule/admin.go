@@ -19,6 +19,7 @@ import (
 //	POST /kalpana/sign-in-link   {url, expiresAt}
 //	POST /kalpana/reconcile      204
 //	GET  /kalpana/firewall       {rules: [string]}
+//	POST /kalpana/backup         a compressed tar; ?keys=no leaves the keys out
 //	POST /kalpana/secrets/rotate {resealed, complete, keyset?, lost?: [string]}; takes half a minute
 type Admin struct{ ctx caddy.Context }
 
@@ -39,6 +40,7 @@ func (m *Admin) Routes() []caddy.AdminRoute {
 		{Pattern: "/kalpana/sign-in-link", Handler: m.handle(http.MethodPost, m.signInLink)},
 		{Pattern: "/kalpana/reconcile", Handler: m.handle(http.MethodPost, m.reconcile)},
 		{Pattern: "/kalpana/firewall", Handler: m.handle(http.MethodGet, m.firewall)},
+		{Pattern: "/kalpana/backup", Handler: m.handle(http.MethodPost, m.backup)},
 		{Pattern: "/kalpana/secrets/rotate", Handler: m.handle(http.MethodPost, m.rotateSecrets)},
 	}
 }

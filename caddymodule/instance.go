@@ -81,6 +81,9 @@ func (i *instance) doOpen() error {
 	if i.lock, err = lockDir(a.DataDir); err != nil {
 		return err
 	}
+	if err := refuseRestoring(a.DataDir); err != nil {
+		return err
+	}
 	if i.key, err = a.Secrets.loadKey(a.DataDir); err != nil {
 		return err
 	}

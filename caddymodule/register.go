@@ -19,6 +19,7 @@ var Version = "0.1.0-dev"
 func init() {
 	caddy.RegisterModule(new(App))
 	caddy.RegisterModule(new(SQLite))
+	caddy.RegisterModule(new(MongoDB))
 	caddy.RegisterModule(new(Docker))
 	caddy.RegisterModule(new(LinkLogin))
 	caddy.RegisterModule(new(GitHubLogin))
@@ -45,6 +46,9 @@ func init() {
 	caddycmd.RegisterCommand(signInLinkCommand)
 	caddycmd.RegisterCommand(firewallCommand)
 	caddycmd.RegisterCommand(secretsCommand)
+	caddycmd.RegisterCommand(backupCommand)
+	caddycmd.RegisterCommand(restoreCommand)
+	caddycmd.RegisterCommand(storeCommand)
 
 	if caddy.CustomVersion == "" {
 		caddy.CustomVersion = "Kalpana " + Version + ", Caddy"

@@ -21,19 +21,17 @@ func readAccount(scan func(...any) error) (*identity.Account, error) {
 // CreateAccount implements identity.Store. It sets a.Revision.
 func (s *Store) CreateAccount(ctx context.Context, a *identity.Account) error {
 	const first = 1
-	err := s.write(ctx, func(tx *tx) error {
-		n, err := tx.exec("INSERT INTO accounts ("+accountColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-			a.Provider, a.Subject, a.Person, a.Login, a.Email, a.Groups, notNull(a.Token), first,
-			a.CreatedAt.UnixMicro(), a.UpdatedAt.UnixMicro())
-		if err == nil && n == 0 {
-			err = identity.ErrExists
-		}
-		return err
-	})
+	err := s.write(ctx, func(tx *tx) error { return tx.insertAccount(a, first) })
 	if err == nil {
 		a.Revision = first
 	}
 	return err
+}
+
+func (t *tx) insertAccount(a *identity.Account, revision int64) error {
+	return t.insertNew("INSERT INTO accounts ("+accountColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+		a.Provider, a.Subject, a.Person, a.Login, a.Email, a.Groups, notNull(a.Token), revision,
+		a.CreatedAt.UnixMicro(), a.UpdatedAt.UnixMicro())
 }
 
 // Account implements identity.Store.
@@ -44,8 +42,11 @@ func (s *Store) Account(ctx context.Context, provider, subject string) (*identit
 
 // Accounts implements identity.Store.
 func (s *Store) Accounts(ctx context.Context, person string) ([]*identity.Account, error) {
-	return list(ctx, s, readAccount,
-		"SELECT "+accountColumns+" FROM accounts WHERE person = ?1 OR ?1 = '' ORDER BY created_at, provider, subject", person)
+	const order = " ORDER BY created_at, provider, subject"
+	if person == "" {
+		return list(ctx, s, readAccount, "SELECT "+accountColumns+" FROM accounts"+order)
+	}
+	return list(ctx, s, readAccount, "SELECT "+accountColumns+" FROM accounts WHERE person = ?"+order, person)
 }
 
 // UpdateAccount implements identity.Store. On an error it leaves a as it was.

@@ -18,14 +18,18 @@ func readAudit(scan func(...any) error) (e identity.AuditEvent, err error) {
 func (s *Store) AppendAudit(ctx context.Context, events ...identity.AuditEvent) error {
 	return s.write(ctx, func(tx *tx) error {
 		for _, e := range events {
-			_, err := tx.exec("INSERT INTO audit ("+auditColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-				e.ID, e.At.UnixMicro(), e.Action, e.Outcome, e.Person, e.Via, e.Workspace, e.Address, e.UserAgent, e.Detail)
-			if err != nil {
+			if err := tx.insertEvent(e); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+}
+
+func (t *tx) insertEvent(e identity.AuditEvent) error {
+	_, err := t.exec("INSERT INTO audit ("+auditColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+		e.ID, e.At.UnixMicro(), e.Action, e.Outcome, e.Person, e.Via, e.Workspace, e.Address, e.UserAgent, e.Detail)
+	return err
 }
 
 // Audit implements identity.Store.

@@ -1,18 +1,14 @@
 package sqlite_test
 
 import (
-	"os"
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/kalpana-dev/kalpana/store/storetest"
 )
 
-// roleVariable makes the test binary another process of a test.
-const roleVariable = "KALPANA_TEST_ROLE"
-
 func TestMain(m *testing.M) {
-	if role := os.Getenv(roleVariable); role != "" {
-		os.Exit(play(role, os.Args[1:]))
-	}
+	storetest.Play(opener)
 	goleak.VerifyTestMain(m)
 }

@@ -80,7 +80,7 @@ func TestMigration_FromTheFirstSchemaLosesNothing(t *testing.T) {
 	defer func() { migrations = released }()
 	ctx, path := t.Context(), filepath.Join(t.TempDir(), "kalpana.db")
 	migrations = released[:1]
-	s, err := Open(ctx, path)
+	s, err := Open(ctx, path, Unfinished()) // that schema cannot tell
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -33,6 +33,9 @@ type Option func(*Store)
 // millisecond.
 func Wait(d time.Duration) Option { return func(s *Store) { s.wait = d } }
 
+// Unfinished also opens a database into which a copy was cut off; see [Store.BeginImport].
+func Unfinished() Option { return func(s *Store) { s.unfinished = true } }
+
 // Open opens the database file at path, makes it if there is none, and brings its schema up to
 // date. The directory must exist and be writable. A new file is readable by its owner only; the
 // mode of an existing file is left as it is.
@@ -155,7 +158,10 @@ func (s *Store) prepare(ctx context.Context) error {
 	if err := s.useWAL(ctx); err != nil {
 		return err
 	}
-	return s.migrate(ctx)
+	if err := s.migrate(ctx); err != nil {
+		return err
+	}
+	return s.refuseUnfinished(ctx)
 }
 
 // check reads the whole file, a few milliseconds a megabyte, for damage would otherwise show when

@@ -16,14 +16,21 @@ func readPerson(scan func(...any) error) (p identity.Person, err error) {
 
 // CreatePerson implements identity.Store.
 func (s *Store) CreatePerson(ctx context.Context, p identity.Person) error {
-	return s.write(ctx, func(tx *tx) error {
-		n, err := tx.exec("INSERT INTO people ("+personColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-			p.ID, p.Name, p.Email, p.Role, p.Disabled, p.ByRule, p.AdminByRule, document{&p.Quota}, p.Revision, p.CreatedAt.UnixMicro())
-		if err == nil && n == 0 {
-			err = identity.ErrExists
-		}
-		return err
-	})
+	return s.write(ctx, func(tx *tx) error { return tx.insertPerson(p) })
+}
+
+func (t *tx) insertPerson(p identity.Person) error {
+	return t.insertNew("INSERT INTO people ("+personColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+		p.ID, p.Name, p.Email, p.Role, p.Disabled, p.ByRule, p.AdminByRule, document{&p.Quota}, p.Revision, p.CreatedAt.UnixMicro())
+}
+
+// insertNew runs an INSERT that does nothing when the record exists, which is identity.ErrExists.
+func (t *tx) insertNew(query string, args ...any) error {
+	n, err := t.exec(query, args...)
+	if err == nil && n == 0 {
+		err = identity.ErrExists
+	}
+	return err
 }
 
 // Person implements identity.Store.

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 
+	"github.com/kalpana-dev/kalpana/store/transfer"
 	"github.com/kalpana-dev/kalpana/workspace"
 )
 
@@ -49,22 +50,20 @@ func (s *Store) ReleasePorts(ctx context.Context, id workspace.ID, ports ...int)
 	})
 }
 
+func readPort(scan func(...any) error) (c transfer.Port, err error) {
+	err = scan(&c.Port, &c.Workspace)
+	return c, err
+}
+
 // Ports implements orchestrator.Store.
 func (s *Store) Ports(ctx context.Context) (map[int]workspace.ID, error) {
-	type claim struct {
-		port int
-		id   workspace.ID
-	}
-	claims, err := list(ctx, s, func(scan func(...any) error) (c claim, err error) {
-		err = scan(&c.port, &c.id)
-		return c, err
-	}, "SELECT port, workspace FROM ports")
+	ports := map[int]workspace.ID{}
+	err := each(ctx, s, func(c transfer.Port) error {
+		ports[c.Port] = c.Workspace
+		return nil
+	}, readPort, "SELECT port, workspace FROM ports")
 	if err != nil {
 		return nil, err
-	}
-	ports := make(map[int]workspace.ID, len(claims))
-	for _, c := range claims {
-		ports[c.port] = c.id
 	}
 	return ports, nil
 }

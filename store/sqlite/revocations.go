@@ -20,15 +20,19 @@ func (s *Store) AppendRevocation(ctx context.Context, r identity.Revocation) err
 	if r.Session == "" && r.Person == "" && r.Workspace == "" && r.Label == "" {
 		return errEmptyRevocation
 	}
-	return s.write(ctx, func(tx *tx) error {
-		_, err := tx.exec("INSERT INTO revocations (at, session, person, workspace, label) VALUES (?, ?, ?, ?, ?)",
-			r.At.UnixMicro(), r.Session, r.Person, r.Workspace, r.Label)
-		return err
-	})
+	return s.write(ctx, func(tx *tx) error { return tx.insertRevocation(r) })
+}
+
+const revocationColumns = "at, session, person, workspace, label"
+
+func (t *tx) insertRevocation(r identity.Revocation) error {
+	_, err := t.exec("INSERT INTO revocations ("+revocationColumns+") VALUES (?, ?, ?, ?, ?)",
+		r.At.UnixMicro(), r.Session, r.Person, r.Workspace, r.Label)
+	return err
 }
 
 // Revocations implements identity.Store: those at since and later, in the order of their times.
 func (s *Store) Revocations(ctx context.Context, since time.Time) ([]identity.Revocation, error) {
 	return list(ctx, s, readRevocation,
-		"SELECT at, session, person, workspace, label FROM revocations WHERE at >= ? ORDER BY at, number", since.UnixMicro())
+		"SELECT "+revocationColumns+" FROM revocations WHERE at >= ? ORDER BY at, number", since.UnixMicro())
 }

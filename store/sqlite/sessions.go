@@ -17,15 +17,13 @@ func readSession(scan func(...any) error) (v identity.Session, err error) {
 
 // CreateSession implements identity.Store. A hash that exists already is identity.ErrExists.
 func (s *Store) CreateSession(ctx context.Context, v identity.Session) error {
-	return s.write(ctx, func(tx *tx) error {
-		n, err := tx.exec("INSERT INTO sessions ("+sessionColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-			v.Hash, v.Person, v.Provider, v.Address, v.UserAgent,
-			v.CreatedAt.UnixMicro(), v.SeenAt.UnixMicro(), v.ExpiresAt.UnixMicro(), v.EndsAt.UnixMicro())
-		if err == nil && n == 0 {
-			err = identity.ErrExists
-		}
-		return err
-	})
+	return s.write(ctx, func(tx *tx) error { return tx.insertSession(v) })
+}
+
+func (t *tx) insertSession(v identity.Session) error {
+	return t.insertNew("INSERT INTO sessions ("+sessionColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+		v.Hash, v.Person, v.Provider, v.Address, v.UserAgent,
+		v.CreatedAt.UnixMicro(), v.SeenAt.UnixMicro(), v.ExpiresAt.UnixMicro(), v.EndsAt.UnixMicro())
 }
 
 // Session implements identity.Store.

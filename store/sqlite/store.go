@@ -21,6 +21,8 @@ type Store struct {
 	wait time.Duration
 	file os.FileInfo // as it was opened
 
+	unfinished bool // also opens what a copy left
+
 	writer *sql.DB // one connection: writers of this process queue here, first come first served
 	reader *sql.DB // cannot write
 }
@@ -36,6 +38,9 @@ func (s *Store) Ping(ctx context.Context) error {
 	}
 	return nil
 }
+
+// Path returns where the database is.
+func (s *Store) Path() string { return s.path }
 
 // Close ends the store. Methods that are called later return workspace.ErrStoreDown.
 func (s *Store) Close() error {

@@ -8,15 +8,20 @@ import (
 )
 
 // CreateTicket implements identity.Store. A hash that exists already is identity.ErrExists.
-func (s *Store) CreateTicket(ctx context.Context, t identity.Ticket) error {
-	return s.write(ctx, func(tx *tx) error {
-		n, err := tx.exec("INSERT INTO tickets (hash, kind, payload, expires_at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-			t.Hash, t.Kind, notNull(t.Payload), t.ExpiresAt.UnixMicro())
-		if err == nil && n == 0 {
-			err = identity.ErrExists
-		}
-		return err
-	})
+func (s *Store) CreateTicket(ctx context.Context, v identity.Ticket) error {
+	return s.write(ctx, func(tx *tx) error { return tx.insertTicket(v) })
+}
+
+const ticketColumns = "hash, kind, payload, expires_at"
+
+func (t *tx) insertTicket(v identity.Ticket) error {
+	return t.insertNew("INSERT INTO tickets ("+ticketColumns+") VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+		v.Hash, v.Kind, notNull(v.Payload), v.ExpiresAt.UnixMicro())
+}
+
+func readTicket(scan func(...any) error) (t identity.Ticket, err error) {
+	err = scan(&t.Hash, &t.Kind, &t.Payload, moment{&t.ExpiresAt})
+	return t, err
 }
 
 // TakeTicket implements identity.Store. One that has ended waits for Purge.
@@ -38,10 +43,7 @@ func (s *Store) TakeTicket(ctx context.Context, kind, hash string, now time.Time
 
 // Tickets implements identity.Store.
 func (s *Store) Tickets(ctx context.Context, kind string) ([]identity.Ticket, error) {
-	return list(ctx, s, func(scan func(...any) error) (t identity.Ticket, err error) {
-		err = scan(&t.Hash, &t.Kind, &t.Payload, moment{&t.ExpiresAt})
-		return t, err
-	}, "SELECT hash, kind, payload, expires_at FROM tickets WHERE kind = ? ORDER BY expires_at DESC, hash", kind)
+	return list(ctx, s, readTicket, "SELECT "+ticketColumns+" FROM tickets WHERE kind = ? ORDER BY expires_at DESC, hash", kind)
 }
 
 // DeleteTicket implements identity.Store.

@@ -15,15 +15,13 @@ func readToken(scan func(...any) error) (t identity.Token, err error) {
 }
 
 // CreateToken implements identity.Store. A hash or an id that exists already is identity.ErrExists.
-func (s *Store) CreateToken(ctx context.Context, t identity.Token) error {
-	return s.write(ctx, func(tx *tx) error {
-		n, err := tx.exec("INSERT INTO tokens ("+tokenColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-			t.Hash, t.ID, t.Person, t.Name, t.Scopes, t.CreatedAt.UnixMicro(), t.ExpiresAt.UnixMicro(), t.UsedAt.UnixMicro())
-		if err == nil && n == 0 {
-			err = identity.ErrExists
-		}
-		return err
-	})
+func (s *Store) CreateToken(ctx context.Context, v identity.Token) error {
+	return s.write(ctx, func(tx *tx) error { return tx.insertToken(v) })
+}
+
+func (t *tx) insertToken(v identity.Token) error {
+	return t.insertNew("INSERT INTO tokens ("+tokenColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+		v.Hash, v.ID, v.Person, v.Name, v.Scopes, v.CreatedAt.UnixMicro(), v.ExpiresAt.UnixMicro(), v.UsedAt.UnixMicro())
 }
 
 // Token implements identity.Store.
@@ -33,8 +31,11 @@ func (s *Store) Token(ctx context.Context, hash string) (identity.Token, error) 
 
 // Tokens implements identity.Store.
 func (s *Store) Tokens(ctx context.Context, person string) ([]identity.Token, error) {
-	return list(ctx, s, readToken,
-		"SELECT "+tokenColumns+" FROM tokens WHERE person = ?1 OR ?1 = '' ORDER BY created_at DESC, id", person)
+	const order = " ORDER BY created_at DESC, id"
+	if person == "" {
+		return list(ctx, s, readToken, "SELECT "+tokenColumns+" FROM tokens"+order)
+	}
+	return list(ctx, s, readToken, "SELECT "+tokenColumns+" FROM tokens WHERE person = ?"+order, person)
 }
 
 // TouchToken implements identity.Store. The time of use moves forward only.

@@ -14,6 +14,8 @@ type tx struct {
 	*sql.Tx
 	ctx   context.Context //nolint:containedctx // it lives as long as the call that made it
 	store *Store
+
+	prepared map[string]*sql.Stmt // where it is set, statements are compiled once
 }
 
 // write runs f in one transaction that holds the database's write lock from its start, so that
@@ -48,12 +50,27 @@ func (s *Store) begin(ctx context.Context, conn *sql.Conn) (*sql.Tx, error) {
 
 // exec runs a statement and returns how many rows it changed.
 func (t *tx) exec(query string, args ...any) (int64, error) {
-	result, err := t.ExecContext(t.ctx, query, args...)
+	result, err := t.run(query, args)
 	if err != nil {
 		return 0, t.store.fault(t.ctx, err)
 	}
 	n, err := result.RowsAffected()
 	return n, t.store.fault(t.ctx, err)
+}
+
+func (t *tx) run(query string, args []any) (sql.Result, error) {
+	if t.prepared == nil {
+		return t.ExecContext(t.ctx, query, args...)
+	}
+	statement := t.prepared[query]
+	if statement == nil {
+		var err error
+		if statement, err = t.PrepareContext(t.ctx, query); err != nil { //nolint:sqlclosecheck // ends with the transaction
+			return nil, err
+		}
+		t.prepared[query] = statement
+	}
+	return statement.ExecContext(t.ctx, args...)
 }
 
 // find scans the row that query returns into dest and reports whether there was one.
@@ -83,23 +100,34 @@ func one[T any](ctx context.Context, s *Store, missing error, read reading[T], q
 
 // list returns what read makes of each row of query.
 func list[T any](ctx context.Context, s *Store, read reading[T], query string, args ...any) ([]T, error) {
+	var all []T
+	err := each(ctx, s, func(one T) error {
+		all = append(all, one)
+		return nil
+	}, read, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	return all, nil
+}
+
+// each calls yield with what read makes of each row of query, until yield fails.
+func each[T any](ctx context.Context, s *Store, yield func(T) error, read reading[T], query string, args ...any) error {
 	rows, err := s.reader.QueryContext(ctx, query, args...)
 	if err != nil {
-		return nil, s.fault(ctx, err)
+		return s.fault(ctx, err)
 	}
 	defer func() { _ = rows.Close() }()
-	var all []T
 	for rows.Next() {
 		one, err := read(rows.Scan)
 		if err != nil {
-			return nil, s.fault(ctx, err)
+			return s.fault(ctx, err)
 		}
-		all = append(all, one)
+		if err := yield(one); err != nil {
+			return err
+		}
 	}
-	if err := rows.Err(); err != nil {
-		return nil, s.fault(ctx, err)
-	}
-	return all, nil
+	return s.fault(ctx, rows.Err())
 }
 
 // moment scans a column into a time.

@@ -43,16 +43,20 @@ func (s *Store) CreateWorkspace(ctx context.Context, w *workspace.Workspace, lim
 		if n == 0 {
 			return workspace.ErrConflict
 		}
-		_, err = tx.exec("INSERT INTO workspaces ("+workspaceColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-			w.ID, w.Owner, w.Name, w.Template, w.Repository, w.State, w.Reason, first, w.Container, w.Image,
-			w.Address, w.IDEPort, w.BridgePort, w.CreatedAt.UnixMicro(), w.UpdatedAt.UnixMicro(), w.StartedAt.UnixMicro(),
-			w.LastActiveAt.UnixMicro(), w.LastActivity, document{&w.Shares},
-			w.StateSince.UnixMicro(), w.Desired, document{&w.LastStart}, w.KeepAwakeUntil.UnixMicro(), document{&w.Schedule}, w.DiskUsed)
-		return err
+		return tx.insertWorkspace(w, first)
 	})
 	if err == nil {
 		w.Revision = first
 	}
+	return err
+}
+
+func (t *tx) insertWorkspace(w *workspace.Workspace, revision int64) error {
+	_, err := t.exec("INSERT INTO workspaces ("+workspaceColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		w.ID, w.Owner, w.Name, w.Template, w.Repository, w.State, w.Reason, revision, w.Container, w.Image,
+		w.Address, w.IDEPort, w.BridgePort, w.CreatedAt.UnixMicro(), w.UpdatedAt.UnixMicro(), w.StartedAt.UnixMicro(),
+		w.LastActiveAt.UnixMicro(), w.LastActivity, document{&w.Shares},
+		w.StateSince.UnixMicro(), w.Desired, document{&w.LastStart}, w.KeepAwakeUntil.UnixMicro(), document{&w.Schedule}, w.DiskUsed)
 	return err
 }
 

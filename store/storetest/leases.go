@@ -20,6 +20,8 @@ var leases = []promise{
 	{"LeasesAreListedByPrefixUntilTheyEnd", leasesAreListedByPrefixUntilTheyEnd},
 	{"OfManyGatewaysOneAcquires", ofManyGatewaysOneAcquires},
 	{"AnEndedLeaseGoesToOne", anEndedLeaseGoesToOne},
+	{"AClockThatIsSetBackTakesNoLeaseAway", aClockThatIsSetBackTakesNoLeaseAway},
+	{"TheHolderItselfAcquiresAtOnceInManyPlaces", theHolderItselfAcquiresAtOnceInManyPlaces},
 }
 
 func aHeldLeaseIsRefusedToOthers(t *testing.T, b Backend) {
@@ -104,5 +106,24 @@ func anEndedLeaseGoesToOne(t *testing.T, b Backend) {
 	})
 	if n != 1 {
 		t.Errorf("%d gateways hold the lease, want 1", n)
+	}
+}
+
+func aClockThatIsSetBackTakesNoLeaseAway(t *testing.T, b Backend) {
+	one, other := b.Open(t), b.Open(t)
+	wantTrue(t, "a free lease")(one.AcquireLease(t.Context(), "wake/a", "g1", moment(300), moment(315)))
+	// Five minutes back, on both.
+	wantFalse(t, "a held lease")(other.AcquireLease(t.Context(), "wake/a", "g2", moment(1), moment(16)))
+	wantTrue(t, "extended to an earlier end")(one.AcquireLease(t.Context(), "wake/a", "g1", moment(2), moment(17)))
+	wantFalse(t, "before that end")(other.AcquireLease(t.Context(), "wake/a", "g2", moment(16), moment(31)))
+	wantTrue(t, "at that end")(other.AcquireLease(t.Context(), "wake/a", "g2", moment(17), moment(32)))
+}
+
+func theHolderItselfAcquiresAtOnceInManyPlaces(t *testing.T, b Backend) {
+	n := winners(t, b, 10, func(ctx context.Context, s Store, _ int) (bool, error) {
+		return s.AcquireLease(ctx, "one", "same", moment(0), moment(30))
+	})
+	if n != 10 {
+		t.Errorf("%d of 10 acquired the lease of their common name", n)
 	}
 }

@@ -49,6 +49,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Backend) {
 		{"Revocations", revocations},
 		{"Audit", audit},
 		{"Installation", installation},
+		{"Transfer", transfers},
 		{"Purge", purge},
 		{"Contexts", contexts},
 	} {

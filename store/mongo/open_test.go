@@ -1,0 +1,158 @@
+package mongo_test
+
+import (
+	"errors"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/kalpana-dev/kalpana/store/mongo"
+	"github.com/kalpana-dev/kalpana/store/mongo/mongotest"
+	"github.com/kalpana-dev/kalpana/workspace"
+)
+
+// wantRefusal checks that the database cannot be opened, for the reason and with the advice named.
+func wantRefusal(t *testing.T, d database, want ...string) {
+	t.Helper()
+	s, err := mongo.Open(t.Context(), d.uri, d.name, mongo.Wait(500*time.Millisecond))
+	if err == nil {
+		_ = s.Close()
+		t.Fatalf("%s was opened", d.name)
+	}
+	if !errors.Is(err, workspace.ErrStoreDown) {
+		t.Errorf("%v is no ErrStoreDown", err)
+	}
+	for _, part := range want {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("%q does not say %q", err, part)
+		}
+	}
+	if strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("it shows the password: %v", err)
+	}
+	t.Log(err)
+}
+
+func TestOpen_SaysWhatIsWrongAndNeverThePassword(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed := l.Addr().String()
+	_ = l.Close()
+	for _, c := range []struct{ uri, want string }{
+		{"", "is empty"},
+		{"postgres://ann:hunter2@db/", "the connection string is not valid"},
+		{"mongodb://ann:hunter2@", "the connection string is not valid"},
+		{"mongodb://ann:hunter2@x@db/", "the connection string is not valid"},
+		{"mongodb://ann:hunter2%zz@db/", "the connection string is not valid"},
+		{"mongodb://ann:hunter2@db/?tls=hunter2", "the connection string is not valid"},
+		{"mongodb://ann:hunter2@" + closed + "/", closed + " cannot be reached, or has no primary"},
+	} {
+		wantRefusal(t, database{c.uri, "kalpana"}, c.want)
+	}
+	for _, name := range []string{"", "a/b", "a b", "$x", strings.Repeat("a", 64)} {
+		wantRefusal(t, database{"mongodb://ann:hunter2@" + closed + "/", name}, "is no name of a database")
+	}
+}
+
+func TestOpen_RefusesTheDatabaseOfAnotherProgramAndLeavesItAlone(t *testing.T) {
+	d := fresh(t, mongotest.Start(t))
+	raw := d.raw(t)
+	if _, err := raw.Collection("recipes").InsertOne(t.Context(), bson.M{"name": "dal"}); err != nil {
+		t.Fatal(err)
+	}
+	wantRefusal(t, d, d.name, "another program", "name another database")
+	if names, err := raw.ListCollectionNames(t.Context(), bson.M{}); err != nil || len(names) != 1 {
+		t.Errorf("collections %v, %v", names, err)
+	}
+}
+
+func TestOpen_RefusesANewerSchema(t *testing.T) {
+	d := fresh(t, mongotest.Start(t))
+	if err := d.open(t).Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.raw(t).Collection("installation").UpdateOne(t.Context(), bson.M{"_id": "schema"}, bson.M{"$set": bson.M{"version": 4711}}); err != nil {
+		t.Fatal(err)
+	}
+	wantRefusal(t, d, "newer Kalpana", "schema 4711")
+}
+
+func TestGatewaysThatOpenANewDatabaseAtOnceAllOpenIt(t *testing.T) {
+	d := fresh(t, mongotest.Start(t))
+	var all sync.WaitGroup
+	for range 6 {
+		all.Go(func() {
+			s, err := mongo.Open(t.Context(), d.uri, d.name)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if err := d.open(t).CreateWorkspace(t.Context(), newWorkspace("ann"), 1); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAServerThatGoesAwayIsAStoreThatIsDown(t *testing.T) {
+	d, p := behind(t)
+	s := d.open(t, mongo.Wait(500*time.Millisecond))
+	w := newWorkspace("ann")
+	if err := s.CreateWorkspace(t.Context(), w, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Ping(t.Context()); err != nil {
+		t.Error(err)
+	}
+	p.Fault(func([]byte) bool { return false }, nil)
+	_, err := s.Workspace(t.Context(), w.ID)
+	for _, err := range []error{err, s.UpdateWorkspace(t.Context(), w), s.Ping(t.Context())} {
+		if !errors.Is(err, workspace.ErrStoreDown) || !strings.Contains(err.Error(), "cannot be reached") {
+			t.Errorf("got error %v, want ErrStoreDown that says so", err)
+		}
+	}
+	p.Fault(nil, nil)
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		_, err := s.Workspace(t.Context(), w.ID)
+		if err == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("it does not come back: %v", err)
+		}
+	}
+}
+
+func TestAClosedStoreSaysSo(t *testing.T) {
+	s := fresh(t, mongotest.Start(t)).open(t)
+	for range 2 {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := s.Workspace(t.Context(), "abcdefghij"); !errors.Is(err, workspace.ErrStoreDown) {
+		t.Errorf("got error %v, want ErrStoreDown", err)
+	}
+}
+
+func TestTextThatIsNoUTF8IsStored(t *testing.T) {
+	s := fresh(t, mongotest.Start(t)).open(t)
+	w := newWorkspace("ann")
+	w.Reason = "cut \xe2\x82"
+	if err := s.CreateWorkspace(t.Context(), w, 0); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Workspace(t.Context(), w.ID); err != nil || got.Reason != "cut \uFFFD\uFFFD" {
+		t.Errorf("%q, %v", got.Reason, err)
+	}
+}
