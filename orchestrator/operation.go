@@ -69,6 +69,8 @@ type Operation struct {
 	done   chan struct{}
 	err    error // set before done is closed
 
+	awaited bool // a drain waits for it, for it began before; of the operation alone
+
 	mu        sync.Mutex
 	stage     Stage
 	start     workspace.Start // what is recorded of a wake
