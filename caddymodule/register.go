@@ -45,6 +45,8 @@ func init() {
 	caddycmd.RegisterCommand(signInLinkCommand)
 	caddycmd.RegisterCommand(firewallCommand)
 	caddycmd.RegisterCommand(secretsCommand)
+	caddycmd.RegisterCommand(workspacesCommand)
+	caddycmd.RegisterCommand(drainCommand)
 
 	if caddy.CustomVersion == "" {
 		caddy.CustomVersion = "Kalpana " + Version + ", Caddy"

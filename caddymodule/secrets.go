@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -154,12 +153,9 @@ func (m *Admin) rotateSecrets(app *App, w http.ResponseWriter, r *http.Request) 
 		return err
 	}
 	if done.Complete {
-		app.instance.identity.Audit(r.Context(), identity.AuditEvent{
-			Action: identity.ActionAdmin, Via: "admin socket", Detail: fmt.Sprintf("the keyset was rotated; %d secrets were sealed again", done.Resealed),
-		})
+		app.audit(r, "", fmt.Sprintf("the keyset was rotated; %d secrets were sealed again", done.Resealed))
 	}
-	w.Header().Set("Content-Type", "application/json")
-	return json.NewEncoder(w).Encode(rotateAnswer{Resealed: done.Resealed, Complete: done.Complete, Keyset: done.Keyset, Lost: done.Lost})
+	return answerJSON(w, rotateAnswer{Resealed: done.Resealed, Complete: done.Complete, Keyset: done.Keyset, Lost: done.Lost})
 }
 
 var secretsCommand = caddycmd.Command{
