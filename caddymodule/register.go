@@ -47,6 +47,7 @@ func init() {
 	caddycmd.RegisterCommand(secretsCommand)
 	caddycmd.RegisterCommand(workspacesCommand)
 	caddycmd.RegisterCommand(drainCommand)
+	caddycmd.RegisterCommand(doctorCommand)
 
 	if caddy.CustomVersion == "" {
 		caddy.CustomVersion = "Kalpana " + Version + ", Caddy"

@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"context"
 	"path/filepath"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -27,6 +28,24 @@ type OpenStore interface {
 	Close() error
 }
 
+// StoreInspector is a Store that can tell of itself. It changes nothing.
+type StoreInspector interface {
+	// Inspect returns fs.ErrNotExist where there is no store yet, and else what Open would refuse with;
+	// Where is filled in any case.
+	Inspect(ctx context.Context, dataDir string) (StoreInfo, error)
+}
+
+// StoreInfo is what a store says of itself.
+type StoreInfo struct {
+	Where   string    // it is, for people to read
+	Size    int64     // bytes; 0 is unknown
+	Version int       // of its schema
+	Known   int       // the newest schema that this program knows
+	Newest  time.Time // of all that was written at; zero is unknown
+	Ports   []int     // that workspaces have
+	Unread  bool      // only Open can read it, and all that comes after Where is unknown
+}
+
 // SQLite keeps records in one SQLite file (WAL).
 type SQLite struct {
 	// The database file. Default: kalpana.db in the data directory.
@@ -40,11 +59,24 @@ func (*SQLite) CaddyModule() caddy.ModuleInfo {
 
 // Open implements Store.
 func (s *SQLite) Open(ctx context.Context, dataDir string) (OpenStore, error) {
-	path := caddy.NewReplacer().ReplaceAll(s.Path, "")
-	if path == "" {
-		path = filepath.Join(dataDir, "kalpana.db")
+	return sqlite.Open(ctx, s.file(dataDir))
+}
+
+// file returns the path of the database.
+func (s *SQLite) file(dataDir string) string {
+	if path := caddy.NewReplacer().ReplaceAll(s.Path, ""); path != "" {
+		return path
 	}
-	return sqlite.Open(ctx, path)
+	return filepath.Join(dataDir, "kalpana.db")
+}
+
+// Inspect implements StoreInspector.
+func (s *SQLite) Inspect(ctx context.Context, dataDir string) (StoreInfo, error) {
+	path := s.file(dataDir)
+	i, err := sqlite.Inspect(ctx, path)
+	return StoreInfo{
+		Where: path, Size: i.Size, Version: i.Version, Known: i.Known, Newest: i.Newest, Ports: i.Ports, Unread: i.Unread,
+	}, err
 }
 
 // UnmarshalCaddyfile sets up the store:
@@ -63,5 +95,6 @@ func (s *SQLite) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 
 var (
 	_ Store                 = (*SQLite)(nil)
+	_ StoreInspector        = (*SQLite)(nil)
 	_ caddyfile.Unmarshaler = (*SQLite)(nil)
 )

@@ -21,6 +21,8 @@ type Store struct {
 	wait time.Duration
 	file os.FileInfo // as it was opened
 
+	inspects bool // writes nothing, not even a probe of the disk
+
 	writer *sql.DB // one connection: writers of this process queue here, first come first served
 	reader *sql.DB // cannot write
 }
