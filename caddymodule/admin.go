@@ -28,7 +28,7 @@ import (
 //	GET    /kalpana/workspaces            {workspaces: [workspace], next?}; see [Admin.listWorkspaces]
 //	GET    /kalpana/workspaces/{id}       workspace
 //	DELETE /kalpana/workspaces/{id}       204
-//	POST   /kalpana/workspaces/{id}/start workspace, once it runs; likewise stop
+//	POST   /kalpana/workspaces/{id}/start workspace, once it runs; likewise stop, pause, restart, rebuild
 //	GET    /kalpana/workspaces/{id}/logs  {log}
 //	GET    /kalpana/drain                 {draining, drained, operations, held, streams}
 //	POST   /kalpana/drain?timeout=5m      the same, once nothing is under way or the time is over

@@ -140,6 +140,11 @@ func TestWorkspaces_AreListedShownStartedStoppedAndDeleted(t *testing.T) {
 	if out, _ := o.does(workspacesCommand, "logs", string(first)); out != "one\ntwo\n" {
 		t.Errorf("log: %q", out)
 	}
+	for _, act := range []struct{ name, state string }{{"pause", "paused"}, {"start", "running"}, {"restart", "running"}, {"rebuild", "running"}} {
+		if out, _ := o.does(workspacesCommand, act.name, string(first)); out != fmt.Sprintf("%s  %s\n", first, act.state) {
+			t.Errorf("%s: %q", act.name, out)
+		}
+	}
 	var shown adminWorkspace
 	out, _ = o.does(workspacesCommand, "stop", "--json", string(first))
 	if err := json.Unmarshal([]byte(out), &shown); err != nil || shown.State != workspace.StateStopped || shown.Reason != "stopped by the operator" {
@@ -160,7 +165,7 @@ func TestWorkspaces_AreListedShownStartedStoppedAndDeleted(t *testing.T) {
 			t.Errorf("via %q", e.Via)
 		}
 	}
-	if got := strings.Join(done, ", "); got != "delete one, stop, read the container's log, start" {
+	if got := strings.Join(done, ", "); got != "delete one, stop, rebuild, restart, start, pause, read the container's log, start" {
 		t.Errorf("the audit log says: %s", got)
 	}
 }
@@ -174,6 +179,7 @@ func TestWorkspaces_SayWhatIsWrong(t *testing.T) {
 	o.fails("begin with the first page again", workspacesCommand, "list", "--after", "abcdefghij")
 	o.fails("no such workspace", workspacesCommand, "show", "../../etc")
 	o.fails("no such workspace", workspacesCommand, "start", "abcdefghij")
+	o.fails("The workspace does not run", workspacesCommand, "pause", id)
 	o.fails("no container yet", workspacesCommand, "logs", id)
 	engineUnderTest.SetDown(true)
 	o.fails("Ask the operator to see that the container engine runs", workspacesCommand, "start", id)

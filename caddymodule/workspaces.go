@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -218,15 +219,19 @@ func (m *Admin) showWorkspace(app *App, w http.ResponseWriter, r *http.Request) 
 	return m.answerWorkspace(app, w, r)
 }
 
-// byAdmin is the reason in the record of what was done through the admin socket.
-const byAdmin = "stopped by the operator"
-
-// acts are what can be done to a workspace through the admin socket.
+// acts are what can be done to a workspace through the admin socket. The reasons are kept in its record.
 var acts = map[string]func(*orchestrator.Orchestrator, workspace.ID) *orchestrator.Operation{
 	"start": func(o *orchestrator.Orchestrator, id workspace.ID) *orchestrator.Operation { return o.Wake(id) },
 	"stop": func(o *orchestrator.Orchestrator, id workspace.ID) *orchestrator.Operation {
-		return o.Stop(id, byAdmin)
+		return o.Stop(id, "stopped by the operator")
 	},
+	"pause": func(o *orchestrator.Orchestrator, id workspace.ID) *orchestrator.Operation {
+		return o.Pause(id, "paused by the operator")
+	},
+	"restart": func(o *orchestrator.Orchestrator, id workspace.ID) *orchestrator.Operation {
+		return o.Restart(id, "restarted by the operator")
+	},
+	"rebuild": func(o *orchestrator.Orchestrator, id workspace.ID) *orchestrator.Operation { return o.Rebuild(id) },
 }
 
 // actOnWorkspace begins an operation, waits for its end and answers with the record. The operation goes on
@@ -235,7 +240,7 @@ func (m *Admin) actOnWorkspace(app *App, w http.ResponseWriter, r *http.Request)
 	name := r.PathValue("act")
 	act, ok := acts[name]
 	if !ok {
-		return badRequest("%q: a workspace can be told to start or stop", name)
+		return badRequest("%q: a workspace can be told to %s", name, joined(slices.Sorted(maps.Keys(acts))))
 	}
 	record, err := m.record(app, r)
 	if err != nil {

@@ -21,7 +21,7 @@ import (
 )
 
 var workspacesCommand = caddycmd.Command{
-	Name: "workspaces", Usage: "list|show|start|stop|logs|delete [--json] [--address <socket>]",
+	Name: "workspaces", Usage: "list|show|start|stop|pause|restart|rebuild|logs|delete [--json] [--address <socket>]",
 	Short: "Lists the workspaces of everybody, and acts on them",
 	Long: `
 Asks the running gateway for workspaces, whoever owns them. What is done here is in the audit log.`,
@@ -32,6 +32,9 @@ Asks the running gateway for workspaces, whoever owns them. What is done here is
 		for _, act := range []struct{ name, short string }{
 			{"start", "Starts workspaces, and waits until they run"},
 			{"stop", "Stops workspaces, and waits until they have stopped"},
+			{"pause", "Pauses workspaces: they keep their memory, and go on in an instant"},
+			{"restart", "Stops workspaces and starts them again"},
+			{"rebuild", "Gives workspaces new containers of the current image, with their files, and starts them"},
 		} {
 			cmd.AddCommand(actCommand(act.name, act.short, address, asJSON))
 		}
