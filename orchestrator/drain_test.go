@@ -56,3 +56,50 @@ func TestDrain_OutlivesTheConfiguration(t *testing.T) {
 	w.wantErr(w.end(after.Wake(asleep)), workspace.ErrDraining)
 	w.wake(after, running) // it has only to be found
 }
+
+func TestDrain_WhoWaitsInLineIsServed(t *testing.T) {
+	w := newWorld(t)
+	o := w.gateway(oneAtOnce)
+	first, second, late := w.createFor(o, "ann", "1"), w.createFor(o, "bob", "2"), w.createFor(o, "eve", "3")
+	l := newLine(w, o, map[workspace.ID]string{first: "1", second: "2", late: "3"})
+	starts := o.Wake(first)
+	w.eventually("the first has begun", func() bool { return l.began() == "1" })
+	waits := o.Wake(second)
+	w.wantPlace(waits, 1, 1)
+	o.SetDraining(true)
+	w.wantErr(w.end(o.Wake(late)), workspace.ErrDraining)
+	close(l.next)
+	w.must(w.end(starts))
+	w.must(w.end(waits))
+	w.must(o.AwaitOperations(t.Context()))
+}
+
+func TestDrain_NothingSleepsOrWakesByItself(t *testing.T) {
+	b := newBedroom(t, usual)
+	id, sleeper := b.awake(b.o), b.awake(b.o)
+	b.must(b.end(b.o.Stop(sleeper, "test")))
+	_, err := b.o.SetSchedule(t.Context(), "ann", sleeper, workspace.Schedule{WakeAt: "13:00"})
+	b.must(err)
+	b.o.SetDraining(true)
+	b.clock.later(62 * time.Minute) // past both
+	b.look(id)
+	b.wantState(id, workspace.StateRunning)
+	b.wantState(sleeper, workspace.StateStopped)
+	b.o.SetDraining(false)
+	b.look(id)
+	b.wantState(id, workspace.StatePaused)
+	b.eventually("the other is woken", func() bool { return b.o.Route(sleeper) != nil })
+}
+
+func TestDrain_RestartsAndRebuildsNothing(t *testing.T) {
+	w := newWorld(t)
+	o := w.gateway()
+	id := w.awake(o)
+	o.SetDraining(true)
+	w.wantErr(w.end(o.Restart(id, "test")), workspace.ErrDraining)
+	w.wantErr(w.end(o.Rebuild(id)), workspace.ErrDraining)
+	if o.Route(id) == nil { // which could not be woken again
+		t.Error("it was stopped")
+	}
+	w.wantState(id, workspace.StateRunning)
+}

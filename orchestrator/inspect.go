@@ -19,7 +19,7 @@ type Engine struct {
 	Version string
 	API     string // the version that is spoken with it
 	Address string
-	Local   bool // as far as its address tells, it runs on this machine
+	Local   bool      // as far as its address tells, it runs on this machine
 	Clock   time.Time // the engine's own, when it answered
 	Asked   time.Time // this machine's at that moment
 

@@ -87,3 +87,23 @@ func TestMetrics_AWakeThatWasCutShortIsNoFault(t *testing.T) {
 		}
 	}
 }
+
+func TestMetrics_SleepsThatNobodyAskedFor(t *testing.T) {
+	w := newWorld(t)
+	o := w.started()
+	want := func(to, reason string, n float64) {
+		t.Helper()
+		w.eventually(to+" "+reason, func() bool {
+			return metric(t, o, "kalpana_sleeps_total", "to", to, "reason", reason) == n
+		})
+	}
+	id := w.awake(o)
+	w.must(w.end(o.Stop(id, "test")))
+	want("stopped", "asked", 1)
+	w.wake(o, id)
+	w.runtime.Kill(w.record(id).Container, 1, false)
+	want("stopped", "ended", 1)
+	w.wake(o, id)
+	w.runtime.Kill(w.record(id).Container, 137, true)
+	want("error", "out_of_memory", 1)
+}

@@ -159,13 +159,17 @@ const writeInterval = 30 * time.Second
 const atOnce = 16
 
 // lookAround asks containers that it is time to ask, writes down activity, lets sleep what is idle, and
-// does what schedules say. What takes time goes on when it returns.
+// does what schedules say. What takes time goes on when it returns. While this gateway drains nothing
+// sleeps or wakes by itself: nobody could wake it, and the next gateway makes up for it.
 func (o *Orchestrator) lookAround(ctx context.Context) {
+	draining := o.Draining()
 	for _, w := range o.hub.toWatch() {
 		if ctx.Err() != nil {
 			return
 		}
-		o.followSchedule(w)
+		if !draining {
+			o.followSchedule(w)
+		}
 		sleep := o.sleepOf(w)
 		i := o.idle(w, sleep)
 		if w.State == workspace.StateRunning {
@@ -175,7 +179,7 @@ func (o *Orchestrator) lookAround(ctx context.Context) {
 			}
 			o.attend(route, w, i, sleep)
 		}
-		if at, _ := sleep.next(w, i); !at.IsZero() && !o.now().Before(at) && o.operation(w.ID) == nil {
+		if at, _ := sleep.next(w, i); !at.IsZero() && !o.now().Before(at) && o.operation(w.ID) == nil && !draining {
 			o.sleep(w.ID)
 		}
 	}
