@@ -93,6 +93,7 @@ var checks = []check{
 	{"ports", checkPorts},
 	{"store", checkStore},
 	{"disk", checkDisk},
+	{"memory", checkMemory},
 	{"dns", checkDNS},
 	{"keys", checkKeys},
 	{"clock", checkClock},
@@ -234,7 +235,7 @@ var doctorCommand = caddycmd.Command{
 	Short: "Looks for what keeps Kalpana from running as it should",
 	Long: `
 Reads the same configuration as "run" and looks at what it needs: the container engine, the workspace
-image, the firewall, ports, the store, disks, DNS, keys, the clock, the limit of open files, and the
+image, the firewall, ports, the store, disks, memory, DNS, keys, the clock, the limit of open files, and the
 running gateway. It starts nothing and writes nothing, and takes ten seconds at most. Run it as the user,
 and with the environment, that the gateway has.
 

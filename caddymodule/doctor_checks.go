@@ -218,19 +218,19 @@ func checkStore(_ context.Context, p *patient) checkResult {
 	return fine("%s, schema %d", found, info.Version)
 }
 
-// The room that a disk needs.
+// The room that a disk needs. Below the reserve of the engine's no workspace is started.
 const (
 	dataLow    = 1 << 30   // warns
 	dataLeast  = 100 << 20 // fails: the store would soon refuse to write
-	engineLow  = 5 << 30
-	enginePoor = 1 << 30
+	engineMore = 4 << 30   // beyond the reserve, for what workspaces write
 )
 
 func checkDisk(_ context.Context, p *patient) checkResult {
 	dir := nearest(p.app.DataDir)
 	results := []checkResult{room(dir, "data directory", dataLow, dataLeast)}
 	if e, err := p.engine(); err == nil && e.Local && e.Root != "" {
-		results = append(results, room(e.Root, "engine", engineLow, enginePoor))
+		reserve := p.app.Reserve.resolve().Disk
+		results = append(results, room(e.Root, "engine", reserve+engineMore, max(reserve, dataLeast)))
 	}
 	worst := results[0]
 	var found []string
@@ -242,6 +242,29 @@ func checkDisk(_ context.Context, p *patient) checkResult {
 	}
 	worst.Found = strings.Join(found, "; ")
 	return worst
+}
+
+func checkMemory(ctx context.Context, p *patient) checkResult {
+	if p.wrong != nil {
+		return unseen(p.wrong)
+	}
+	host, err := p.runtime.Host(ctx)
+	switch {
+	case errors.Is(err, errors.ErrUnsupported), err == nil && host.Memory == 0:
+		return fine("that of the engine's machine cannot be seen from here")
+	case err != nil:
+		return unseen(err)
+	}
+	const do = "Stop workspaces (kalpana workspaces list --state running), let them be stopped sooner (sleep { … }), or give the machine more."
+	reserve := p.app.Reserve.resolve().Memory
+	found := fmt.Sprintf("%s of %s are free", size(host.MemoryFree), size(host.Memory))
+	switch {
+	case host.MemoryFree < reserve:
+		return failed(do, "%s: less than the reserve of %s, so no workspace is started", found, size(reserve))
+	case host.MemoryFree < 2*reserve:
+		return warning(do, "%s: soon less than the reserve of %s", found, size(reserve))
+	}
+	return fine("%s", found)
 }
 
 func room(dir, what string, low, least int64) checkResult {

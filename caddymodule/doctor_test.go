@@ -28,8 +28,11 @@ type playedEngine struct {
 	engine orchestrator.Engine
 	image  orchestrator.Image
 	fence  orchestrator.Fence
+	host   orchestrator.Host
 	err    error // of all
 }
+
+func (e *playedEngine) Host(context.Context) (orchestrator.Host, error) { return e.host, e.err }
 
 func (e *playedEngine) Inspect(context.Context) (orchestrator.Engine, error) {
 	return e.engine, e.err
@@ -61,6 +64,7 @@ func newExamined(t *testing.T, options string) *examined {
 		engine: orchestrator.Engine{Name: "Docker Engine", Version: "28.5.2", API: "1.51", Address: "unix:///run/docker.sock", Local: true, Cgroups: "v2, systemd", Storage: "overlay2 on extfs", Root: "/", Clock: now, Asked: now},
 		image:  orchestrator.Image{Size: 1 << 30, Created: now},
 		fence:  orchestrator.Fence{By: "/usr/sbin/iptables"},
+		host:   orchestrator.Host{Memory: 8 << 30, MemoryFree: 6 << 30},
 	}}
 	e.config = filepath.Join(t.TempDir(), "Caddyfile")
 	text := fmt.Sprintf("{\n\tadmin unix/%s/admin.sock|0600\n\tkalpana {\n\t\tdata_dir %s\n\t\truntime test\n\t\t%s\n\t}\n}\n", filepath.Dir(e.dir), e.dir, options)
@@ -192,6 +196,32 @@ func TestDoctor_SaysWhatIsWrongWithTheEngine(t *testing.T) {
 	}
 	if r := e.examine(t.Context(), checks); r.OK {
 		t.Errorf("it is fine without an engine: %+v", r)
+	}
+}
+
+func TestDoctor_TheReserveIsKept(t *testing.T) {
+	e := newExamined(t, "reserve {\n\t\t\tmemory 1GiB\n\t\t}")
+	e.finds("memory", checkOK, "6.0 GiB of 8.0 GiB are free")
+	e.engine.host.MemoryFree = 1500 << 20
+	e.finds("memory", checkWarning, "soon less than the reserve of 1.0 GiB")
+	e.engine.host.MemoryFree = 900 << 20
+	e.finds("memory", checkFailed, "no workspace is started")
+}
+
+func TestDoctor_DisksWithoutRoom(t *testing.T) {
+	dir := t.TempDir()
+	for name, c := range map[string]struct {
+		low, least int64
+		want       checkStatus
+	}{
+		"room enough": {1, 1, checkOK}, "little": {1 << 62, 1, checkWarning}, "too little": {1 << 62, 1 << 62, checkFailed},
+	} {
+		if r := room(dir, "data directory", c.low, c.least); r.Status != c.want || !strings.Contains(r.Found, "free in "+dir) {
+			t.Errorf("%s: %+v", name, r)
+		}
+	}
+	if r := room(filepath.Join(dir, "none"), "engine", 1, 1); r.Status != checkOK || !strings.Contains(r.Found, "cannot be seen") {
+		t.Errorf("one that is elsewhere: %+v", r)
 	}
 }
 
