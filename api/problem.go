@@ -97,7 +97,8 @@ func (h *Handler) fault(err error) huma.StatusError {
 	case errors.Is(err, workspace.ErrEngineDown), errors.Is(err, workspace.ErrImageMissing),
 		errors.Is(err, workspace.ErrPortsExhausted), errors.Is(err, workspace.ErrFirewall),
 		errors.Is(err, workspace.ErrStartFailed), errors.Is(err, workspace.ErrStartTimeout),
-		errors.Is(err, workspace.ErrShuttingDown), errors.Is(err, workspace.ErrHostFull):
+		errors.Is(err, workspace.ErrShuttingDown), errors.Is(err, workspace.ErrHostFull),
+		errors.Is(err, workspace.ErrDraining):
 		return huma.NewError(http.StatusServiceUnavailable, orchestrator.Explain(err))
 	default:
 		h.cfg.Log.Error("a request of the API failed", "error", err)

@@ -140,7 +140,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	a.key, a.instance = key, value.(*instance)
 	a.instance.log.swap(a.log.Handler())
 
-	for _, c := range []prometheus.Collector{a.instance.gatewayMetrics, a.instance.orchestratorMetrics} {
+	for _, c := range a.instance.collectors() {
 		var registered prometheus.AlreadyRegisteredError
 		if err := ctx.GetMetricsRegistry().Register(c); err != nil && !errors.As(err, &registered) {
 			return err

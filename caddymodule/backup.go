@@ -62,7 +62,7 @@ func (b backupSource) prepare(ctx context.Context, use func(archive.Manifest, ma
 	if err := sqlite.Backup(ctx, b.database, database); err != nil {
 		return err
 	}
-	facts, err := sqlite.Inspect(ctx, database)
+	facts, err := sqlite.Verify(ctx, database)
 	if err != nil {
 		return err
 	}
@@ -89,7 +89,7 @@ func isFile(path string) bool {
 // backup answers with an archive, which the caller checks: an answer that breaks off is not whole.
 func (m *Admin) backup(app *App, w http.ResponseWriter, r *http.Request) error {
 	i := app.instance
-	file, ok := i.store.(interface{ Path() string })
+	file, ok := i.store.(meteredStore).OpenStore.(interface{ Path() string })
 	if !ok {
 		return errors.New("kalpana backup saves SQLite databases: save this one with your database's own tools, e.g. mongodump, and the key and keyset of the gateway apart from it")
 	}
@@ -324,7 +324,7 @@ func restore(ctx context.Context, path, dir, database string) (m archive.Manifes
 
 // checkRestored checks what was unpacked as the gateway would when it starts.
 func checkRestored(ctx context.Context, dir string, m archive.Manifest) error {
-	if _, err := sqlite.Inspect(ctx, filepath.Join(dir, archive.Database)); err != nil {
+	if _, err := sqlite.Verify(ctx, filepath.Join(dir, archive.Database)); err != nil {
 		return err
 	}
 	if m.Has(archive.Key) {

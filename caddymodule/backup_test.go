@@ -337,7 +337,7 @@ func TestStoreCopy_MovesEverythingToMongoDBAndBack(t *testing.T) {
 	if err := back.run(t.Context(), "mongodb", "sqlite", io.Discard); err != nil {
 		t.Fatal(err)
 	}
-	facts, err := sqlite.Inspect(t.Context(), back.database)
+	facts, err := sqlite.Verify(t.Context(), back.database)
 	if err != nil || facts.Workspaces != 3 {
 		t.Errorf("%+v, %v; want 3 workspaces, %s among them", facts, err, third.ID)
 	}

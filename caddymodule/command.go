@@ -50,8 +50,11 @@ func adminCommand(name, short, long string, run func(address string, cmd *cobra.
 }
 
 func addressFlag(cmd *cobra.Command) *string {
-	socket := "unix/" + filepath.Join(os.Getenv("KALPANA_DATA_DIR"), "admin.sock")
-	return cmd.Flags().String("address", socket, "The admin endpoint of the running gateway")
+	return cmd.Flags().String("address", adminSocket(), "The admin endpoint of the running gateway")
+}
+
+func adminSocket() string {
+	return "unix/" + filepath.Join(os.Getenv("KALPANA_DATA_DIR"), "admin.sock")
 }
 
 func askGateway(address, method, path string, into any) error {
@@ -63,6 +66,9 @@ func askGateway(address, method, path string, into any) error {
 		return fmt.Errorf("the gateway does not answer at %s: %w; is it running, and with the same KALPANA_DATA_DIR?", address, err)
 	}
 	defer resp.Body.Close() //nolint:errcheck // read to its end
+	if into == nil {
+		return nil
+	}
 	return json.NewDecoder(resp.Body).Decode(into)
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/kalpana-dev/kalpana/api"
 	"github.com/kalpana-dev/kalpana/gateway"
@@ -54,6 +55,7 @@ type instance struct {
 
 	gatewayMetrics      *gateway.Metrics
 	orchestratorMetrics *orchestrator.Metrics
+	storeMetrics        *prometheus.HistogramVec
 
 	stop context.CancelFunc
 	work sync.WaitGroup
@@ -64,7 +66,13 @@ func newInstance(app App, parts guests) *instance {
 	return &instance{
 		app: app, parts: parts, id: rand.Text(), log: log, logger: slog.New(log), limits: app.RateLimits.limiters(),
 		gatewayMetrics: gateway.NewMetrics(), orchestratorMetrics: orchestrator.NewMetrics(),
+		storeMetrics: newStoreMetrics(),
 	}
+}
+
+// collectors are what the instance measures.
+func (i *instance) collectors() []prometheus.Collector {
+	return []prometheus.Collector{i.gatewayMetrics, i.orchestratorMetrics, i.storeMetrics}
 }
 
 func (i *instance) open() error {
@@ -97,9 +105,11 @@ func (i *instance) doOpen() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	if i.store, err = i.parts.store.Open(ctx, a.DataDir); err != nil {
+	opened, err := i.parts.store.Open(ctx, a.DataDir)
+	if err != nil {
 		return err
 	}
+	i.store = meteredStore{opened, i.storeMetrics}
 	if err := i.shareKey(ctx, i.key, time.Now()); err != nil {
 		return err
 	}
@@ -134,6 +144,7 @@ func (i *instance) doOpen() error {
 		WorkspaceLimit: a.WorkspaceLimit, RunningLimit: a.RunningLimit, StartsAtOnce: a.StartsAtOnce, Reserve: a.Reserve.resolve(),
 		Quota: i.identity.Quota, ShareLimit: a.ShareLimit, Activity: readActivity(i.transport),
 		StartTimeout: time.Duration(a.StartTimeout), Transport: i.transport, Log: i.logger, Metrics: i.orchestratorMetrics,
+		Drain: drainOf(a.DataDir),
 	})
 	i.identity.OnRevocation(func(r identity.Revocation) {
 		if r.Workspace != "" {

@@ -49,6 +49,9 @@ func init() {
 	caddycmd.RegisterCommand(backupCommand)
 	caddycmd.RegisterCommand(restoreCommand)
 	caddycmd.RegisterCommand(storeCommand)
+	caddycmd.RegisterCommand(workspacesCommand)
+	caddycmd.RegisterCommand(drainCommand)
+	caddycmd.RegisterCommand(doctorCommand)
 
 	if caddy.CustomVersion == "" {
 		caddy.CustomVersion = "Kalpana " + Version + ", Caddy"

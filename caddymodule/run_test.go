@@ -46,9 +46,12 @@ func (*testEngine) UnmarshalCaddyfile(d *caddyfile.Dispenser) error { return noO
 
 // server is a Caddy that runs in this process, with its own authority for certificates.
 type server struct {
-	testing.TB
+	*testing.T
 	port int
 	app  *App
+	dir  string // Caddy's storage and, in it, the data directory
+	text string // the Caddyfile
+
 	root *x509.CertPool
 	jar  http.CookieJar
 	http *http.Client // a browser's, as far as cookies and redirects go
@@ -63,10 +66,13 @@ func run(t *testing.T, options, sites string) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &server{TB: t, port: l.Addr().(*net.TCPAddr).Port}
+	s := &server{T: t, port: l.Addr().(*net.TCPAddr).Port}
 	_ = l.Close()
-	text := fmt.Sprintf(`{
-	admin off
+	s.dir = dir
+	if !strings.HasPrefix(options, "admin ") {
+		options = "admin off\n\t" + options
+	}
+	s.text = fmt.Sprintf(`{
 	persist_config off
 	storage file_system %[1]s/caddy
 	skip_install_trust
@@ -91,20 +97,9 @@ https://kalpana.localhost:PORT {
 	kalpana_console
 }
 %[5]s`, dir, options, first, first+9, sites)
-	text = strings.ReplaceAll(text, "PORT", fmt.Sprint(s.port))
-	config, err := adapt(t, "Caddyfile", caddyfile.Format([]byte(text)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := caddy.Load(config, true); err != nil {
-		t.Fatal(err)
-	}
+	s.text = strings.ReplaceAll(strings.ReplaceAll(s.text, "PORT", fmt.Sprint(s.port)), "DIR", dir)
 	t.Cleanup(func() { _ = caddy.Stop() })
-	app, err := caddy.ActiveContext().AppIfConfigured("kalpana")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.app = app.(*App)
+	s.load(s.text)
 	pem, err := os.ReadFile(filepath.Join(dir, "caddy", "pki", "authorities", "local", "root.crt"))
 	if err != nil {
 		t.Fatal(err)
@@ -118,10 +113,27 @@ https://kalpana.localhost:PORT {
 	transport := &http.Transport{DialContext: s.dial, TLSClientConfig: &tls.Config{RootCAs: s.root}}
 	s.http = &http.Client{Transport: transport, Jar: s.jar, Timeout: 30 * time.Second}
 	t.Cleanup(transport.CloseIdleConnections)
-	for _, match := range regexp.MustCompile(`(?m)^https://([a-z.]+):`).FindAllStringSubmatch(text, -1) {
+	for _, match := range regexp.MustCompile(`(?m)^https://([a-z.]+):`).FindAllStringSubmatch(s.text, -1) {
 		s.await(match[1])
 	}
 	return s
+}
+
+// load puts a Caddyfile in force.
+func (s *server) load(text string) {
+	s.Helper()
+	config, err := adapt(s.T, "Caddyfile", caddyfile.Format([]byte(text)))
+	if err != nil {
+		s.Fatal(err)
+	}
+	if err := caddy.Load(config, true); err != nil {
+		s.Fatal(err)
+	}
+	app, err := caddy.ActiveContext().AppIfConfigured("kalpana")
+	if err != nil {
+		s.Fatal(err)
+	}
+	s.app = app.(*App)
 }
 
 // await waits for the certificate of a site, which Caddy gets in the background.

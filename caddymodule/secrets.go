@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -107,6 +106,24 @@ func (s *Secrets) loadKey(dataDir string) (identity.Key, error) {
 	return identity.LoadKey(usual)
 }
 
+// files returns the paths of the key and the keyset, "" for one that comes from elsewhere; a nil
+// Secrets means the defaults.
+func (s *Secrets) files(dataDir string) (key, keyset string) {
+	if s == nil {
+		s = new(Secrets)
+	}
+	path := func(given, direct, variable, usual string) string {
+		switch {
+		case given != "":
+			return caddy.NewReplacer().ReplaceAll(given, "")
+		case direct != "", os.Getenv(variable) != "":
+			return ""
+		}
+		return filepath.Join(dataDir, usual)
+	}
+	return path(s.KeyFile, s.Key, "KALPANA_KEY", "key"), path(s.KeysetFile, s.Keyset, "KALPANA_KEYSET", "keyset.json")
+}
+
 // open returns the sealer; a nil Secrets means the defaults.
 func (s *Secrets) open(dataDir string) (*identity.Sealer, error) {
 	if s == nil {
@@ -154,12 +171,9 @@ func (m *Admin) rotateSecrets(app *App, w http.ResponseWriter, r *http.Request) 
 		return err
 	}
 	if done.Complete {
-		app.instance.identity.Audit(r.Context(), identity.AuditEvent{
-			Action: identity.ActionAdmin, Via: "admin socket", Detail: fmt.Sprintf("the keyset was rotated; %d secrets were sealed again", done.Resealed),
-		})
+		app.audit(r, "", fmt.Sprintf("the keyset was rotated; %d secrets were sealed again", done.Resealed))
 	}
-	w.Header().Set("Content-Type", "application/json")
-	return json.NewEncoder(w).Encode(rotateAnswer{Resealed: done.Resealed, Complete: done.Complete, Keyset: done.Keyset, Lost: done.Lost})
+	return answerJSON(w, rotateAnswer{Resealed: done.Resealed, Complete: done.Complete, Keyset: done.Keyset, Lost: done.Lost})
 }
 
 var secretsCommand = caddycmd.Command{

@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"context"
+	"time"
 
 	"github.com/kalpana-dev/kalpana/identity"
 	"github.com/kalpana-dev/kalpana/orchestrator"
@@ -20,4 +21,22 @@ type OpenStore interface {
 	// kept: all gateways on one store get the same.
 	Settle(ctx context.Context, name, value string) (string, error)
 	Close() error
+}
+
+// StoreInspector is a Store that can tell of itself. It changes nothing.
+type StoreInspector interface {
+	// Inspect returns fs.ErrNotExist where there is no store yet, and else what Open would refuse with;
+	// Where is filled in any case.
+	Inspect(ctx context.Context, dataDir string) (StoreInfo, error)
+}
+
+// StoreInfo is what a store says of itself.
+type StoreInfo struct {
+	Where   string    // it is, for people to read
+	Size    int64     // bytes; 0 is unknown
+	Version int       // of its schema
+	Known   int       // the newest schema that this program knows
+	Newest  time.Time // of all that was written at; zero is unknown
+	Ports   []int     // that workspaces have
+	Unread  bool      // only Open can read it, and all that comes after Where is unknown
 }

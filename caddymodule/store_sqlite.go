@@ -23,11 +23,24 @@ func (*SQLite) CaddyModule() caddy.ModuleInfo {
 
 // Open implements Store.
 func (s *SQLite) Open(ctx context.Context, dataDir string) (OpenStore, error) {
-	path := caddy.NewReplacer().ReplaceAll(s.Path, "")
-	if path == "" {
-		path = filepath.Join(dataDir, "kalpana.db")
+	return sqlite.Open(ctx, s.file(dataDir))
+}
+
+// file returns the path of the database.
+func (s *SQLite) file(dataDir string) string {
+	if path := caddy.NewReplacer().ReplaceAll(s.Path, ""); path != "" {
+		return path
 	}
-	return sqlite.Open(ctx, path)
+	return filepath.Join(dataDir, "kalpana.db")
+}
+
+// Inspect implements StoreInspector.
+func (s *SQLite) Inspect(ctx context.Context, dataDir string) (StoreInfo, error) {
+	path := s.file(dataDir)
+	i, err := sqlite.Inspect(ctx, path)
+	return StoreInfo{
+		Where: path, Size: i.Size, Version: i.Version, Known: i.Known, Newest: i.Newest, Ports: i.Ports, Unread: i.Unread,
+	}, err
 }
 
 // UnmarshalCaddyfile sets up the store:
@@ -46,5 +59,6 @@ func (s *SQLite) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 
 var (
 	_ Store                 = (*SQLite)(nil)
+	_ StoreInspector        = (*SQLite)(nil)
 	_ caddyfile.Unmarshaler = (*SQLite)(nil)
 )

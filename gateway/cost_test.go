@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/gorilla/websocket"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/kalpana-dev/kalpana/orchestrator/runtimetest"
 	"github.com/kalpana-dev/kalpana/workspace"
 )
 
@@ -67,6 +69,64 @@ func (w *world) useAll(grants map[workspace.Host]string) {
 	all.Wait()
 }
 
+// gather returns a metric's values by those of its labels, which are sorted by name.
+func (w *world) gather(name string) map[string]float64 {
+	w.Helper()
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(w.metrics)
+	families, err := registry.Gather()
+	w.must(err)
+	for _, family := range families {
+		if family.GetName() != name {
+			continue
+		}
+		values := map[string]float64{}
+		for _, m := range family.GetMetric() {
+			var labels []string
+			for _, l := range m.GetLabel() {
+				labels = append(labels, l.GetValue())
+			}
+			values[strings.Join(labels, " ")] = m.GetCounter().GetValue() + m.GetGauge().GetValue()
+		}
+		return values
+	}
+	w.Fatalf("there is no %s", name)
+	return nil
+}
+
+func TestMetrics_OpenStreamsAndHeldRequestsAreThoseOfNow(t *testing.T) {
+	w := newWorld(t, limited(workspace.SharePublic))
+	const streams, held = "kalpana_gateway_open_streams", "kalpana_gateway_held_requests"
+	id := w.running()
+	w.share(id, workspace.Share{Port: 5000, Level: workspace.SharePublic})
+	first, second := w.dial(ide(id), w.grant(ide(id))), w.dial(ide(id), w.grant(ide(id)))
+	third := w.dial(preview(id, 5000), "")
+	if ide, previews := w.gather(streams)["ide"], w.gather(streams)["preview"]; ide != 2 || previews != 1 || w.metrics.Streams() != 3 {
+		t.Errorf("%v and %v are open, %d in all", ide, previews, w.metrics.Streams())
+	}
+	_ = first.Close()
+	w.eventually("one is over", func() bool { return w.gather(streams)["ide"] == 1 })
+	_, _ = second.Close(), third.Close()
+	w.eventually("all are over", func() bool { return w.metrics.Streams() == 0 })
+
+	up := make(chan struct{})
+	w.boots(runtimetest.Boot{Until: up})
+	asleep := w.create()
+	grant := w.grant(ide(asleep))
+	var all sync.WaitGroup
+	for range 3 {
+		all.Go(func() { w.do(w.program("GET", w.hosts.URL(asleep), grant)) })
+	}
+	all.Go(func() { w.do(w.program("GET", w.hosts.URL(asleep)+".kalpana/progress", grant)) })
+	w.eventually("three are held", func() bool { return w.gather(held)[""] == 3 && w.metrics.Held() == 3 })
+	w.eventually("one follows", func() bool { return w.gather(streams)["progress"] == 1 || w.orch.Waking(asleep) == nil })
+	close(up)
+	all.Wait()
+	if n, open := w.gather(held)[""], w.gather(streams)["progress"]; n != 0 || open != 0 {
+		t.Errorf("%v are held, %v follow", n, open)
+	}
+}
+
 func TestMetrics_CountRequestsByHostAndClassOfStatus(t *testing.T) {
 	w := newWorld(t)
 	id := w.running()
@@ -80,15 +140,11 @@ func TestMetrics_CountRequestsByHostAndClassOfStatus(t *testing.T) {
 	r := w.program("GET", w.hosts.URL(id), "")
 	r.Host = "example.com"
 	w.do(r)
-	registry := prometheus.NewPedanticRegistry()
-	registry.MustRegister(w.metrics)
 	want := map[string]float64{"ide 1xx": 1, "ide 2xx": 1, "ide 3xx": 2, "ide 4xx": 1, "ide 5xx": 1, "unknown 4xx": 1}
 	w.eventually("all are counted", func() bool {
-		families, err := registry.Gather()
-		w.must(err)
-		for _, m := range families[0].GetMetric() {
-			key := m.GetLabel()[1].GetValue() + " " + m.GetLabel()[0].GetValue()
-			if m.GetCounter().GetValue() != want[key] {
+		for key, n := range w.gather("kalpana_gateway_requests_total") { // by code and host
+			code, host, _ := strings.Cut(key, " ")
+			if n != want[host+" "+code] {
 				return false
 			}
 		}

@@ -94,7 +94,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header()["Strict-Transport-Security"] = strictTransport
 	}
 	v := &visit{w: recorder{ResponseWriter: w, status: http.StatusOK}, r: r, host: host}
-	defer func() { h.cfg.Metrics.count(host.Kind, v.w.status) }()
+	v.w.streams = h.cfg.Metrics.streamsOf(host.Kind)
+	defer func() {
+		v.w.over()
+		h.cfg.Metrics.count(host.Kind, v.w.status)
+	}()
 	h.serve(v)
 }
 
@@ -289,7 +293,9 @@ func (h *Handler) awaken(v *visit) *orchestrator.Route {
 	_ = rc.SetWriteDeadline(time.Time{})
 	ctx, cancel := context.WithTimeout(v.ctx, h.cfg.HoldTime)
 	defer cancel()
+	h.cfg.Metrics.held.Add(1)
 	err := op.AwaitRoute(ctx)
+	h.cfg.Metrics.held.Add(-1)
 	switch {
 	case err == nil:
 		if route := h.cfg.Orchestrator.Route(v.host.ID); route != nil {

@@ -129,6 +129,9 @@ func explain(err error) string {
 	return orchestrator.Explain(err)
 }
 
+// drainRetry is when somebody is told to look again while the gateway is about to be restarted.
+const drainRetry = 30 * time.Second
+
 // fault answers with what went wrong and what to do next, as a page to people and as a problem
 // (RFC 9457) to programs.
 func (h *Handler) fault(v *visit, err error) {
@@ -137,12 +140,18 @@ func (h *Handler) fault(v *visit, err error) {
 	if !v.owner { // the log's end is the owner's to read
 		text, _, _ = strings.Cut(text, "\n")
 	}
+	if errors.Is(err, workspace.ErrDraining) {
+		ratelimit.SetRetryAfter(v.w.Header(), drainRetry)
+	}
 	if v.kind() != navigation {
 		h.problem(v, status, text)
 		return
 	}
 	message, detail, _ := strings.Cut(text, "\n")
 	d := pageData{Title: "The workspace did not start", Message: message, Detail: detail, Action: "Try again", Href: "/"}
+	if errors.Is(err, workspace.ErrDraining) {
+		d.Title, d.Href = "Back in a few minutes", "" // this very address
+	}
 	if status == http.StatusNotFound {
 		d.Title, d.Action, d.Href = "No such workspace", "Go to your workspaces", h.cfg.Hosts.Console()
 	}

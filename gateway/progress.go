@@ -91,6 +91,9 @@ func (h *Handler) serveProgress(v *visit) {
 	}
 	ctx, release := h.hold(v)
 	defer release()
+	streams := &h.cfg.Metrics.open[progressStream]
+	streams.Add(1)
+	defer streams.Add(-1)
 
 	op := h.cfg.Orchestrator.Waking(v.host.ID)
 	if op == nil {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"net"
 	"net/http"
+	"sync/atomic"
 )
 
 // recorder remembers the status for the metrics.
@@ -11,6 +12,9 @@ type recorder struct {
 	http.ResponseWriter
 	status int
 	wrote  bool
+
+	streams *atomic.Int64 // counts those that are open; nil where nobody does
+	stream  bool          // it became one
 }
 
 // WriteHeader implements http.ResponseWriter.
@@ -31,7 +35,19 @@ func (r *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, err
 	}
 	r.status, r.wrote = http.StatusSwitchingProtocols, true
+	if r.streams != nil && !r.stream {
+		r.stream = true
+		r.streams.Add(1)
+	}
 	return wholeConn{conn}, buffered, nil
+}
+
+// over says that the request is: a stream that it became has ended.
+func (r *recorder) over() {
+	if r.stream {
+		r.stream = false
+		r.streams.Add(-1)
+	}
 }
 
 // wholeConn hides CloseWrite, so that a WebSocket ends on both sides when its container does: else

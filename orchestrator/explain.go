@@ -33,6 +33,8 @@ func Explain(err error) string {
 		advice = "Ask the operator to free some space, then try again."
 	case errors.Is(err, workspace.ErrStartTimeout), errors.Is(err, workspace.ErrStartFailed):
 		advice = "Try again; if it stays so, the log tells why."
+	case errors.Is(err, workspace.ErrDraining):
+		advice = "Workspaces that run go on. Try again in a few minutes."
 	case errors.Is(err, workspace.ErrShuttingDown):
 		advice = "It comes back in a moment; try again."
 	}

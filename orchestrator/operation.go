@@ -70,6 +70,8 @@ type Operation struct {
 	runs   chan struct{} // closed once requests are let in
 	err    error         // set before done is closed
 
+	admitted bool // it was asked for while this gateway did not drain: it is done all the same
+
 	mu        sync.Mutex
 	stage     Stage
 	start     workspace.Start // what is recorded of a wake
@@ -237,7 +239,7 @@ func (o *Orchestrator) beginLocked(kind operationKind, id workspace.ID, run work
 		}
 	}
 	op := newOperation(o.ctx, kind)
-	op.before = before
+	op.before, op.admitted = before, !o.Draining()
 	if kind.wakes() {
 		op.tell = func(s workspace.Start) { o.publishStart(id, s) }
 	}

@@ -63,6 +63,8 @@ type Config struct {
 	Transport http.RoundTripper
 	Log       *slog.Logger
 	Metrics   *Metrics
+	// Drain outlives the orchestrator where the process keeps it; nil means one of its own.
+	Drain *Drain
 }
 
 // Template is what a workspace may be made from.
@@ -162,8 +164,12 @@ func New(cfg Config) *Orchestrator {
 	if cfg.Metrics == nil {
 		cfg.Metrics = NewMetrics()
 	}
+	if cfg.Drain == nil {
+		cfg.Drain = new(Drain)
+	}
+	cfg.Runtime = metered(cfg.Runtime, cfg.Metrics)
 	ctx, cancel := context.WithCancel(context.Background())
-	return &Orchestrator{
+	o := &Orchestrator{
 		cfg: cfg, log: cfg.Log, holder: rand.Text(),
 		client: &http.Client{Transport: cfg.Transport},
 		timing: defaultTiming, now: time.Now,
@@ -178,6 +184,8 @@ func New(cfg Config) *Orchestrator {
 		settling: map[workspace.ID]chan struct{}{}, attending: newBatch(), resting: newBatch(),
 		reconcile: make(chan struct{}, 1),
 	}
+	o.showDraining()
+	return o
 }
 
 // Start watches the engine and reconciles: at once, whenever the engine's event stream was

@@ -68,6 +68,13 @@ func (o *Orchestrator) reconcileLoop() {
 // containers of this instance that no record knows. What an operation is working on, here or on another
 // gateway, is left to it.
 func (o *Orchestrator) Reconcile(ctx context.Context) error {
+	start := time.Now()
+	err := o.reconcileOnce(ctx)
+	o.cfg.Metrics.reconciled(start, err)
+	return err
+}
+
+func (o *Orchestrator) reconcileOnce(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	prepared := o.cfg.Runtime.Prepare(ctx)
@@ -117,7 +124,11 @@ func (o *Orchestrator) Reconcile(ctx context.Context) error {
 
 func (o *Orchestrator) removeSpare(ctx context.Context, id workspace.ID, container string) error {
 	o.log.Info("removing a container that no record knows", "workspace", id, "container", container)
-	return o.cfg.Runtime.Remove(ctx, container)
+	if err := o.cfg.Runtime.Remove(ctx, container); err != nil {
+		return err
+	}
+	o.cfg.Metrics.corrected(correctedOrphan)
+	return nil
 }
 
 // repairsAtOnce bounds how many records are corrected at a time: one that hangs must not keep the
@@ -262,10 +273,15 @@ func (o *Orchestrator) putInOrder(ctx context.Context, w *workspace.Workspace, s
 	before := w.State
 	switch {
 	case before == workspace.StateDeleting:
-		return o.remove(ctx, w)
+		if err := o.remove(ctx, w); err != nil {
+			return err
+		}
+		o.cfg.Metrics.corrected(correctedDelete)
+		return nil
 	case o.agrees(w, state):
 		return nil
 	case isUnfinished(w):
+		o.cfg.Metrics.corrected(correctedStart)
 		o.finishWake(w.ID)
 		return nil
 	case before == workspace.StateStopping:
@@ -279,6 +295,7 @@ func (o *Orchestrator) putInOrder(ctx context.Context, w *workspace.Workspace, s
 			if err := o.save(ctx, w, before); err != nil {
 				return err
 			}
+			o.cfg.Metrics.corrected(correctedAdopted)
 		}
 		o.putRoute(w)
 		o.log.Info("adopted a running workspace", "workspace", w.ID, "was", before)
@@ -299,6 +316,7 @@ func (o *Orchestrator) corrected(ctx context.Context, w *workspace.Workspace, re
 	}
 	before := w.State
 	if before == workspace.StateStopped || before == workspace.StateError {
+		o.cfg.Metrics.corrected(correctedContainer)
 		return nil
 	}
 	if before == workspace.StateStopping && w.Reason != "" {
@@ -307,7 +325,11 @@ func (o *Orchestrator) corrected(ctx context.Context, w *workspace.Workspace, re
 	o.become(w, workspace.StateStopped, reason)
 	w.Desired = workspace.StateStopped
 	o.log.Info("corrected a workspace", "workspace", w.ID, "was", before, "is", w.State)
-	return o.save(ctx, w, before)
+	if err := o.save(ctx, w, before); err != nil {
+		return err
+	}
+	o.cfg.Metrics.corrected(correctedStopped)
+	return nil
 }
 
 // isUnfinished reports whether w was told to run by an operation that has not come to its end.
@@ -464,7 +486,11 @@ func (o *Orchestrator) adoptPaused(ctx context.Context, w *workspace.Workspace) 
 	o.become(w, workspace.StatePaused, reason)
 	w.Desired = workspace.StatePaused
 	o.log.Info("a workspace is paused", "workspace", w.ID, "was", before)
-	return o.save(ctx, w, before)
+	if err := o.save(ctx, w, before); err != nil {
+		return err
+	}
+	o.cfg.Metrics.corrected(correctedAdopted)
+	return nil
 }
 
 // settled returns the state of a container once it is want, or as it is after about the given time: an
@@ -502,5 +528,13 @@ func (o *Orchestrator) ended(ctx context.Context, e ContainerEvent) error {
 		o.become(w, workspace.StateError, "It ran out of memory and was ended. Start it again; if it happens often, ask the operator for a higher memory limit.")
 	}
 	o.log.Warn("a container ended by itself", "workspace", w.ID, "exit", e.ExitCode, "oom", e.OOMKilled)
-	return o.save(ctx, w, workspace.StateRunning)
+	if err := o.save(ctx, w, workspace.StateRunning); err != nil {
+		return err
+	}
+	reason := sleptEnded
+	if e.OOMKilled {
+		reason = sleptMemory
+	}
+	o.cfg.Metrics.slept(w.State, reason)
+	return nil
 }

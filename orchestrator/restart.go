@@ -14,6 +14,9 @@ func (o *Orchestrator) Restart(id workspace.ID, reason string) *Operation {
 		if err != nil {
 			return err
 		}
+		if o.Draining() {
+			return workspace.ErrDraining
+		}
 		op.from(w.State)
 		op.enter(StageStop, "")
 		if err := o.stop(ctx, w, reason, workspace.StateRunning); err != nil {
@@ -36,6 +39,9 @@ func (o *Orchestrator) Rebuild(id workspace.ID) *Operation {
 		}
 		if w.State == workspace.StateDeleting {
 			return workspace.ErrBusy
+		}
+		if o.Draining() {
+			return workspace.ErrDraining
 		}
 		op.from(w.State)
 		if w.Container != "" && !replaced {

@@ -197,16 +197,20 @@ func (o *Orchestrator) runBatch(b batch, jobs []func()) {
 }
 
 // lookAround asks containers that it is time to ask, writes down activity, lets sleep what is idle, and
-// does what schedules say. What takes time goes on when it returns.
+// does what schedules say. What takes time goes on when it returns. While this gateway drains nothing
+// sleeps or wakes by itself: nobody could wake it, and the next gateway makes up for it.
 func (o *Orchestrator) lookAround(ctx context.Context) {
 	var attend, rest []func()
+	draining := o.Draining()
 	for _, w := range o.hub.toWatch() {
 		if ctx.Err() != nil {
 			return
 		}
-		if stop := o.followSchedule(w); stop != nil {
-			rest = append(rest, stop)
-			continue
+		if !draining {
+			if stop := o.followSchedule(w); stop != nil {
+				rest = append(rest, stop)
+				continue
+			}
 		}
 		sleep := o.sleepOf(w)
 		i := o.idle(w, sleep)
@@ -219,7 +223,7 @@ func (o *Orchestrator) lookAround(ctx context.Context) {
 				attend = append(attend, job)
 			}
 		}
-		if at, _ := sleep.next(w, i); !at.IsZero() && !o.now().Before(at) && o.operation(w.ID) == nil {
+		if at, _ := sleep.next(w, i); !at.IsZero() && !o.now().Before(at) && o.operation(w.ID) == nil && !draining {
 			rest = append(rest, func() {
 				op := o.sleep(w.ID)
 				if err := op.Wait(o.ctx); err != nil && o.ctx.Err() == nil {

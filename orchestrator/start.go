@@ -48,6 +48,13 @@ func (op *Operation) from(s workspace.State) {
 	}
 }
 
+// begun returns the state that a wake began in, and whether it has anything to do.
+func (op *Operation) begun() (workspace.State, bool) {
+	op.mu.Lock()
+	defer op.mu.Unlock()
+	return op.start.From, len(op.start.Stages) > 1
+}
+
 // Resumes reports whether the operation lets a paused workspace go on, which is a matter of
 // milliseconds, and starts nothing.
 func (op *Operation) Resumes() bool {

@@ -14,7 +14,7 @@ import (
 // Wake brings a workspace to running, or joins the wake that is under way; a pause that is under way is
 // cut short. It returns at once; [Operation.Wait] tells how it ended: ErrNotFound, ErrBusy,
 // ErrEngineDown, ErrImageMissing, ErrPortsExhausted, ErrFirewall, ErrRunningLimit, ErrHostFull,
-// ErrStartFailed (with the end of the container's log), ErrStartTimeout, or the store's.
+// ErrStartFailed (with the end of the container's log), ErrStartTimeout, ErrDraining, or the store's.
 func (o *Orchestrator) Wake(id workspace.ID) *Operation {
 	return o.begin(opWake, id, func(ctx context.Context, op *Operation) error {
 		w, err := o.cfg.Store.Workspace(ctx, id)
@@ -29,8 +29,8 @@ func (o *Orchestrator) Wake(id workspace.ID) *Operation {
 func (o *Orchestrator) wake(parent context.Context, op *Operation, w *workspace.Workspace) error {
 	started := time.Now()
 	err := o.toRunning(parent, op, w)
-	if !errors.Is(err, errNoSlot) { // it comes again
-		o.cfg.Metrics.observe(StageTotal, started, err)
+	if from, begun := op.begun(); (begun || err != nil) && !errors.Is(err, errNoSlot) { // it comes again
+		o.cfg.Metrics.observe(from, StageTotal, started, err)
 	}
 	return err
 }
@@ -67,6 +67,9 @@ func (o *Orchestrator) toRunning(parent context.Context, op *Operation, w *works
 			}
 		}
 	default:
+	}
+	if !op.admitted {
+		return workspace.ErrDraining
 	}
 	if paused {
 		if resumed, err := o.resume(ctx, op, w); resumed || err != nil {
@@ -129,7 +132,7 @@ func (o *Orchestrator) resume(ctx context.Context, op *Operation, w *workspace.W
 	op.setResumes(true)
 	defer op.setResumes(false)
 	op.enter(StageStart, w.Container)
-	err := o.timed(StageStart, func() error { return o.cfg.Runtime.Unpause(ctx, w.Container) })
+	err := o.timed(op, StageStart, func() error { return o.cfg.Runtime.Unpause(ctx, w.Container) })
 	switch {
 	case errors.Is(err, ErrNoContainer), errors.Is(err, ErrNotRunning):
 		o.log.Warn("a paused workspace is not there any more; starting it", "workspace", w.ID, "error", err)
@@ -140,7 +143,7 @@ func (o *Orchestrator) resume(ctx context.Context, op *Operation, w *workspace.W
 	op.enter(StageEditor, w.Container)
 	short, cancel := context.WithTimeout(ctx, resumeTime)
 	defer cancel()
-	err = o.timed(StageEditor, func() error { return o.awaitReady(short, op, w) })
+	err = o.timed(op, StageEditor, func() error { return o.awaitReady(short, op, w) })
 	if err != nil {
 		if ctx.Err() != nil {
 			return false, context.Cause(ctx)
@@ -166,10 +169,10 @@ func (o *Orchestrator) bringUp(ctx context.Context, op *Operation, w *workspace.
 	prepared, renewed := false, false
 	for attempt := 0; ; attempt++ {
 		op.enter(StageContainer, w.Container)
-		err := o.timed(StageContainer, func() error { return o.ensureContainer(ctx, w) })
+		err := o.timed(op, StageContainer, func() error { return o.ensureContainer(ctx, w) })
 		if err == nil {
 			op.enter(StageStart, w.Container)
-			err = o.timed(StageStart, func() error { return o.cfg.Runtime.Start(ctx, w.Container) })
+			err = o.timed(op, StageStart, func() error { return o.cfg.Runtime.Start(ctx, w.Container) })
 		}
 		switch {
 		case err == nil:
@@ -197,7 +200,7 @@ func (o *Orchestrator) bringUp(ctx context.Context, op *Operation, w *workspace.
 			return err
 		}
 		op.enter(StageEditor, w.Container)
-		err = o.timed(StageEditor, func() error { return o.awaitReady(ctx, op, w) })
+		err = o.timed(op, StageEditor, func() error { return o.awaitReady(ctx, op, w) })
 		if !errors.Is(err, bridge.ErrUnauthorized) || renewed {
 			return err
 		}
@@ -211,10 +214,11 @@ func (o *Orchestrator) bringUp(ctx context.Context, op *Operation, w *workspace.
 	}
 }
 
-func (o *Orchestrator) timed(stage Stage, f func() error) error {
+func (o *Orchestrator) timed(op *Operation, stage Stage, f func() error) error {
 	start := time.Now()
 	err := f()
-	o.cfg.Metrics.observe(stage, start, err)
+	from, _ := op.begun()
+	o.cfg.Metrics.observe(from, stage, start, err)
 	return err
 }
 

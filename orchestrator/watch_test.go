@@ -164,7 +164,7 @@ func gauge(t *testing.T, o *orchestrator.Orchestrator, state string) float64 {
 	return metric(t, o, "kalpana_workspaces", "state", state)
 }
 
-// metric returns the value of a gauge, or the count of a histogram, that has all the labels.
+// metric returns the value of a gauge or counter, or the count of a histogram, that has all the labels.
 func metric(t *testing.T, o *orchestrator.Orchestrator, name string, labels ...string) float64 {
 	t.Helper()
 	registry := prometheus.NewPedanticRegistry()

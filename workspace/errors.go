@@ -33,5 +33,6 @@ var (
 	ErrInvalidShare    = errors.New("a port is shared as private, members or public")
 	ErrShareLimit      = errors.New("the operator does not let ports be shared that widely")
 	ErrTooManyShares   = errors.New("too many ports of this workspace have settings of their own")
+	ErrDraining        = errors.New("this server is about to be restarted, so it starts no workspace now")
 	ErrShuttingDown    = errors.New("the gateway is shutting down")
 )

@@ -144,6 +144,27 @@ func (r *Runtime) Rules() []string {
 
 // ensureRules brings the firewall into the form of set and reports what was missing.
 func ensureRules(ctx context.Context, tool iptables, set ruleset) (repaired []string, err error) {
+	repair, err := missingRules(ctx, tool, set)
+	if err != nil || len(repair) == 0 {
+		return nil, err
+	}
+	done, err := tool.run(ctx, repair)
+	if err != nil {
+		return nil, err
+	}
+	for i, command := range repair {
+		text := "iptables " + strings.Join(command, " ")
+		// -N and -D may lose against another gateway that does the same just now.
+		if !done[i].ok && command[0] != "-N" && command[0] != "-D" {
+			return nil, fmt.Errorf("%s: %s", text, done[i].out)
+		}
+		repaired = append(repaired, text)
+	}
+	return repaired, nil
+}
+
+// missingRules returns the commands that bring the firewall into the form of set.
+func missingRules(ctx context.Context, tool iptables, set ruleset) (repair [][]string, err error) {
 	user, forward := set.user.from, set.forward.from
 	look := [][]string{{"-S", set.input.from}, {"-S", user}, {"-S", forward}}
 	for _, chain := range set.chains {
@@ -160,7 +181,6 @@ func ensureRules(ctx context.Context, tool iptables, set ruleset) (repaired []st
 		return nil, fmt.Errorf("iptables does not show the chain INPUT: %s", seen[0].out)
 	}
 
-	var repair [][]string
 	inputs, users, forwards := listed(seen[0]), listed(seen[1]), listed(seen[2])
 	seen = seen[3:]
 	for i, chain := range set.chains {
@@ -191,22 +211,7 @@ func ensureRules(ctx context.Context, tool iptables, set ruleset) (repaired []st
 	if users == nil || !entersFirst(user, forwards) {
 		rehook(set.forward, forwards)
 	}
-	if len(repair) == 0 {
-		return nil, nil
-	}
-	done, err := tool.run(ctx, repair)
-	if err != nil {
-		return nil, err
-	}
-	for i, command := range repair {
-		text := "iptables " + strings.Join(command, " ")
-		// -N and -D may lose against another gateway that does the same just now.
-		if !done[i].ok && command[0] != "-N" && command[0] != "-D" {
-			return nil, fmt.Errorf("%s: %s", text, done[i].out)
-		}
-		repaired = append(repaired, text)
-	}
-	return repaired, nil
+	return repair, nil
 }
 
 // listed returns the rules in the output of iptables -S, nil if there is no such chain.

@@ -51,8 +51,8 @@ func endLeases(ctx context.Context, path string) error {
 	return errors.Join(s.fault(ctx, err), s.Close())
 }
 
-// Inspect checks a whole database and changes nothing. It refuses what [Open] would refuse.
-func Inspect(ctx context.Context, path string) (Facts, error) {
+// Verify checks a whole database and changes nothing. It refuses what [Open] would refuse.
+func Verify(ctx context.Context, path string) (Facts, error) {
 	s, err := existing(ctx, path)
 	if err != nil {
 		return Facts{}, err

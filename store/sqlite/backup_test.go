@@ -31,7 +31,7 @@ func TestBackup_HoldsEverythingButLeases(t *testing.T) {
 	if info, err := os.Stat(into); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", info, err)
 	}
-	facts, err := sqlite.Inspect(t.Context(), into)
+	facts, err := sqlite.Verify(t.Context(), into)
 	if err != nil || facts.Workspaces != len(want) || facts.Schema == 0 {
 		t.Errorf("%+v, %v", facts, err)
 	}
@@ -71,7 +71,7 @@ func TestBackup_RefusesWhatIsNoDatabaseOfOurs(t *testing.T) {
 func TestInspect_ChangesNothing(t *testing.T) {
 	path := filled(t)
 	before := read(t, path)
-	if _, err := sqlite.Inspect(t.Context(), path); err != nil {
+	if _, err := sqlite.Verify(t.Context(), path); err != nil {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(before, read(t, path)) {
@@ -80,7 +80,7 @@ func TestInspect_ChangesNothing(t *testing.T) {
 	if err := os.WriteFile(path, before[:len(before)-8000], 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := sqlite.Inspect(t.Context(), path); err == nil || !strings.Contains(err.Error(), "damaged") {
+	if _, err := sqlite.Verify(t.Context(), path); err == nil || !strings.Contains(err.Error(), "damaged") {
 		t.Errorf("a damaged file: %v", err)
 	}
 }

@@ -22,6 +22,7 @@ type Store struct {
 	file os.FileInfo // as it was opened
 
 	unfinished bool // also opens what a copy left
+	inspects   bool // writes nothing, not even a probe of the disk
 
 	writer *sql.DB // one connection: writers of this process queue here, first come first served
 	reader *sql.DB // cannot write

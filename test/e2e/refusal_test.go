@@ -194,8 +194,8 @@ func TestMetrics_TellOfRequestsAndWakes(t *testing.T) {
 	for _, want := range []string{
 		`kalpana_workspaces{state="running"} 1`,
 		`kalpana_gateway_requests_total{code="2xx",host="ide"}`,
-		`kalpana_wake_duration_seconds_count{outcome="ok",stage="total"} 1`,
-		`kalpana_wake_duration_seconds_count{outcome="ok",stage="editor"} 1`,
+		`kalpana_wake_duration_seconds_count{from="stopped",outcome="ok",stage="total"} 1`,
+		`kalpana_wake_duration_seconds_count{from="stopped",outcome="ok",stage="editor"} 1`,
 	} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("/metrics lacks %s", want)
