@@ -15,14 +15,6 @@ import (
 	"github.com/kalpana-dev/kalpana/workspace"
 )
 
-// paused returns a workspace that is paused.
-func (w *world) paused() workspace.ID {
-	w.Helper()
-	id := w.running()
-	w.must(w.orch.Pause(id, "test").Wait(w.Context()))
-	return id
-}
-
 func (w *world) state(id workspace.ID) workspace.State {
 	w.Helper()
 	record, err := w.store.Workspace(w.Context(), id)

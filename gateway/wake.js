@@ -3,7 +3,7 @@
   const $ = (id) => document.getElementById(id);
   const order = ["container", "start", "editor"];
   const words = {
-    queued: "Waiting for its turn…", container: "Preparing the container…", start: "Starting the container…",
+    queued: "Waiting for its turn…", stop: "Stopping what runs…", container: "Preparing the container…", start: "Starting the container…",
     editor: "VS Code is coming up…", resume: "It goes on where it was…", ready: "Opening…",
   };
   let source;

@@ -2,6 +2,7 @@ package orchestrator_test
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -238,14 +239,13 @@ func TestGateways_WhatBothFindIdleSleepsOnce(t *testing.T) {
 		ids = append(ids, p.both())
 	}
 	p.clock.later(11 * time.Minute)
-	for range 3 {
+	p.eventually("all sleep", func() bool {
 		p.o.LookAround()
 		p.other.LookAround()
-	}
-	for _, id := range ids {
-		p.eventually("all is decided", func() bool { return p.o.Operation(id) == nil && p.other.Operation(id) == nil })
-		p.wantState(id, workspace.StatePaused)
-	}
+		return !slices.ContainsFunc(ids, func(id workspace.ID) bool {
+			return p.record(id).State != workspace.StatePaused || p.o.Operation(id) != nil || p.other.Operation(id) != nil
+		})
+	})
 	if n := p.runtime.Calls(runtimetest.Pause); n != len(ids) {
 		t.Errorf("%d pauses of %d workspaces", n, len(ids))
 	}

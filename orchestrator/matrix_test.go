@@ -143,8 +143,12 @@ func TestRestart_OfAnythingEndsWithItRunning(t *testing.T) {
 		state     workspace.State
 		container orchestrator.ContainerState
 	}{
-		{workspace.StateStopped, orchestrator.ContainerExited}, {workspace.StateStopped, ""}, {workspace.StatePaused, orchestrator.ContainerPaused},
-		{workspace.StateError, orchestrator.ContainerExited}, {workspace.StateError, orchestrator.ContainerRunning}, {workspace.StateRunning, ""},
+		{workspace.StateStopped, orchestrator.ContainerExited},
+		{workspace.StateStopped, ""},
+		{workspace.StatePaused, orchestrator.ContainerPaused},
+		{workspace.StateError, orchestrator.ContainerExited},
+		{workspace.StateError, orchestrator.ContainerRunning},
+		{workspace.StateRunning, ""},
 	} {
 		for name, run := range map[string]func(*orchestrator.Orchestrator, workspace.ID) *orchestrator.Operation{
 			"restart": func(o *orchestrator.Orchestrator, id workspace.ID) *orchestrator.Operation {

@@ -306,7 +306,9 @@ func TestSleep_NonsenseOfTheContainerIsIgnored(t *testing.T) {
 	id := b.awake(b.o)
 	b.claims.say(id, orchestrator.Activity{
 		Last: []orchestrator.ActivityAt{
-			{Name: orchestrator.ActivityTyping, Ago: -time.Hour}, {Name: "<script>", Ago: 0}, {Name: orchestrator.ActivityOpened, Ago: 0},
+			{Name: orchestrator.ActivityTyping, Ago: -time.Hour},
+			{Name: "<script>", Ago: 0},
+			{Name: orchestrator.ActivityOpened, Ago: 0},
 			{Name: orchestrator.ActivitySave, Ago: math.MaxInt64},
 		},
 		KeepAlive: -5, CPU: math.NaN(),

@@ -159,3 +159,40 @@ func TestWake_AContainerThatIsPausedWhileItStartsGoesOn(t *testing.T) {
 	w.must(w.end(wake))
 	w.wantContainer(id, orchestrator.ContainerRunning)
 }
+
+// What somebody waits for does not wait for the store more than it must: the lease, the record, and for a
+// start what tells the others of it.
+func TestWake_CostsFewCallsOfTheStoreBeforeRequestsAreLetIn(t *testing.T) {
+	w := newWorld(t)
+	var calls []string
+	var record chan struct{} // the last write waits for it; nil while nothing is counted
+	frail := &frailStore{Store: w.store}
+	frail.fault = func(method string, r *workspace.Workspace) error {
+		if record != nil && r != nil && r.State == workspace.StateRunning {
+			<-record
+		} else if record != nil {
+			calls = append(calls, method)
+		}
+		return nil
+	}
+	o := w.gateway(func(c *orchestrator.Config) { c.Store = frail })
+	count := func(id workspace.ID) []string {
+		calls, record = nil, make(chan struct{})
+		op := o.Wake(id)
+		<-op.Running()
+		got := slices.Clone(calls)
+		close(record)
+		w.must(w.end(op))
+		record = nil
+		return got
+	}
+	id := w.awake(o)
+	w.must(w.end(o.Stop(id, "test")))
+	if got := count(id); !slices.Equal(got, []string{"AcquireLease", "Workspace", "UpdateWorkspace"}) {
+		t.Errorf("a start: %v", got)
+	}
+	w.must(w.end(o.Pause(id, "test")))
+	if got := count(id); !slices.Equal(got, []string{"AcquireLease", "Workspace"}) {
+		t.Errorf("a resume: %v", got)
+	}
+}
