@@ -90,7 +90,7 @@ var sleepSteps = []string{
 func TestChromium_Sleep(t *testing.T) {
 	t.Setenv("KALPANA_PAUSE_AFTER", "15")
 	i := install(t, "KALPANA_OPTIONS=rate_limits off\nsleep {\n\tpause_after 15s\n\tstop_after off\n}")
-	i.browse("sleep.mjs", "sleep", sleepSteps, 2*time.Minute)
+	i.browse("sleep.mjs", "sleep", sleepSteps, journeyLimit)
 }
 
 // browse runs a script of chromium/ against the installation. It must reach the steps; its pictures go
