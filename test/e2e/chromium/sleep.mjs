@@ -111,7 +111,8 @@ async function journey() {
   });
 
   await step("stopped under unsaved text, it says so", async () => {
-    const stop = await api("POST", `/api/workspaces/${id}/stop`); // at once: VS Code has just been typed into
+    await pause(1000); // shorter than VS Code takes to keep what was typed
+    const stop = await api("POST", `/api/workspaces/${id}/stop`);
     assert(stop.status === 202, `stop: ${stop.status}`);
     await notice.waitFor();
     await until("the stop", state, (s) => s === "stopped");
