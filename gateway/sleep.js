@@ -3,7 +3,7 @@
 // itself, and asks the gateway only while VS Code's connections are silent and somebody can see the page.
 (() => {
   const look = 3000; // ms between two looks at the connections, which cost nothing
-  const silent = 12_000; // ms without a word from VS Code's server, which says something every 5 s
+  const silent = 7000; // ms without a word from VS Code's server, which says something every 5 s
   const between = [2000, 15_000]; // ms between two questions to the gateway: while in doubt, while it sleeps
   const lasts = 500; // ms that a new connection must last: one to a session that is gone is ended at once
   const patience = 10_000; // ms for VS Code to come back by itself
@@ -124,8 +124,8 @@
     dispatchEvent(question);
     if (question.defaultPrevented) {
       phase = "unsaved";
-      return say("", "Some text is not saved yet.", "The workspace is awake, but VS Code must load anew, and it could not keep what you typed last. " +
-        "Copy that first, then reload this page.");
+      return say("The workspace is awake, but VS Code must load anew, and it could not keep what you typed last. " +
+        "Copy that first, then reload this page.", "Some text is not saved yet.");
     }
     leaving = true;
     location.reload();
@@ -143,7 +143,7 @@
     host.id = "kalpana-sleep";
     const root = host.attachShadow({ mode: "open" });
     make("style", "style", root);
-    make("card", "div", root, { role: "dialog", "aria-modal": "true", "aria-labelledby": "title", "aria-describedby": "hint", tabindex: "-1" });
+    make("card", "div", root, { role: "dialog", "aria-labelledby": "title", "aria-describedby": "hint", tabindex: "-1" });
     make("mark", "div", parts.card, { class: "mark", "aria-hidden": "true" });
     make("title", "h2", parts.card, { id: "title" });
     make("hint", "p", parts.card, { id: "hint" });
@@ -166,6 +166,10 @@
       @keyframes breathe { 50% { opacity: .25; transform: scale(.7); } }
       @keyframes in { from { opacity: 0; } }
       @media (prefers-reduced-motion: reduce) { :host, .busy .mark::after { animation: none; } }`;
+    // VS Code's own dialog about the lost connection would stand behind the notice.
+    document.head.append(Object.assign(document.createElement("style"), {
+      textContent: "body:has(#kalpana-sleep:not(.beside)) .monaco-dialog-modal-block { visibility: hidden; }",
+    }));
     for (const type of ["pointerdown", "pointerup", "mousedown", "mouseup", "contextmenu", "wheel"]) {
       host.addEventListener(type, (e) => { if (phase !== "unsaved") e.stopPropagation(); });
     }
@@ -192,6 +196,7 @@
     if (title) parts.title.textContent = title;
     parts.hint.textContent = hint || "";
     parts.card.classList.toggle("busy", ["waking", "returning"].includes(phase));
+    parts.card.setAttribute("aria-modal", phase !== "unsaved");
     host.classList.toggle("beside", phase === "unsaved");
     if (phase === "unsaved") before?.focus?.();
   }

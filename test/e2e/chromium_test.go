@@ -88,14 +88,14 @@ var sleepSteps = []string{
 // TestChromium_Sleep leaves a tab of VS Code open, and comes back to it. VS Code tells of typing every ten seconds, so
 // less than that would be asleep while somebody types.
 func TestChromium_Sleep(t *testing.T) {
-	t.Setenv("KALPANA_PAUSE_AFTER", "15")
+	t.Parallel() // it mostly waits
 	i := install(t, "KALPANA_OPTIONS=rate_limits off\nsleep {\n\tpause_after 15s\n\tstop_after off\n}")
-	i.browse("sleep.mjs", "sleep", sleepSteps, 2*time.Minute)
+	i.browse("sleep.mjs", "sleep", sleepSteps, journeyLimit, "KALPANA_PAUSE_AFTER=15")
 }
 
 // browse runs a script of chromium/ against the installation. It must reach the steps; its pictures go
-// to the named directory of the artifacts.
-func (i *installation) browse(name, pictures string, steps []string, limit time.Duration) {
+// to the named directory of the artifacts. extra are further environment variables of its.
+func (i *installation) browse(name, pictures string, steps []string, limit time.Duration, extra ...string) {
 	t := i.t
 	t.Helper()
 	chromium, err := exec.LookPath("chromium")
@@ -113,7 +113,7 @@ func (i *installation) browse(name, pictures string, steps []string, limit time.
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	command := []string{"node", filepath.Join("chromium", name)}
-	env := []string{"KALPANA_CONSOLE=" + i.console(), "KALPANA_CHROMIUM=" + chromium, "KALPANA_SCREENSHOTS=" + screenshots}
+	env := append(extra, "KALPANA_CONSOLE="+i.console(), "KALPANA_CHROMIUM="+chromium, "KALPANA_SCREENSHOTS="+screenshots)
 	if canIsolate() {
 		command = append([]string{"unshare", "--net"}, command...)
 		env = append(env, "KALPANA_SOCKET="+i.socket())

@@ -36,6 +36,7 @@ const api = (method, path, body) =>
   );
 const state = async () => (await api("GET", `/api/workspaces/${id}`)).json.state;
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+const over = own.locator("#kalpana-sleep");
 const notice = own.getByRole("dialog", { name: "This workspace sleeps." });
 const text = (wanted) => own.locator(".part.editor .view-line").filter({ hasText: wanted });
 const mark = () => own.evaluate(() => void (window.unreloaded = true));
@@ -59,10 +60,8 @@ async function journey() {
     await vscode.workbench(own);
     await vscode.settled(own);
     await mark();
-    await own.keyboard.press("F1");
-    await own.locator(".quick-input-widget input[type=text]").first().fill(">Create: New Untitled Text File");
-    await own.locator(".quick-input-list .monaco-list-row").filter({ hasText: "New Untitled Text File" }).first().waitFor();
-    await own.keyboard.press("Enter");
+    await own.locator(".explorer-folders-view").click({ position: { x: 100, y: 300 } }); // below the files
+    await own.keyboard.press("Control+Alt+n"); // a new file that has no name yet
     await own.locator(".tab.active[data-resource-name^='Untitled']").waitFor();
     await own.keyboard.type("nobody saved this");
     await text("nobody saved this").waitFor();
@@ -95,7 +94,7 @@ async function journey() {
 
   await step("a key wakes it, with the text as it was", async () => {
     await own.keyboard.press("z");
-    await notice.waitFor({ state: "detached" });
+    await over.waitFor({ state: "detached" });
     assert(await unreloaded(), "the page was reloaded");
     assert((await state()) === "running" && wakes === 1, `it is ${await state()} after ${wakes} wakes`);
     await own.keyboard.type("and on");
@@ -112,7 +111,8 @@ async function journey() {
   });
 
   await step("stopped under unsaved text, it says so", async () => {
-    const stop = await api("POST", `/api/workspaces/${id}/stop`); // at once: VS Code has just been typed into
+    await pause(1000); // shorter than VS Code takes to keep what was typed
+    const stop = await api("POST", `/api/workspaces/${id}/stop`);
     assert(stop.status === 202, `stop: ${stop.status}`);
     await notice.waitFor();
     await until("the stop", state, (s) => s === "stopped");
@@ -131,7 +131,7 @@ async function journey() {
     await text("and on to the end").waitFor();
     await own.locator(".tab.active.dirty[data-resource-name^='Untitled']").waitFor();
     assert(wakes === 2, `${wakes} wakes`);
-    assert((await notice.count()) === 0, "the notice is still there");
+    assert((await over.count()) === 0, "the notice is still there");
     await shoot(own, "back");
   });
 
