@@ -109,6 +109,7 @@ func (b *bench) run(ctx context.Context, only string, save bool) (err error) {
 		{"proxy", b.benchProxy},
 		{"auth", b.benchAuth},
 		{"websocket", b.benchWebSocket},
+		{"sockets", b.benchSockets},
 		{"paused", b.benchPaused},
 		{"herd", b.benchHerd},
 		{"wake", b.benchWake},
@@ -171,7 +172,7 @@ func (b *bench) workspace(ctx context.Context, image string) (*installation, wor
 	if err != nil {
 		return nil, workspaceView{}, nil, err
 	}
-	b.atEnd(i.stop)
+	b.atEnd(func() { i.stop() }) // which may be another process by then
 	w, err := i.client.create(ctx)
 	if err != nil {
 		return nil, w, nil, err

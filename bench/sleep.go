@@ -84,7 +84,7 @@ func (b *bench) benchHerd(ctx context.Context) ([]line, error) {
 				took, err := hitAtOnce(ctx, p.kalpana.addr, p.request(""), n)
 				after, _ := p.kalpana.cpuTime()
 				said, err := noted(figures)(took, err)
-				return fmt.Sprintf("%s, %d ms of CPU in the gateway", said, (after-before).Milliseconds()), err
+				return fmt.Sprintf("%s, %d ms of CPU in the gateway", said, (after - before).Milliseconds()), err
 			}
 		}
 		var ignored []float64
