@@ -166,8 +166,12 @@ func (b *bench) benchWake(ctx context.Context) ([]line, error) {
 }
 
 // parts are those of a start, in their order.
-var parts = [...]string{"start: until the engine has started the container", "ready: from then until VS Code's server answers",
-	"page: from then until it has VS Code's page", "all of it"}
+var parts = [...]string{
+	"start: until the engine has started the container",
+	"ready: from then until VS Code's server answers",
+	"page: from then until it has VS Code's page",
+	"all of it",
+}
 
 // benchWakeParts shows where the time of a start goes, and where it goes with another image.
 func (b *bench) benchWakeParts(ctx context.Context) ([]line, error) {
