@@ -27,8 +27,12 @@ type line struct {
 }
 
 func (l line) ratio() float64 {
-	if len(l.Theirs) == 0 {
+	switch {
+	case len(l.Theirs) > 0:
+	case l.Limit > 0:
 		return median(l.Ours) / l.Limit
+	default:
+		return 0 // there is nothing to compare with; JSON has no NaN
 	}
 	return median(l.Ours) / median(l.Theirs)
 }
@@ -61,6 +65,10 @@ func (l line) print(w io.Writer) {
 	fmt.Fprintf(w, "\n%s: %s\n", l.Name, strings.ReplaceAll(l.What, "\n", "\n    "))
 	if l.Limit > 0 {
 		fmt.Fprintf(w, "    %s %s %s   bar ≤ %g   %s\n", left, figures(l.Ours), l.Unit, l.Limit, verdict)
+		return
+	}
+	if len(l.Theirs) == 0 {
+		fmt.Fprintf(w, "    %s %s %s   for information\n", left, figures(l.Ours), l.Unit)
 		return
 	}
 	bar := fmt.Sprintf("bar %s %.2f   %s", sign, l.Bar, verdict)

@@ -3,7 +3,7 @@
 // request, and its wake against docker start. Each line shows both
 // figures, their ratio, the bar, and whether it holds.
 //
-//	go run ./bench [-run name] [-n runs] [-quick] [-json]
+//	go run ./bench [-run name] [-n runs] [-quick] [-json] [-before image]
 //
 // It needs what "make build image" makes, a container engine, nginx, and Chromium with Node for one line. It
 // runs from the root of the checkout and removes what it made. The exit status is 1 if a bar is
@@ -28,6 +28,7 @@ import (
 type bench struct {
 	binary string
 	image  string
+	before string // another image, with which parts of a wake are compared
 	runs   int
 	short  bool
 
@@ -53,6 +54,7 @@ func main() {
 	flag.BoolVar(&b.short, "quick", false, "short runs, two unless -n says otherwise: to try the benchmark, not the machine")
 	save := flag.Bool("json", false, "write the results to bench/results/latest.json too")
 	flag.StringVar(&b.binary, "kalpana", "build/kalpana", "the gateway")
+	flag.StringVar(&b.before, "before", "", "another workspace image, to compare the parts of a wake with")
 	flag.Parse()
 	if set := map[string]bool{}; b.short {
 		flag.Visit(func(f *flag.Flag) { set[f.Name] = true })
@@ -109,9 +111,11 @@ func (b *bench) run(ctx context.Context, only string, save bool) (err error) {
 		{"proxy", b.benchProxy},
 		{"auth", b.benchAuth},
 		{"websocket", b.benchWebSocket},
+		{"sockets", b.benchSockets},
 		{"paused", b.benchPaused},
 		{"herd", b.benchHerd},
 		{"wake", b.benchWake},
+		{"wake-parts", b.benchWakeParts},
 		{"wake-chromium", b.benchWakeChromium},
 		{"reconcile", b.benchReconcile},
 		{"list", b.benchList},
@@ -171,7 +175,7 @@ func (b *bench) workspace(ctx context.Context, image string) (*installation, wor
 	if err != nil {
 		return nil, workspaceView{}, nil, err
 	}
-	b.atEnd(i.stop)
+	b.atEnd(func() { i.stop() }) // which may be another process by then
 	w, err := i.client.create(ctx)
 	if err != nil {
 		return nil, w, nil, err

@@ -100,7 +100,9 @@ func (p *process) cpuTime() (time.Duration, error) {
 // installation is a Kalpana with a data directory of its own, and one signed-in client.
 type installation struct {
 	*process
+	binary string
 	env    []string
+	admin  string // the socket of its admin endpoint
 	port   int
 	client *client
 }
@@ -115,7 +117,7 @@ func install(ctx context.Context, binary, dir, image string) (*installation, err
 	if err != nil {
 		return nil, err
 	}
-	i := &installation{port: port}
+	i := &installation{binary: binary, port: port, admin: filepath.Join(dir, "admin.sock")}
 	first := 40000 + (os.Getpid()*7+port)%9000
 	i.env = append(os.Environ(),
 		"KALPANA_DATA_DIR="+dir, "KALPANA_IMAGE="+image, "KALPANA_PORT="+strconv.Itoa(port),
@@ -126,9 +128,7 @@ func install(ctx context.Context, binary, dir, image string) (*installation, err
 		"KALPANA_RUNNING_LIMIT=unlimited",
 		"KALPANA_SERVER_OPTIONS=", "KALPANA_OPTIONS=rate_limits off", // everything comes from one address
 	)
-	cmd := exec.Command(binary, "run", "--config", "Caddyfile", "--adapter", "caddyfile")
-	cmd.Env = i.env
-	if i.process, err = startProcess(cmd); err != nil {
+	if err := i.start(); err != nil {
 		return nil, err
 	}
 	var link string
@@ -149,7 +149,16 @@ func install(ctx context.Context, binary, dir, image string) (*installation, err
 	return i, nil
 }
 
-// startCaddy starts the same build with one site of plain Caddy, and returns its port.
+// start runs the gateway, also again.
+func (i *installation) start() (err error) {
+	cmd := exec.Command(i.binary, "run", "--config", "Caddyfile", "--adapter", "caddyfile")
+	cmd.Env = i.env
+	i.process, err = startProcess(cmd)
+	return err
+}
+
+// startCaddy starts the same build with one site of plain Caddy, and returns its port. Its admin endpoint is
+// admin.sock in dir.
 func startCaddy(ctx context.Context, binary, dir, site string) (*process, int, error) {
 	port, err := harness.FreePort()
 	if err != nil {
@@ -157,7 +166,7 @@ func startCaddy(ctx context.Context, binary, dir, site string) (*process, int, e
 	}
 	config := filepath.Join(dir, "Caddyfile")
 	text := fmt.Sprintf(`{
-	admin off
+	admin unix/%s/admin.sock
 	auto_https off
 	persist_config off
 	default_bind 127.0.0.1
@@ -166,7 +175,7 @@ func startCaddy(ctx context.Context, binary, dir, site string) (*process, int, e
 http://:%d {
 %s
 }
-`, port, site)
+`, dir, port, site)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, 0, err
 	}

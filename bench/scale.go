@@ -12,10 +12,16 @@ import (
 	"testing"
 	"time"
 
+	driver "go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
 	"github.com/kalpana-dev/kalpana/bridge"
 	"github.com/kalpana-dev/kalpana/orchestrator"
 	"github.com/kalpana-dev/kalpana/orchestrator/runtimetest"
+	"github.com/kalpana-dev/kalpana/store/mongo"
+	"github.com/kalpana-dev/kalpana/store/mongo/mongotest"
 	"github.com/kalpana-dev/kalpana/store/sqlite"
+	"github.com/kalpana-dev/kalpana/store/transfer"
 	"github.com/kalpana-dev/kalpana/workspace"
 )
 
@@ -148,24 +154,53 @@ func adoptAll(ctx context.Context, store orchestrator.Store, engine orchestrator
 // benchList measures how long a person's list takes where there are many people.
 func (b *bench) benchList(ctx context.Context) ([]line, error) {
 	b.quiet()
-	dir, err := os.MkdirTemp("/dev/shm", "kalpana-bench-") // where filling it is quick; it is read from memory in any case
-	if err != nil {
-		dir = b.tempDir()
-	}
-	defer os.RemoveAll(dir)
-	store, err := sqlite.Open(ctx, filepath.Join(dir, "kalpana.db"))
+	store, err := sqlite.Open(ctx, filepath.Join(b.tempDir(), "kalpana.db"))
 	if err != nil {
 		return nil, err
 	}
 	defer store.Close()
 	l, err := b.listLine(ctx, "SQLite", store)
-	return []line{l}, err
+	if err != nil || !mongotest.Real() {
+		return []line{l}, err
+	}
+	database, drop, err := b.database(ctx, os.Getenv(mongotest.Variable))
+	if err != nil {
+		return nil, err
+	}
+	defer drop()
+	other, err := b.listLine(ctx, "MongoDB", database)
+	return []line{l, other}, err
+}
+
+// database makes one on a MongoDB, and the function that removes it.
+func (b *bench) database(ctx context.Context, uri string) (*mongo.Store, func(), error) {
+	name := fmt.Sprintf("kalpana_bench_%d", os.Getpid())
+	client, err := driver.Connect(options.Client().ApplyURI(uri))
+	if err != nil {
+		return nil, nil, err
+	}
+	store, err := mongo.Open(ctx, uri, name)
+	if err != nil {
+		return nil, nil, errors.Join(err, client.Disconnect(ctx))
+	}
+	return store, func() {
+		ctx := context.WithoutCancel(ctx)
+		if err := errors.Join(store.Close(), client.Database(name).Drop(ctx), client.Disconnect(ctx)); err != nil {
+			b.say("the database %s may still be there: %v", name, err)
+		}
+	}, nil
 }
 
 // perPerson is how many workspaces each person has.
 const perPerson = 5
 
-func (b *bench) listLine(ctx context.Context, name string, store orchestrator.Store) (line, error) {
+// filled is a store that can be filled quickly.
+type filled interface {
+	orchestrator.Store
+	transfer.Store
+}
+
+func (b *bench) listLine(ctx context.Context, name string, store filled) (line, error) {
 	records, asked := 100_000, 4000
 	if b.short {
 		records, asked = 10_000, 500
@@ -199,10 +234,23 @@ func (b *bench) listLine(ctx context.Context, name string, store orchestrator.St
 func personNumber(i int) string { return fmt.Sprintf("person-%06d", i) }
 
 // fill makes records of people who have perPerson each. One person's lie far apart.
-func fill(ctx context.Context, store orchestrator.Store, records int) error {
-	return eachOf(records, func(i int) error {
-		return store.CreateWorkspace(ctx, newRecord(personNumber(i%(records/perPerson)), time.Unix(int64(1_700_000_000+i), 0)), 0)
-	})
+func fill(ctx context.Context, store transfer.Store, records int) error {
+	const batch = 1000
+	if err := store.BeginImport(ctx); err != nil {
+		return err
+	}
+	for i := 0; i < records; i += batch {
+		var some []transfer.Record
+		for n := i; n < min(i+batch, records); n++ {
+			w := newRecord(personNumber(n%(records/perPerson)), time.Unix(int64(1_700_000_000+n), 0))
+			w.Revision = 1
+			some = append(some, w)
+		}
+		if err := store.Import(ctx, some); err != nil {
+			return err
+		}
+	}
+	return store.EndImport(ctx)
 }
 
 // listAll asks for the lists of people here and there, and returns how long each took, in milliseconds,

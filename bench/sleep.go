@@ -65,6 +65,23 @@ func (b *bench) benchHerd(ctx context.Context) ([]line, error) {
 	if err != nil {
 		return nil, err
 	}
+	run := func(sleep func(context.Context) error, n int, figures *[]float64) func(context.Context) (string, error) {
+		return func(ctx context.Context) (string, error) {
+			if err := sleep(ctx); err != nil {
+				return "", err
+			}
+			before, err := p.kalpana.cpuTime()
+			if err != nil {
+				return "", err
+			}
+			said, err := noted(figures)(hitAtOnce(ctx, p.kalpana.addr, p.request(""), n))
+			if err != nil {
+				return "", err
+			}
+			after, err := p.kalpana.cpuTime()
+			return fmt.Sprintf("%s, %d ms of CPU in the gateway", said, (after - before).Milliseconds()), err
+		}
+	}
 	var lines []line
 	for _, from := range []struct {
 		state string
@@ -75,26 +92,16 @@ func (b *bench) benchHerd(ctx context.Context) ([]line, error) {
 			What: fmt.Sprintf("%d first hits at once on a %s workspace of cheap answers, on connections that are there, until the last has its\n"+
 				"whole answer of 1 KiB, against one first hit", herd, from.state),
 		}
-		run := func(n int, figures *[]float64) func(context.Context) (string, error) {
-			return func(ctx context.Context) (string, error) {
-				if err := from.sleep(ctx); err != nil {
-					return "", err
-				}
-				before, _ := p.kalpana.cpuTime()
-				took, err := hitAtOnce(ctx, p.kalpana.addr, p.request(""), n)
-				after, _ := p.kalpana.cpuTime()
-				said, err := noted(figures)(took, err)
-				return fmt.Sprintf("%s, %d ms of CPU in the gateway", said, (after-before).Milliseconds()), err
-			}
-		}
-		var ignored []float64
-		if _, err := run(herd, &ignored)(ctx); err != nil { // the memory that so many need is there then
+		var awake, ignored []float64
+		if _, err := run(from.sleep, herd, &ignored)(ctx); err != nil { // the memory that so many need is there then
 			return nil, err
 		}
-		err := b.alternate(ctx, "herd "+from.state, end{fmt.Sprint(herd), run(herd, &l.Ours)}, end{"one", run(1, &l.Theirs)})
+		err := b.alternate(ctx, "herd "+from.state, end{fmt.Sprint(herd), run(from.sleep, herd, &l.Ours)},
+			end{fmt.Sprintf("%d while it runs", herd), run(p.running, herd, &awake)}, end{"one", run(from.sleep, 1, &l.Theirs)})
 		if err != nil {
 			return nil, err
 		}
+		l.What += fmt.Sprintf("\n(%d hits at once on the same workspace while it runs: %s ms)", herd, figures(awake))
 		lines = append(lines, l)
 	}
 	return lines, nil
@@ -119,6 +126,14 @@ func (p *proxied) pause(ctx context.Context) error {
 		return err
 	}
 	if err := p.client.await(ctx, p.id, "paused"); err != nil {
+		return err
+	}
+	return pause(ctx, rest)
+}
+
+// running waits until the workspace runs and its wake has been dealt with.
+func (p *proxied) running(ctx context.Context) error {
+	if err := p.client.await(ctx, p.id, "running"); err != nil {
 		return err
 	}
 	return pause(ctx, rest)

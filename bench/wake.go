@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/docker/docker/api/types/container"
+
+	"github.com/kalpana-dev/kalpana/bridge"
 )
 
 const (
@@ -64,22 +66,31 @@ func (s *sleeper) start(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
+	text, err := s.poll(ctx, page)
+	if err != nil {
+		return err
+	}
+	return isPage(text)
+}
+
+// poll asks the published port until it answers 200, and returns the answer.
+func (s *sleeper) poll(ctx context.Context, path string) (string, error) {
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	for {
-		r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.box.addr+page, nil)
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.box.addr+path, nil)
 		if err != nil {
-			return err
+			return "", err
 		}
 		r.Header.Set("X-Kalpana-Token", s.box.token)
 		if resp, err := client.Do(r); err == nil {
 			text, err := io.ReadAll(resp.Body)
 			resp.Body.Close()
 			if err == nil && resp.StatusCode == http.StatusOK {
-				return isPage(string(text))
+				return string(text), nil
 			}
 		}
 		if err := pause(ctx, pollEvery); err != nil {
-			return err
+			return "", err
 		}
 	}
 }
@@ -124,7 +135,7 @@ func (b *bench) benchWake(ctx context.Context) ([]line, error) {
 		return nil, err
 	}
 	l := line{
-		Name: "wake", Unit: "ms", Peer: "docker start", Bar: 1.15,
+		Name: "wake", Unit: "ms", Peer: "docker start", Bar: 1.10,
 		What: "first hit on a stopped workspace until the first 200 of VS Code's page (a held request, body read),\n" +
 			"against starting the same container through the engine's API and asking the same port, with the token, every 5 ms",
 	}
@@ -152,6 +163,74 @@ func (b *bench) benchWake(ctx context.Context) ([]line, error) {
 		end{"docker start", one(s.start, s.stopTwin, &l.Theirs)},
 	)
 	return []line{l}, err
+}
+
+// parts are those of a start, in their order.
+var parts = [...]string{
+	"start: until the engine has started the container",
+	"ready: from then until VS Code's server answers",
+	"page: from then until it has VS Code's page",
+	"all of it",
+}
+
+// benchWakeParts shows where the time of a start goes, and where it goes with another image.
+func (b *bench) benchWakeParts(ctx context.Context) ([]line, error) {
+	s, err := b.sleeper(ctx)
+	if err != nil {
+		return nil, err
+	}
+	lines := make([]line, len(parts))
+	for i, part := range parts {
+		lines[i] = line{Name: "wake-parts", Unit: "ms", Left: "this image", Peer: b.before, What: part}
+	}
+	ends := []end{{"this image", s.parted(s.twin, lines, func(l *line) *[]float64 { return &l.Ours })}}
+	if b.before != "" {
+		other := *s.box.Config
+		other.Image = b.before
+		box := *s.box
+		box.Config = &other
+		twin, err := b.engine.twin(ctx, &box)
+		if err != nil {
+			return nil, err
+		}
+		ends = append(ends, end{b.before, s.parted(twin, lines, func(l *line) *[]float64 { return &l.Theirs })})
+	}
+	for _, end := range ends { // what a first start does once
+		if _, err := end.run(ctx); err != nil {
+			return nil, err
+		}
+	}
+	for i := range lines {
+		lines[i].Ours, lines[i].Theirs = nil, nil
+	}
+	return lines, b.alternate(ctx, "wake-parts", ends...)
+}
+
+// parted starts a container once, notes how long each part took, and stops it.
+func (s *sleeper) parted(id string, lines []line, figures func(*line) *[]float64) func(context.Context) (string, error) {
+	return func(ctx context.Context) (string, error) {
+		begun := time.Now()
+		if err := s.bench.engine.ContainerStart(ctx, id, container.StartOptions{}); err != nil {
+			return "", err
+		}
+		took := []float64{since(begun)}
+		for _, path := range []string{bridge.ReadyPath, page} {
+			start := time.Now()
+			if _, err := s.poll(ctx, path); err != nil {
+				return "", err
+			}
+			took = append(took, since(start))
+		}
+		took = append(took, since(begun))
+		for i, ms := range took {
+			f := figures(&lines[i])
+			*f = append(*f, ms)
+		}
+		if err := s.bench.engine.stop(ctx, id); err != nil {
+			return "", err
+		}
+		return fmt.Sprintf("start %.0f ms, ready %.0f ms later, page %.0f ms later", took[0], took[1], took[2]), pause(ctx, settle)
+	}
 }
 
 // since is in milliseconds.

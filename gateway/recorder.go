@@ -2,6 +2,8 @@ package gateway
 
 import (
 	"bufio"
+	"errors"
+	"io"
 	"net"
 	"net/http"
 	"sync/atomic"
@@ -51,8 +53,52 @@ func (r *recorder) over() {
 }
 
 // wholeConn hides CloseWrite, so that a WebSocket ends on both sides when its container does: else
-// the proxy would wait for a client that may never say a word again.
+// the proxy would wait for a client that may never say a word again. It says how it is copied, for most
+// WebSockets are silent most of the time.
 type wholeConn struct{ net.Conn }
+
+// ReadFrom implements io.ReaderFrom, which io.Copy prefers to a buffer of its own.
+func (c wholeConn) ReadFrom(r io.Reader) (int64, error) { return copyStream(c.Conn, r) }
+
+// WriteTo implements io.WriterTo.
+func (c wholeConn) WriteTo(w io.Writer) (int64, error) { return copyStream(w, c.Conn) }
+
+// quietBuffer is what a stream keeps while nothing comes, in bytes: a frame of VS Code's fits mostly.
+const quietBuffer = 4 << 10
+
+var streams bufferPool
+
+// copyStream is io.Copy with a small buffer, and a large one while there is more than that.
+func copyStream(w io.Writer, r io.Reader) (written int64, err error) {
+	quiet := make([]byte, quietBuffer)
+	for buffer := quiet; ; {
+		n, err := r.Read(buffer)
+		if n > 0 {
+			m, err := w.Write(buffer[:n])
+			written += int64(m)
+			if err != nil {
+				return written, err
+			}
+		}
+		much := n >= quietBuffer
+		switch {
+		case much && len(buffer) == quietBuffer:
+			buffer = streams.Get()
+		case !much && len(buffer) > quietBuffer:
+			streams.Put(buffer)
+			buffer = quiet
+		}
+		if err != nil {
+			if len(buffer) > quietBuffer {
+				streams.Put(buffer)
+			}
+			if errors.Is(err, io.EOF) {
+				err = nil
+			}
+			return written, err
+		}
+	}
+}
 
 // Unwrap lets http.ResponseController reach the server's own writer (flush, deadlines).
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }

@@ -71,7 +71,7 @@ type request struct {
 }
 
 func serve(conn net.Conn) {
-	in := bufio.NewReaderSize(conn, 16<<10)
+	in := bufio.NewReaderSize(conn, 4<<10)
 	for {
 		r, err := read(in)
 		if err != nil {
@@ -136,7 +136,7 @@ func echo(conn net.Conn, in *bufio.Reader, key string) {
 	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")) //nolint:gosec // as above
 	_, err := io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
 		"Sec-WebSocket-Accept: "+base64.StdEncoding.EncodeToString(sum[:])+"\r\n\r\n")
-	frame := make([]byte, 4+1<<16)
+	var frame []byte // as long as the longest so far
 	for err == nil {
 		var head [8]byte // two bytes, two of length, four of mask
 		if _, err = io.ReadFull(in, head[:2]); err != nil {
@@ -152,10 +152,16 @@ func echo(conn net.Conn, in *bufio.Reader, key string) {
 		if _, err = io.ReadFull(in, rest); err != nil {
 			return
 		}
-		out := frame[:2]
-		out[0], out[1] = head[0], byte(size)
+		length := byte(size)
 		if size == 126 {
 			size = int(binary.BigEndian.Uint16(rest))
+		}
+		if len(frame) < 4+size {
+			frame = make([]byte, 4+size)
+		}
+		out := frame[:2]
+		out[0], out[1] = head[0], length
+		if length == 126 {
 			out = append(out, rest[:2]...)
 		}
 		mask, at := rest[len(rest)-4:], len(out)
