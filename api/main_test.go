@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"io"
@@ -48,12 +49,17 @@ func (e *engine) set(id string, c orchestrator.Container) error {
 }
 
 func (e *engine) Create(_ context.Context, s orchestrator.Spec) (string, error) {
-	id := "container-of-" + string(s.Workspace)
+	id := rand.Text()
 	return id, e.set(id, orchestrator.Container{ID: id, Workspace: s.Workspace, State: orchestrator.ContainerCreated, Image: s.Image})
 }
 
 func (e *engine) Start(_ context.Context, id string) error {
-	return e.set(id, orchestrator.Container{ID: id, Workspace: workspace.ID(strings.TrimPrefix(id, "container-of-")), State: orchestrator.ContainerRunning})
+	if err := e.change(id, orchestrator.ContainerRunning); err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.fault
 }
 
 func (e *engine) Remove(_ context.Context, id string) error {
@@ -154,6 +160,7 @@ func newSite(t testing.TB) *site {
 	s.orchestrator = orchestrator.New(orchestrator.Config{
 		Store: s.store, Runtime: s.engine, Hosts: s.hosts, Image: "kalpana/workspace:1", Templates: []orchestrator.Template{{Name: "blank"}, {Name: "node"}},
 		Token: func(workspace.ID) string { return "token" }, Transport: s.engine,
+		Sleep: orchestrator.Sleep{PauseAfter: 10 * time.Minute, StopAfter: time.Hour, MaxAwake: 24 * time.Hour},
 	})
 	t.Cleanup(func() {
 		s.orchestrator.Close()

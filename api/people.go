@@ -8,6 +8,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/kalpana-dev/kalpana/identity"
+	"github.com/kalpana-dev/kalpana/workspace"
 )
 
 // Person is somebody as admins see them.
@@ -18,7 +19,18 @@ type Person struct {
 	Role      string    `json:"role" enum:"admin,member"`
 	Disabled  bool      `json:"disabled"`
 	ByRule    bool      `json:"byRule" doc:"Came in by a rule of the configuration, and comes in only as long as one matches."`
+	Quota     Quota     `json:"quota" doc:"What they may use, where that is not as for everybody."`
 	CreatedAt time.Time `json:"createdAt"`
+}
+
+// Quota bounds what a person may use. 0, or missing, is as for everybody; -1 is no bound.
+type Quota struct {
+	Workspaces int     `json:"workspaces,omitempty" minimum:"-1" maximum:"100000" doc:"That exist."`
+	Running    int     `json:"running,omitempty" minimum:"-1" maximum:"100000" doc:"That run or are paused at a time."`
+	CPUs       float64 `json:"cpus,omitempty" minimum:"-1" maximum:"4096" doc:"Processors of each workspace, such as 1.5."`
+	Memory     int64   `json:"memory,omitempty" minimum:"-1" doc:"Bytes, of each workspace."`
+	PIDs       int64   `json:"pids,omitempty" minimum:"-1" doc:"Processes and threads of each workspace."`
+	Disk       int64   `json:"disk,omitempty" minimum:"-1" doc:"Bytes, of each workspace."`
 }
 
 // People is a list of people.
@@ -30,6 +42,7 @@ type People struct {
 type PersonChange struct {
 	Role     string `json:"role,omitempty" enum:"admin,member"`
 	Disabled *bool  `json:"disabled,omitempty" doc:"Whoever is disabled cannot sign in, and every session, token and grant of theirs ends."`
+	Quota    *Quota `json:"quota,omitempty" doc:"Takes the place of the whole earlier one."`
 }
 
 // SignInLink is an address that signs somebody in, once.
@@ -49,7 +62,7 @@ type personChangeInput struct {
 
 func personView(p identity.Person) Person {
 	return Person{
-		ID: p.ID, Name: p.Name, Email: p.Email, Role: string(p.Role), Disabled: p.Disabled, ByRule: p.ByRule, CreatedAt: p.CreatedAt,
+		ID: p.ID, Name: p.Name, Email: p.Email, Role: string(p.Role), Disabled: p.Disabled, ByRule: p.ByRule, CreatedAt: p.CreatedAt, Quota: Quota(p.Quota),
 	}
 }
 
@@ -67,12 +80,16 @@ func (h *Handler) peopleRoutes() {
 			}
 			return &struct{ Body People }{People{list}}, nil
 		})
-	huma.Register(h.huma, forAdmins(h.operation("PATCH", "/api/people/{id}", "changePerson", "Change somebody's role, or disable them", 200, tag)),
+	huma.Register(h.huma, forAdmins(h.operation("PATCH", "/api/people/{id}", "changePerson", "Change somebody's role or quota, or disable them", 200, tag)),
 		func(ctx context.Context, in *personChangeInput) (*struct{ Body Person }, error) {
 			change := identity.PersonChange{Disabled: in.Body.Disabled}
 			if in.Body.Role != "" {
 				role := identity.Role(in.Body.Role)
 				change.Role = &role
+			}
+			if in.Body.Quota != nil {
+				quota := workspace.Quota(*in.Body.Quota)
+				change.Quota = &quota
 			}
 			p, err := h.cfg.Identity.ChangePerson(ctx, callerOf(ctx), in.ID, change)
 			if err != nil {
