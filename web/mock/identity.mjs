@@ -41,7 +41,7 @@ export function makeIdentity() {
     ],
     people: [
       person('u1', 'Asha Rao', 'asha@example.com', 'admin', -2000),
-      person('u2', 'Ravi Menon', '', 'member', -700),
+      { ...person('u2', 'Ravi Menon', '', 'member', -700), quota: { running: 2, memory: 4 * 1024 ** 3 } },
       person('u3', 'Mira', 'mira.with-a-long-address@department.university.example', 'member', -90, true),
     ],
     invitations: [
@@ -86,7 +86,7 @@ function token(id, name, scopes, created, expires, used) {
 }
 
 function person(id, name, email, role, created, disabled = false) {
-  return { id, name, email, role, disabled, byRule: !email, createdAt: at(created) }
+  return { id, name, email, role, disabled, byRule: !email, quota: {}, createdAt: at(created) }
 }
 
 const kinds = [
