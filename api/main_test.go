@@ -31,7 +31,8 @@ const console = "http://kalpana.localhost:8080"
 // that it works on the clock of a synctest bubble.
 type engine struct {
 	mu         sync.Mutex
-	fault      error // of Create and Start
+	fault      error         // of Create and Start
+	hold       chan struct{} // Create waits until it is closed; nil does not wait
 	containers map[string]orchestrator.Container
 }
 
@@ -41,6 +42,14 @@ func (e *engine) fail(err error) {
 	e.fault = err
 }
 
+// block lets no container be made until the returned function is called.
+func (e *engine) block() (release func()) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.hold = make(chan struct{})
+	return sync.OnceFunc(func() { close(e.hold) })
+}
+
 func (e *engine) set(id string, c orchestrator.Container) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -48,7 +57,17 @@ func (e *engine) set(id string, c orchestrator.Container) error {
 	return e.fault
 }
 
-func (e *engine) Create(_ context.Context, s orchestrator.Spec) (string, error) {
+func (e *engine) Create(ctx context.Context, s orchestrator.Spec) (string, error) {
+	e.mu.Lock()
+	hold := e.hold
+	e.mu.Unlock()
+	if hold != nil {
+		select {
+		case <-hold:
+		case <-ctx.Done():
+			return "", ctx.Err()
+		}
+	}
 	id := rand.Text()
 	return id, e.set(id, orchestrator.Container{ID: id, Workspace: s.Workspace, State: orchestrator.ContainerCreated, Image: s.Image})
 }
@@ -161,6 +180,7 @@ func newSite(t testing.TB) *site {
 		Store: s.store, Runtime: s.engine, Hosts: s.hosts, Image: "kalpana/workspace:1", Templates: []orchestrator.Template{{Name: "blank"}, {Name: "node"}},
 		Token: func(workspace.ID) string { return "token" }, Transport: s.engine,
 		Sleep: orchestrator.Sleep{PauseAfter: 10 * time.Minute, StopAfter: time.Hour, MaxAwake: 24 * time.Hour},
+		Quota: s.identity.Quota, RunningLimit: 3, StartsAtOnce: 1,
 	})
 	t.Cleanup(func() {
 		s.orchestrator.Close()

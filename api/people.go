@@ -35,7 +35,27 @@ type Quota struct {
 
 // People is a list of people.
 type People struct {
-	People []Person `json:"people" nullable:"false"`
+	People   []Person `json:"people" nullable:"false"`
+	Defaults Quota    `json:"defaults" doc:"What everybody may use, unless their quota or their workspace's template says otherwise."`
+}
+
+// everybodys returns a quota that is in force, where 0 is no bound, as the API tells it.
+func everybodys(q workspace.Quota) Quota {
+	if q.Workspaces == 0 {
+		q.Workspaces = -1
+	}
+	if q.Running == 0 {
+		q.Running = -1
+	}
+	if q.CPUs == 0 {
+		q.CPUs = -1
+	}
+	for _, n := range []*int64{&q.Memory, &q.PIDs, &q.Disk} {
+		if *n == 0 {
+			*n = -1
+		}
+	}
+	return Quota(q)
 }
 
 // PersonChange is what can be changed of a person.
@@ -78,7 +98,11 @@ func (h *Handler) peopleRoutes() {
 			for _, p := range people {
 				list = append(list, personView(p))
 			}
-			return &struct{ Body People }{People{list}}, nil
+			defaults, err := h.cfg.Orchestrator.QuotaOf(ctx, "")
+			if err != nil {
+				return nil, h.problem(err)
+			}
+			return &struct{ Body People }{People{list, everybodys(defaults)}}, nil
 		})
 	huma.Register(h.huma, forAdmins(h.operation("PATCH", "/api/people/{id}", "changePerson", "Change somebody's role or quota, or disable them", 200, tag)),
 		func(ctx context.Context, in *personChangeInput) (*struct{ Body Person }, error) {

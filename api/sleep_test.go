@@ -163,6 +163,61 @@ func TestEvents_CarryTheStagesOfAStart(t *testing.T) {
 	})
 }
 
+func TestEvents_TellThePlaceOfAStartThatWaits(t *testing.T) {
+	inBubble(t, func(t *testing.T, s *online) {
+		asha := s.signIn("Asha")
+		one, two := asha.create("one").ID, asha.create("two").ID
+		release := s.engine.block()
+		defer release()
+		asha.must(202, "POST", "/api/workspaces/"+one+"/start", nil)
+		events := s.events(asha)
+		events.must("snapshot", nil)
+		waits := decode[api.Workspace](t, asha.must(202, "POST", "/api/workspaces/"+two+"/start", nil))
+		if waits.Queue == nil || *waits.Queue != (api.Queue{Place: 1, Of: 1}) || waits.State != "stopped" || stageNames(waits.Start) != "queued" {
+			t.Errorf("%+v", waits)
+		}
+		until := func(ok func(api.Workspace) bool) {
+			t.Helper()
+			for {
+				var w api.Workspace
+				if events.must("workspace", &w); w.ID == two && ok(w) {
+					return
+				}
+			}
+		}
+		until(func(w api.Workspace) bool { return w.Queue != nil && *w.Queue == api.Queue{Place: 1, Of: 1} })
+		asha.must(202, "POST", "/api/workspaces/"+two+"/stop", nil) // it need not start after all
+		until(func(w api.Workspace) bool { return w.Queue == nil && w.State == "stopped" })
+		asha.must(202, "POST", "/api/workspaces/"+two+"/start", nil)
+		until(func(w api.Workspace) bool { return w.Queue != nil })
+		release()
+		until(func(w api.Workspace) bool { return w.Queue == nil && w.State == "running" })
+	})
+}
+
+func TestQuota_HoldsAtOnce(t *testing.T) {
+	s := newSite(t)
+	admin, asha := s.admin(), s.signIn("Asha")
+	first, second := asha.running("first"), asha.create("second")
+	path := "/api/people/" + asha.caller().Person.ID
+	admin.must(200, "PATCH", path, map[string]any{"quota": api.Quota{Workspaces: 2, Running: 1, Memory: 1 << 30}})
+	if me := decode[api.Me](t, asha.must(200, "GET", "/api/me", nil)); me.WorkspaceLimit != 2 || me.RunningLimit != 1 {
+		t.Errorf("%+v", me)
+	}
+	if got := decode[api.Workspace](t, asha.must(200, "GET", "/api/workspaces/"+second.ID, nil)).Limits; got != (api.ResourceLimits{Memory: 1 << 30}) {
+		t.Errorf("limits %+v", got)
+	}
+	asha.must(403, "POST", "/api/workspaces", map[string]any{"name": "third", "template": "blank"})
+	p := problemOf(t, asha.must(409, "POST", "/api/workspaces/"+second.ID+"/start", nil))
+	if !strings.Contains(p.Detail, "running") || !strings.Contains(p.Detail, "first") {
+		t.Errorf("the refusal does not say what runs: %q", p.Detail)
+	}
+	asha.must(202, "POST", "/api/workspaces/"+first.ID+"/stop", nil)
+	asha.await(first.ID, "stopped")
+	asha.must(202, "POST", "/api/workspaces/"+second.ID+"/start", nil)
+	asha.await(second.ID, "running")
+}
+
 func TestKeepAwake_BeginsAndEnds(t *testing.T) {
 	asha := newSite(t).signIn("Asha")
 	path := "/api/workspaces/" + asha.running("x").ID + "/keep-awake"
@@ -273,7 +328,11 @@ func TestPeople_AQuotaIsSetAndRecorded(t *testing.T) {
 	if got := decode[api.Person](t, admin.must(200, "PATCH", path, map[string]any{"role": "admin"})); got.Quota != want {
 		t.Errorf("another change lost it: %+v", got)
 	}
-	people := decode[api.People](t, admin.must(200, "GET", "/api/people", nil)).People
+	list := decode[api.People](t, admin.must(200, "GET", "/api/people", nil))
+	if want := (api.Quota{Workspaces: 5, Running: 3, CPUs: -1, Memory: -1, PIDs: -1, Disk: -1}); list.Defaults != want {
+		t.Errorf("defaults %+v", list.Defaults)
+	}
+	people := list.People
 	if len(people) != 2 || people[1].Quota != want || people[0].Quota != (api.Quota{}) {
 		t.Errorf("%+v", people)
 	}

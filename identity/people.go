@@ -118,6 +118,7 @@ func (s *Service) ChangePerson(ctx context.Context, by Caller, id string, c Pers
 		s.Audit(ctx, e)
 	}
 	if before.Quota != person.Quota {
+		s.quotas.set(person.ID, quotaRead{person.Quota, s.cfg.Now()})
 		e := by.Event(ActionAdmin, "")
 		e.Detail = person.ID + " " + person.Name + ": quota is now " + describeQuota(person.Quota)
 		s.Audit(ctx, e)

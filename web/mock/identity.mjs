@@ -121,6 +121,8 @@ function event(index) {
   }
 }
 
+const defaults = { workspaces: 5, running: 3, cpus: 2, memory: 4 * 1024 ** 3, pids: 2048, disk: -1 }
+
 const problem = (status, detail, errors) => [status, { title: 'Refused', status, detail, errors }]
 
 /** Answers what needs nobody signed in; undefined for anything else. */
@@ -178,7 +180,7 @@ export function identityApi(state, method, path, body, query, origin) {
       return [204]
     case 'people': {
       if (state.role !== 'admin') return problem(403, 'This is for admins.')
-      if (method === 'GET') return [200, { people: state.people }]
+      if (method === 'GET') return [200, { people: state.people, defaults }]
       const found = state.people.find((one) => one.id === id)
       if (verb === 'sign-in-link')
         return [

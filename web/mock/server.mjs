@@ -158,7 +158,10 @@ export function serve(port = 4173) {
       return [204]
     }
     if (path === '/api/me')
-      return [200, { id: 'u1', name: 'Asha Rao', role: state.role, workspaceLimit: state.limit }]
+      return [
+        200,
+        { id: 'u1', name: 'Asha Rao', role: state.role, workspaceLimit: state.limit, runningLimit: 3 },
+      ]
     const settings = identityApi(state, method, path, body, query, `http://kalpana.localhost:${port}`)
     if (settings) return settings
     if (path === '/api/admin/workspaces') {

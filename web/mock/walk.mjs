@@ -128,9 +128,9 @@ async function workspace({ page, state, change, look, must, shows }) {
   await shows('at the same time')
   await look('schedule')
   await page.getByLabel('Wake at, time').fill('07:45')
-  await page.getByLabel('Time zone').selectOption('Asia/Kolkata')
+  await page.getByLabel('Time zone').selectOption('America/New_York')
   await page.getByRole('button', { name: 'Save' }).click()
-  await shows('Wakes at 07:45 and stops at 19:00, Mon to Thu (Asia/Kolkata)')
+  await shows('Wakes at 07:45 and stops at 19:00, Mon to Thu (America/New_York)')
   await panel.getByRole('button', { name: 'Change the schedule' }).click()
   await page.getByRole('switch', { name: 'Wake at' }).click()
   await page.getByRole('switch', { name: 'Stop at' }).click()
@@ -241,6 +241,7 @@ async function dashboard({ page, state, change, look, shows }) {
     reason: 'Idle for 10 minutes',
     diskUsed: 2 * gib,
   })
+  change('b5nnx7c4ke', { state: 'stopped', awake: undefined })
   state.queue = { place: 2, of: 3 }
   await page.getByRole('button', { name: /^Start a-rather/ }).click()
   await shows('number 2 of 3 in the queue')
@@ -389,7 +390,7 @@ async function administration({ page, origin, state, look, must, shows }) {
   await page.getByText('stopped by Asha Rao', { exact: false }).first().waitFor()
   await page.getByLabel('Owner').selectOption({ label: 'Ravi Menon' })
   await page.waitForURL(/owner=u2/)
-  await page.getByText('quiet-orchard').waitFor({ state: 'detached' })
+  await page.getByRole('heading', { name: 'quiet-orchard' }).waitFor({ state: 'detached' })
 
   await page.getByRole('link', { name: 'Invitations' }).click()
   await shows('Lena, for the summer')

@@ -8,7 +8,7 @@ import type { NewInvitation, Quota, Role } from './types'
 
 export const peopleQuery = queryOptions({
   queryKey: ['people'],
-  queryFn: async () => (await data(api.GET('/api/people'))).people,
+  queryFn: () => data(api.GET('/api/people')),
 })
 
 export type PersonChange = { id: string; role?: Role; disabled?: boolean; quota?: Quota }

@@ -758,6 +758,11 @@ export interface components {
             role: "admin" | "member";
             /**
              * Format: int64
+             * @description How many of them may run or be paused at a time; -1 is any number.
+             */
+            runningLimit: number;
+            /**
+             * Format: int64
              * @description How many workspaces you may have; -1 is any number.
              */
             workspaceLimit: number;
@@ -832,6 +837,8 @@ export interface components {
             workspaces: components["schemas"]["OwnedWorkspace"][];
         };
         People: {
+            /** @description What everybody may use, unless their quota or their workspace's template says otherwise. */
+            defaults: components["schemas"]["Quota"];
             people: components["schemas"]["Person"][];
         };
         Person: {

@@ -2,8 +2,8 @@ import type { Workspace } from '@/api/types'
 import { cn } from '@/lib/cn'
 import { Log } from './log'
 
-/** Why a workspace is in its state: a line for people and, after a failure, the end of a log. */
-export function Reason({ workspace }: { workspace: Workspace }) {
+/** Why a workspace is in its state: a line for people and, after a failure, the end of a log unless it is `brief`. */
+export function Reason({ workspace, brief }: { workspace: Workspace; brief?: boolean }) {
   const [line = '', ...rest] = workspace.reason.split('\n')
   const log = rest.join('\n').trim()
   const failed = workspace.state === 'error'
@@ -15,7 +15,7 @@ export function Reason({ workspace }: { workspace: Workspace }) {
       )}
     >
       <p className="break-words first-letter:uppercase">{line}</p>
-      {failed && log && <Log label={`Log of ${workspace.name}`} text={log} />}
+      {failed && log && !brief && <Log label={`Log of ${workspace.name}`} text={log} />}
     </div>
   )
 }

@@ -2,7 +2,7 @@ import { CalendarClock, Hammer, Pause, Play, RotateCw, Square } from 'lucide-rea
 import { type ReactNode, useState } from 'react'
 import { useDo } from '@/api/queries'
 import type { Workspace } from '@/api/types'
-import { notDone, showsEffect, startWord, type Verb, verbsFor } from '@/lib/awake'
+import { isUp, notDone, showsEffect, startWord, type Verb, verbsFor } from '@/lib/awake'
 import { bytesText } from '@/lib/bytes'
 import { useNow } from '@/lib/hooks'
 import { scheduleText } from '@/lib/schedule'
@@ -47,10 +47,10 @@ export function StatusPanel({ id, workspace, onClose }: Props) {
             <SleepLine workspace={workspace} />
           </p>
         )}
-        {reason && <Reason workspace={workspace} />}
+        {reason && <Reason workspace={workspace} brief />}
         <Actions workspace={workspace} />
       </PanelPart>
-      {state !== 'deleting' && (
+      {isUp(state) && (
         <PanelPart title="Keep awake">
           <KeepAwake workspace={workspace} />
         </PanelPart>

@@ -16,7 +16,7 @@ import {
 import { useState } from 'react'
 import { useDo } from '@/api/queries'
 import type { Workspace } from '@/api/types'
-import { activityText, notDone, showsEffect, verbsFor } from '@/lib/awake'
+import { activityText, isUp, notDone, showsEffect, verbsFor } from '@/lib/awake'
 import { scheduleText } from '@/lib/schedule'
 import { DiskWarning } from './disk'
 import { KeepAwakeDialog } from './keep-awake'
@@ -147,10 +147,12 @@ export function WorkspaceRow({ workspace, templateTitle }: { workspace: Workspac
                 Rebuild…
               </MenuItem>
             )}
-            <MenuItem onSelect={() => setDialog('awake')}>
-              <Coffee aria-hidden />
-              Keep awake…
-            </MenuItem>
+            {isUp(state) && (
+              <MenuItem onSelect={() => setDialog('awake')}>
+                <Coffee aria-hidden />
+                Keep awake…
+              </MenuItem>
+            )}
             <MenuItem onSelect={() => setDialog('schedule')}>
               <CalendarClock aria-hidden />
               Schedule…

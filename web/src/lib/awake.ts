@@ -22,6 +22,9 @@ export function activityText(name: string): string {
 
 type Sleeper = Pick<Workspace, 'state' | 'awake' | 'keepAwakeUntil' | 'schedule'>
 
+/** Whether it holds a container's memory, running or paused, or is on the way there. */
+export const isUp = (state: State) => ['starting', 'running', 'pausing', 'paused'].includes(state)
+
 /** Until when somebody asked that it stays awake, if that is still to come. */
 export function keptUntil({ keepAwakeUntil }: Pick<Workspace, 'keepAwakeUntil'>, now: number) {
   return keepAwakeUntil && Date.parse(keepAwakeUntil) > now ? keepAwakeUntil : undefined

@@ -14,17 +14,20 @@ export function Panel({ id, title, close, onClose, children }: Props) {
       id={id}
       aria-label={title}
       onKeyDown={(event) => event.key === 'Escape' && !event.defaultPrevented && onClose()}
-      className="flex min-h-0 w-full shrink-0 flex-col bg-background max-md:absolute max-md:inset-0 max-md:z-20 md:w-88 md:border-l"
+      className="w-full shrink-0 bg-background max-md:absolute max-md:inset-0 max-md:z-20 md:relative md:w-88 md:border-l"
     >
-      <div className="flex h-12 shrink-0 items-center justify-between border-b pr-2 pl-4">
-        <h2 ref={focus} tabIndex={-1} className="font-medium outline-none">
-          {title}
-        </h2>
-        <Button variant="ghost" size="icon" aria-label={close} onClick={onClose}>
-          <X aria-hidden />
-        </Button>
+      {/* Out of the flow, so that it scrolls and does not make the page longer. */}
+      <div className="absolute inset-0 flex flex-col">
+        <div className="flex h-12 shrink-0 items-center justify-between border-b pr-2 pl-4">
+          <h2 ref={focus} tabIndex={-1} className="font-medium outline-none">
+            {title}
+          </h2>
+          <Button variant="ghost" size="icon" aria-label={close} onClick={onClose}>
+            <X aria-hidden />
+          </Button>
+        </div>
+        <div className="grid min-h-0 content-start gap-4 overflow-y-auto p-4">{children}</div>
       </div>
-      <div className="grid min-h-0 content-start gap-4 overflow-y-auto p-4">{children}</div>
     </aside>
   )
 }

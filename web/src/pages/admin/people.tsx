@@ -4,7 +4,7 @@ import { Boxes, EllipsisVertical, Gauge, History, Link as LinkIcon, UserCheck, U
 import { useState } from 'react'
 import { methodsQuery } from '@/api/login'
 import { peopleQuery, useChangePerson, useSignInLink } from '@/api/people'
-import type { Me, Person } from '@/api/types'
+import type { Me, Person, Quota } from '@/api/types'
 import { Confirm } from '@/components/confirm'
 import { Loaded } from '@/components/loaded'
 import { ProblemNotice } from '@/components/problem-notice'
@@ -48,12 +48,13 @@ export function PeoplePage({ me }: { me: Me }) {
         />
       )}
       <Loaded query={people} what="people">
-        {(people) => (
+        {({ people, defaults }) => (
           <List label="People">
             {people.map((person) => (
               <PersonItem
                 key={person.id}
                 person={person}
+                defaults={defaults}
                 self={person.id === me.id}
                 links={links}
                 onLink={(url) => setLink({ name: person.name, url })}
@@ -67,9 +68,15 @@ export function PeoplePage({ me }: { me: Me }) {
 }
 
 /** `links`: people may sign in by link here. */
-type ItemProps = { person: Person; self: boolean; links: boolean; onLink: (url: string) => void }
+type ItemProps = {
+  person: Person
+  defaults: Quota
+  self: boolean
+  links: boolean
+  onLink: (url: string) => void
+}
 
-function PersonItem({ person, self, links, onLink }: ItemProps) {
+function PersonItem({ person, defaults, self, links, onLink }: ItemProps) {
   const change = useChangePerson()
   const signInLink = useSignInLink()
   const [dialog, setDialog] = useState<'quota' | 'disable'>()
@@ -163,7 +170,7 @@ function PersonItem({ person, self, links, onLink }: ItemProps) {
       {quota && <ItemNote>Quota: {quota}</ItemNote>}
       {change.error && !dialog && <ProblemNotice error={change.error} title={`${name} was not changed`} />}
       {signInLink.error && <ProblemNotice error={signInLink.error} title="No link was made" />}
-      {dialog === 'quota' && <QuotaDialog person={person} onClose={close} />}
+      {dialog === 'quota' && <QuotaDialog person={person} defaults={defaults} onClose={close} />}
       {dialog === 'disable' && (
         <Confirm
           title={`Disable ${name}?`}

@@ -17,7 +17,7 @@ import { useTitle } from '@/lib/hooks'
 
 export function AllWorkspacesPage({ owner }: { owner?: string }) {
   useTitle('All workspaces')
-  const people = useQuery(peopleQuery).data ?? []
+  const people = useQuery(peopleQuery).data?.people ?? []
   const list = useQuery({ ...allWorkspacesQuery(owner), refetchInterval: 10_000 })
   const nameOf = (id: string) => people.find((person) => person.id === id)?.name ?? id
 
