@@ -138,6 +138,7 @@ func (*engine) Limit(context.Context, string, orchestrator.Limits) error { retur
 func (*engine) Host(context.Context) (orchestrator.Host, error) {
 	return orchestrator.Host{}, errors.ErrUnsupported
 }
+
 func (*engine) DiskUsed(context.Context, string, string) (int64, bool, error) {
 	return 0, false, errors.ErrUnsupported
 }
