@@ -10,12 +10,14 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/kalpana-dev/kalpana/identity"
+	"github.com/kalpana-dev/kalpana/workspace"
 )
 
 const (
 	keepAlive   = 20 * time.Second       // how often a silent event stream says that it lives
 	writeLimit  = 10 * time.Second       // how long one event may take to be written
 	fellBehind  = 100 * time.Millisecond // pause before a reader that was too slow starts anew
+	lookAround  = time.Second            // how often the places of those that wait to be started are looked at
 	eventsText  = "A snapshot of your workspaces, then every change of them, as server-sent events."
 	eventsNames = `Events, each with a JSON object:
 
@@ -65,19 +67,27 @@ func (h *Handler) events(w http.ResponseWriter, r *http.Request, caller identity
 	if r.Method == http.MethodHead {
 		return
 	}
-	alive := time.NewTicker(keepAlive)
+	alive, look := time.NewTicker(keepAlive), time.NewTicker(lookAround)
 	defer alive.Stop()
-	for h.follow(ctx, caller.Person.ID, out, alive.C) {
+	defer look.Stop()
+	for h.follow(ctx, caller.Person.ID, out, alive.C, look.C) {
 	}
 }
 
 // follow writes a snapshot and the changes after it. It reports whether to begin again, since the
 // reader fell behind.
-func (h *Handler) follow(ctx context.Context, person string, out eventWriter, alive <-chan time.Time) bool {
+func (h *Handler) follow(ctx context.Context, person string, out eventWriter, alive, look <-chan time.Time) bool {
 	changes, unsubscribe := h.cfg.Orchestrator.Subscribe(person)
 	defer unsubscribe()
 	list, err := h.cfg.Orchestrator.List(ctx, person)
-	if err != nil || !out.event("snapshot", Workspaces{h.views(list)}) {
+	if err != nil {
+		return false
+	}
+	snapshot, known := Workspaces{h.views(list)}, map[workspace.ID]told{}
+	for i, w := range list {
+		known[w.ID] = tell(w, snapshot.Workspaces[i])
+	}
+	if !out.event("snapshot", snapshot) {
 		return false
 	}
 	var again <-chan time.Time
@@ -89,9 +99,20 @@ func (h *Handler) follow(ctx context.Context, person string, out eventWriter, al
 			case !ok:
 				changes, again = nil, time.After(fellBehind)
 			case e.Deleted:
+				delete(known, e.Workspace.ID)
 				wrote = out.event("deleted", map[string]string{"id": string(e.Workspace.ID)})
 			default:
-				wrote = out.event("workspace", h.view(e.Workspace))
+				view := h.view(e.Workspace)
+				known[e.Workspace.ID] = tell(e.Workspace, view)
+				wrote = out.event("workspace", view)
+			}
+		case <-look: // a place in the queue is no part of a record, so no event tells of it
+			for id, last := range known {
+				if wrote && h.place(id) != last.place {
+					view := h.view(last.record)
+					known[id] = tell(last.record, view)
+					wrote = out.event("workspace", view)
+				}
 			}
 		case <-again:
 			return true
@@ -107,6 +128,20 @@ func (h *Handler) follow(ctx context.Context, person string, out eventWriter, al
 			return false
 		}
 	}
+}
+
+// told is what the reader of a stream knows of a workspace.
+type told struct {
+	record *workspace.Workspace
+	place  Queue // zero where it waits for nothing
+}
+
+func tell(w *workspace.Workspace, v Workspace) told {
+	t := told{record: w}
+	if v.Queue != nil {
+		t.place = *v.Queue
+	}
+	return t
 }
 
 // eventWriter writes server-sent events. Its methods report whether the reader is still there.

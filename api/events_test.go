@@ -11,6 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/kalpana-dev/kalpana/api"
 	"github.com/kalpana-dev/kalpana/identity"
 )
@@ -87,15 +89,16 @@ func TestEvents_ASnapshotThenEveryChangeOfMine(t *testing.T) {
 		events := s.events(asha)
 		var snapshot api.Workspaces
 		events.must("snapshot", &snapshot)
-		if len(snapshot.Workspaces) != 1 || snapshot.Workspaces[0] != first {
-			t.Errorf("snapshot %+v, want %+v", snapshot, first)
+		if diff := cmp.Diff([]api.Workspace{first}, snapshot.Workspaces); diff != "" {
+			t.Errorf("snapshot: %s", diff)
 		}
 
 		ravi.create("another of his") // not hers to see
 		second := asha.create("second")
 		var got api.Workspace
-		if events.must("workspace", &got); got != second {
-			t.Errorf("made: %+v, want %+v", got, second)
+		events.must("workspace", &got)
+		if diff := cmp.Diff(second, got); diff != "" {
+			t.Errorf("made: %s", diff)
 		}
 		asha.must(200, "PATCH", "/api/workspaces/"+second.ID, map[string]any{"name": "renamed"})
 		if events.must("workspace", &got); got.Name != "renamed" {

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"io"
@@ -30,7 +31,8 @@ const console = "http://kalpana.localhost:8080"
 // that it works on the clock of a synctest bubble.
 type engine struct {
 	mu         sync.Mutex
-	fault      error // of Create and Start
+	fault      error         // of Create and Start
+	hold       chan struct{} // Create waits until it is closed; nil does not wait
 	containers map[string]orchestrator.Container
 }
 
@@ -40,6 +42,14 @@ func (e *engine) fail(err error) {
 	e.fault = err
 }
 
+// block lets no container be made until the returned function is called.
+func (e *engine) block() (release func()) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.hold = make(chan struct{})
+	return sync.OnceFunc(func() { close(e.hold) })
+}
+
 func (e *engine) set(id string, c orchestrator.Container) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -47,13 +57,28 @@ func (e *engine) set(id string, c orchestrator.Container) error {
 	return e.fault
 }
 
-func (e *engine) Create(_ context.Context, s orchestrator.Spec) (string, error) {
-	id := "container-of-" + string(s.Workspace)
+func (e *engine) Create(ctx context.Context, s orchestrator.Spec) (string, error) {
+	e.mu.Lock()
+	hold := e.hold
+	e.mu.Unlock()
+	if hold != nil {
+		select {
+		case <-hold:
+		case <-ctx.Done():
+			return "", ctx.Err()
+		}
+	}
+	id := rand.Text()
 	return id, e.set(id, orchestrator.Container{ID: id, Workspace: s.Workspace, State: orchestrator.ContainerCreated, Image: s.Image})
 }
 
 func (e *engine) Start(_ context.Context, id string) error {
-	return e.set(id, orchestrator.Container{ID: id, Workspace: workspace.ID(strings.TrimPrefix(id, "container-of-")), State: orchestrator.ContainerRunning})
+	if err := e.change(id, orchestrator.ContainerRunning); err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.fault
 }
 
 func (e *engine) Remove(_ context.Context, id string) error {
@@ -113,6 +138,7 @@ func (*engine) Limit(context.Context, string, orchestrator.Limits) error { retur
 func (*engine) Host(context.Context) (orchestrator.Host, error) {
 	return orchestrator.Host{}, errors.ErrUnsupported
 }
+
 func (*engine) DiskUsed(context.Context, string, string) (int64, bool, error) {
 	return 0, false, errors.ErrUnsupported
 }
@@ -154,6 +180,8 @@ func newSite(t testing.TB) *site {
 	s.orchestrator = orchestrator.New(orchestrator.Config{
 		Store: s.store, Runtime: s.engine, Hosts: s.hosts, Image: "kalpana/workspace:1", Templates: []orchestrator.Template{{Name: "blank"}, {Name: "node"}},
 		Token: func(workspace.ID) string { return "token" }, Transport: s.engine,
+		Sleep: orchestrator.Sleep{PauseAfter: 10 * time.Minute, StopAfter: time.Hour, MaxAwake: 24 * time.Hour},
+		Quota: s.identity.Quota, RunningLimit: 3, StartsAtOnce: 1,
 	})
 	t.Cleanup(func() {
 		s.orchestrator.Close()

@@ -132,7 +132,7 @@ func TestOpenAPI_IsServed(t *testing.T) {
 
 func TestAPI_OtherAddressesAndMethodsAreProblemsToo(t *testing.T) {
 	asha := newSite(t).signIn("Asha")
-	for _, path := range []string{"/api/", "/api/nowhere", "/api/me/", "/api/workspaces/", "/api/workspaces/abcdefghij/", "/api/workspaces/abcdefghij/pause", "/api/schemas/Me.json", "/api/docs"} {
+	for _, path := range []string{"/api/", "/api/nowhere", "/api/me/", "/api/workspaces/", "/api/workspaces/abcdefghij/", "/api/workspaces/abcdefghij/sleep", "/api/schemas/Me.json", "/api/docs"} {
 		asha.must(404, "GET", path, nil)
 	}
 	for _, test := range []struct{ method, path, allow string }{
@@ -141,6 +141,8 @@ func TestAPI_OtherAddressesAndMethodsAreProblemsToo(t *testing.T) {
 		{"PUT", "/api/workspaces/abcdefghij", "GET, PATCH, DELETE"},
 		{"GET", "/api/logout", "POST"},
 		{"GET", "/api/workspaces/abcdefghij/start", "POST"},
+		{"GET", "/api/workspaces/abcdefghij/pause", "POST"},
+		{"POST", "/api/workspaces/abcdefghij/keep-awake", "PUT, DELETE"},
 		{"OPTIONS", "/api/workspaces", "GET, POST"},
 		{"BREW", "/api/me", "GET"},
 		{"POST", "/api/events", "GET"},

@@ -8,6 +8,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/kalpana-dev/kalpana/identity"
+	"github.com/kalpana-dev/kalpana/workspace"
 )
 
 // Person is somebody as admins see them.
@@ -18,18 +19,50 @@ type Person struct {
 	Role      string    `json:"role" enum:"admin,member"`
 	Disabled  bool      `json:"disabled"`
 	ByRule    bool      `json:"byRule" doc:"Came in by a rule of the configuration, and comes in only as long as one matches."`
+	Quota     Quota     `json:"quota" doc:"What they may use, where that is not as for everybody."`
 	CreatedAt time.Time `json:"createdAt"`
+}
+
+// Quota bounds what a person may use. 0, or missing, is as for everybody; -1 is no bound.
+type Quota struct {
+	Workspaces int     `json:"workspaces,omitempty" minimum:"-1" maximum:"100000" doc:"That exist."`
+	Running    int     `json:"running,omitempty" minimum:"-1" maximum:"100000" doc:"That run or are paused at a time."`
+	CPUs       float64 `json:"cpus,omitempty" minimum:"-1" maximum:"4096" doc:"Processors of each workspace, such as 1.5."`
+	Memory     int64   `json:"memory,omitempty" minimum:"-1" doc:"Bytes, of each workspace."`
+	PIDs       int64   `json:"pids,omitempty" minimum:"-1" doc:"Processes and threads of each workspace."`
+	Disk       int64   `json:"disk,omitempty" minimum:"-1" doc:"Bytes, of each workspace."`
 }
 
 // People is a list of people.
 type People struct {
-	People []Person `json:"people" nullable:"false"`
+	People   []Person `json:"people" nullable:"false"`
+	Defaults Quota    `json:"defaults" doc:"What everybody may use, unless their quota or their workspace's template says otherwise."`
+}
+
+// everybodys returns a quota that is in force, where 0 is no bound, as the API tells it.
+func everybodys(q workspace.Quota) Quota {
+	if q.Workspaces == 0 {
+		q.Workspaces = -1
+	}
+	if q.Running == 0 {
+		q.Running = -1
+	}
+	if q.CPUs == 0 {
+		q.CPUs = -1
+	}
+	for _, n := range []*int64{&q.Memory, &q.PIDs, &q.Disk} {
+		if *n == 0 {
+			*n = -1
+		}
+	}
+	return Quota(q)
 }
 
 // PersonChange is what can be changed of a person.
 type PersonChange struct {
 	Role     string `json:"role,omitempty" enum:"admin,member"`
 	Disabled *bool  `json:"disabled,omitempty" doc:"Whoever is disabled cannot sign in, and every session, token and grant of theirs ends."`
+	Quota    *Quota `json:"quota,omitempty" doc:"Takes the place of the whole earlier one."`
 }
 
 // SignInLink is an address that signs somebody in, once.
@@ -49,7 +82,7 @@ type personChangeInput struct {
 
 func personView(p identity.Person) Person {
 	return Person{
-		ID: p.ID, Name: p.Name, Email: p.Email, Role: string(p.Role), Disabled: p.Disabled, ByRule: p.ByRule, CreatedAt: p.CreatedAt,
+		ID: p.ID, Name: p.Name, Email: p.Email, Role: string(p.Role), Disabled: p.Disabled, ByRule: p.ByRule, CreatedAt: p.CreatedAt, Quota: Quota(p.Quota),
 	}
 }
 
@@ -65,14 +98,22 @@ func (h *Handler) peopleRoutes() {
 			for _, p := range people {
 				list = append(list, personView(p))
 			}
-			return &struct{ Body People }{People{list}}, nil
+			defaults, err := h.cfg.Orchestrator.QuotaOf(ctx, "")
+			if err != nil {
+				return nil, h.problem(err)
+			}
+			return &struct{ Body People }{People{list, everybodys(defaults)}}, nil
 		})
-	huma.Register(h.huma, forAdmins(h.operation("PATCH", "/api/people/{id}", "changePerson", "Change somebody's role, or disable them", 200, tag)),
+	huma.Register(h.huma, forAdmins(h.operation("PATCH", "/api/people/{id}", "changePerson", "Change somebody's role or quota, or disable them", 200, tag)),
 		func(ctx context.Context, in *personChangeInput) (*struct{ Body Person }, error) {
 			change := identity.PersonChange{Disabled: in.Body.Disabled}
 			if in.Body.Role != "" {
 				role := identity.Role(in.Body.Role)
 				change.Role = &role
+			}
+			if in.Body.Quota != nil {
+				quota := workspace.Quota(*in.Body.Quota)
+				change.Quota = &quota
 			}
 			p, err := h.cfg.Identity.ChangePerson(ctx, callerOf(ctx), in.ID, change)
 			if err != nil {

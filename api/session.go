@@ -16,6 +16,7 @@ type Me struct {
 	Name           string `json:"name"`
 	Role           string `json:"role" enum:"admin,member"`
 	WorkspaceLimit int    `json:"workspaceLimit" doc:"How many workspaces you may have; -1 is any number."`
+	RunningLimit   int    `json:"runningLimit" doc:"How many of them may run or be paused at a time; -1 is any number."`
 }
 
 type cookieOutput struct {
@@ -57,11 +58,8 @@ func (h *Handler) sessionRoutes() {
 			if err != nil {
 				return nil, h.problem(err)
 			}
-			limit := quota.Workspaces
-			if limit == 0 {
-				limit = -1
-			}
-			return &struct{ Body Me }{Me{ID: p.ID, Name: p.Name, Role: string(p.Role), WorkspaceLimit: limit}}, nil
+			q := everybodys(quota)
+			return &struct{ Body Me }{Me{ID: p.ID, Name: p.Name, Role: string(p.Role), WorkspaceLimit: q.Workspaces, RunningLimit: q.Running}}, nil
 		})
 	huma.Register(h.huma, h.operation("POST", "/api/logout", "logout", "Sign out, here and on every workspace opened from here", 204, tag),
 		func(ctx context.Context, _ *struct{}) (*cookieOutput, error) {

@@ -14,7 +14,7 @@ import (
 func TestMe_SaysWhoIsSignedIn(t *testing.T) {
 	s := newSite(t)
 	got := decode[api.Me](t, s.signIn("Asha").must(200, "GET", "/api/me", nil))
-	want := api.Me{ID: got.ID, Name: "Asha", Role: "member", WorkspaceLimit: 5}
+	want := api.Me{ID: got.ID, Name: "Asha", Role: "member", WorkspaceLimit: 5, RunningLimit: 3}
 	if diff := cmp.Diff(want, got); diff != "" || len(got.ID) != 26 {
 		t.Error(diff, got.ID)
 	}

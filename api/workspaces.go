@@ -19,23 +19,41 @@ type Workspace struct {
 	Template     string     `json:"template"`
 	Repository   string     `json:"repository" doc:"Address of a public repository that was cloned on first start, or empty."`
 	State        string     `json:"state" enum:"stopped,starting,running,pausing,paused,stopping,deleting,error"`
+	StateSince   *time.Time `json:"stateSince,omitempty" doc:"Since when it is in this state."`
+	Desired      string     `json:"desired,omitempty" enum:"running,paused,stopped,deleting" doc:"What it was last told to be."`
 	Reason       string     `json:"reason" doc:"Why it is in this state. The first line is for people; further lines are the end of a log."`
 	URL          string     `json:"url" doc:"Where VS Code is. Opening it wakes the workspace."`
 	CreatedAt    time.Time  `json:"createdAt"`
 	UpdatedAt    time.Time  `json:"updatedAt"`
 	LastActiveAt *time.Time `json:"lastActiveAt,omitempty"`
 	LastActivity string     `json:"lastActivity"`
+
+	Awake          *Awake         `json:"awake,omitempty" doc:"Of one that runs or is paused."`
+	KeepAwakeUntil *time.Time     `json:"keepAwakeUntil,omitempty" doc:"It does not sleep by itself before."`
+	Schedule       *Schedule      `json:"schedule,omitempty" doc:"Missing where there is none."`
+	Start          *Start         `json:"start,omitempty" doc:"Missing before the first."`
+	Queue          *Queue         `json:"queue,omitempty" doc:"Of one that waits to be started."`
+	Limits         ResourceLimits `json:"limits"`
+	DiskUsed       int64          `json:"diskUsed" doc:"Bytes of its volume and its container, when they were last measured; 0 before."`
 }
 
 func (h *Handler) view(w *workspace.Workspace) Workspace {
 	v := Workspace{
 		ID: string(w.ID), Name: w.Name, Template: w.Template, Repository: w.Repository,
 		State: string(w.State), Reason: w.Reason, URL: h.cfg.Hosts.URL(w.ID),
-		CreatedAt: w.CreatedAt, UpdatedAt: w.UpdatedAt, LastActivity: w.LastActivity,
+		StateSince: optional(w.StateSince), Desired: string(w.Desired),
+		CreatedAt: w.CreatedAt, UpdatedAt: w.UpdatedAt, LastActiveAt: optional(w.LastActiveAt), LastActivity: w.LastActivity,
+		KeepAwakeUntil: optional(w.KeepAwakeUntil), Schedule: scheduleView(w.Schedule), Start: startView(w.LastStart),
+		Limits: limitsView(h.cfg.Orchestrator.LimitsOf(w)), DiskUsed: w.DiskUsed,
 	}
-	if !w.LastActiveAt.IsZero() {
-		at := w.LastActiveAt
-		v.LastActiveAt = &at
+	if w.State == workspace.StateRunning || w.State == workspace.StatePaused {
+		v.Awake = awakeView(h.cfg.Orchestrator.Awake(w))
+	}
+	if op := h.cfg.Orchestrator.Waking(w.ID); op != nil { // what it has come to is not in the record yet
+		v.Start = startView(op.Progress())
+	}
+	if q := h.place(w.ID); q.Place > 0 {
+		v.Queue = &q
 	}
 	return v
 }
@@ -96,6 +114,8 @@ func (h *Handler) routes() {
 	h.invitationRoutes()
 	h.eventRoutes()
 	h.portRoutes()
+	h.sleepRoutes()
+	h.adminRoutes()
 	const tag = "workspaces"
 	huma.Register(h.huma, scoped(h.operation("GET", "/api/templates", "listTemplates", "List templates", 200, tag), identity.ScopeRead),
 		func(context.Context, *struct{}) (*struct{ Body Templates }, error) {
@@ -210,11 +230,15 @@ func (h *Handler) done(ctx context.Context, action string, id workspace.ID, deta
 
 // begun answers with the record once the operation has shown its first effect, or its failure.
 func (h *Handler) begun(ctx context.Context, w *workspace.Workspace, op *orchestrator.Operation) (*workspaceOutput, error) {
+	return h.output(h.firstEffect(ctx, w, op))
+}
+
+// firstEffect gives an operation a moment, and returns the record as it is then or how it failed.
+func (h *Handler) firstEffect(ctx context.Context, w *workspace.Workspace, op *orchestrator.Operation) (*workspace.Workspace, error) {
 	first, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
 	defer cancel()
 	if err := op.Wait(first); err != nil && first.Err() == nil {
-		return nil, h.problem(err)
+		return nil, err
 	}
-	w, err := h.cfg.Orchestrator.Get(ctx, w.Owner, w.ID)
-	return h.output(w, err)
+	return h.cfg.Orchestrator.Get(ctx, w.Owner, w.ID)
 }

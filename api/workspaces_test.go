@@ -25,6 +25,7 @@ func TestWorkspaces_TheirWholeLife(t *testing.T) {
 	want := api.Workspace{
 		ID: made.ID, Name: "my project", Template: "node", Repository: "https://github.com/kalpana-dev/kalpana", State: "stopped",
 		URL: "http://" + made.ID + ".ws.kalpana.localhost:8080/", CreatedAt: made.CreatedAt, UpdatedAt: made.UpdatedAt,
+		StateSince: &made.CreatedAt, Desired: "stopped",
 	}
 	if diff := cmp.Diff(want, made); diff != "" {
 		t.Error(diff)

@@ -34,6 +34,11 @@ const (
 	ActionRename        = "rename"
 	ActionStart         = "start"
 	ActionStop          = "stop"
+	ActionPause         = "pause"
+	ActionRestart       = "restart"
+	ActionRebuild       = "rebuild"
+	ActionKeepAwake     = "keep-awake"
+	ActionSchedule      = "schedule"
 	ActionDelete        = "delete"
 	ActionAgentRun      = "agent-run"
 	ActionAdmin         = "admin" // an admin changed what concerns others

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/kalpana-dev/kalpana/workspace"
@@ -73,9 +75,10 @@ func (s *Service) Person(ctx context.Context, id string) (Person, error) {
 type PersonChange struct {
 	Role     *Role
 	Disabled *bool
+	Quota    *workspace.Quota
 }
 
-// ChangePerson changes role or access. Who is disabled loses every session, grant and token within
+// ChangePerson changes role, access or quota. Who is disabled loses every session, grant and token within
 // seconds. Some admin who can sign in always remains: ErrLastAdmin.
 func (s *Service) ChangePerson(ctx context.Context, by Caller, id string, c PersonChange) (Person, error) {
 	if c.Role != nil && *c.Role != RoleAdmin && *c.Role != RoleMember {
@@ -94,6 +97,9 @@ func (s *Service) ChangePerson(ctx context.Context, by Caller, id string, c Pers
 			if c.Disabled != nil {
 				person.Disabled = *c.Disabled
 			}
+			if c.Quota != nil {
+				person.Quota = *c.Quota
+			}
 			if person == before {
 				return nil
 			}
@@ -111,6 +117,12 @@ func (s *Service) ChangePerson(ctx context.Context, by Caller, id string, c Pers
 		e.Detail = person.ID + " " + person.Name + ": " + describePerson(before) + " is now " + describePerson(person)
 		s.Audit(ctx, e)
 	}
+	if before.Quota != person.Quota {
+		s.quotas.set(person.ID, quotaRead{person.Quota, s.cfg.Now()})
+		e := by.Event(ActionAdmin, "")
+		e.Detail = person.ID + " " + person.Name + ": quota is now " + describeQuota(person.Quota)
+		s.Audit(ctx, e)
+	}
 	switch {
 	case person.Disabled:
 		err = s.shutOut(ctx, person.ID)
@@ -125,6 +137,29 @@ func describePerson(p Person) string {
 		return "disabled " + string(p.Role)
 	}
 	return string(p.Role)
+}
+
+// describeQuota names what is not as for everybody, e.g. "running 2, memory 4294967296, disk unlimited".
+func describeQuota(q workspace.Quota) string {
+	var parts []string
+	add := func(name string, value float64) {
+		switch {
+		case value < 0:
+			parts = append(parts, name+" unlimited")
+		case value > 0:
+			parts = append(parts, name+" "+strconv.FormatFloat(value, 'f', -1, 64))
+		}
+	}
+	add("workspaces", float64(q.Workspaces))
+	add("running", float64(q.Running))
+	add("cpus", q.CPUs)
+	add("memory", float64(q.Memory))
+	add("pids", float64(q.PIDs))
+	add("disk", float64(q.Disk))
+	if len(parts) == 0 {
+		return "as for everybody"
+	}
+	return strings.Join(parts, ", ")
 }
 
 // keepsAdmin returns ErrLastAdmin where the change would leave no admin who can sign in.

@@ -69,6 +69,13 @@ func (op *Operation) setResumes(resumes bool) {
 	op.resumes = resumes
 }
 
+// Progress returns what is known of a wake so far: a stage that lasts took nothing yet.
+func (op *Operation) Progress() workspace.Start {
+	op.mu.Lock()
+	defer op.mu.Unlock()
+	return cloneStart(op.start)
+}
+
 // lines notes the end of what was printed in the stage that is under way.
 func (op *Operation) lines(text string) {
 	op.mu.Lock()

@@ -41,7 +41,7 @@ export function makeIdentity() {
     ],
     people: [
       person('u1', 'Asha Rao', 'asha@example.com', 'admin', -2000),
-      person('u2', 'Ravi Menon', '', 'member', -700),
+      { ...person('u2', 'Ravi Menon', '', 'member', -700), quota: { running: 2, memory: 4 * 1024 ** 3 } },
       person('u3', 'Mira', 'mira.with-a-long-address@department.university.example', 'member', -90, true),
     ],
     invitations: [
@@ -86,7 +86,7 @@ function token(id, name, scopes, created, expires, used) {
 }
 
 function person(id, name, email, role, created, disabled = false) {
-  return { id, name, email, role, disabled, byRule: !email, createdAt: at(created) }
+  return { id, name, email, role, disabled, byRule: !email, quota: {}, createdAt: at(created) }
 }
 
 const kinds = [
@@ -120,6 +120,8 @@ function event(index) {
     ...kinds[index % kinds.length],
   }
 }
+
+const defaults = { workspaces: 5, running: 3, cpus: 2, memory: 4 * 1024 ** 3, pids: 2048, disk: -1 }
 
 const problem = (status, detail, errors) => [status, { title: 'Refused', status, detail, errors }]
 
@@ -178,7 +180,7 @@ export function identityApi(state, method, path, body, query, origin) {
       return [204]
     case 'people': {
       if (state.role !== 'admin') return problem(403, 'This is for admins.')
-      if (method === 'GET') return [200, { people: state.people }]
+      if (method === 'GET') return [200, { people: state.people, defaults }]
       const found = state.people.find((one) => one.id === id)
       if (verb === 'sign-in-link')
         return [

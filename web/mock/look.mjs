@@ -1,5 +1,5 @@
 // Walks through the built console in Chromium against the stand-in server: a picture of every page in
-// two sizes, axe-core on each, and no console errors. `npm run look [directory]`.
+// two sizes, dark and light, axe-core on each, and no console errors. `npm run look [directory]`.
 import { mkdir, readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { chromium } from 'playwright-core'
@@ -33,7 +33,8 @@ async function settled() {
     !document.querySelector('[role=status][aria-label^=Loading]') &&
     document.getAnimations().every(({ playState }) => playState !== 'running')
   if (!still()) return false
-  await new Promise((painted) => requestAnimationFrame(() => requestAnimationFrame(painted)))
+  // A change of colours takes a frame for each element that inherits them.
+  for (let frame = 0; frame < 8; frame++) await new Promise(requestAnimationFrame)
   return still()
 }
 
@@ -51,7 +52,7 @@ async function visit(size, port) {
     if (
       message.type() !== 'error' ||
       expecting ||
-      /status of (401|403|404|422|503)|ERR_NETWORK_CHANGED|ERR_INCOMPLETE_CHUNKED/.test(message.text())
+      /status of (401|403|404|409|422|503)|ERR_NETWORK_CHANGED|ERR_INCOMPLETE_CHUNKED/.test(message.text())
     )
       return
     faults.push(`${size}: console: ${message.text()}`)
@@ -59,16 +60,23 @@ async function visit(size, port) {
   page.on('pageerror', (error) => faults.push(`${size}: ${error}`))
 
   const look = async (name) => {
+    for (const scheme of ['dark', 'light']) {
+      await page.emulateMedia({ colorScheme: scheme, reducedMotion: 'reduce' })
+      await see(scheme === 'dark' ? `${name}-${size}` : `${name}-${size}-light`)
+    }
+    await page.emulateMedia({ colorScheme: 'dark', reducedMotion: 'reduce' })
+  }
+  const see = async (name) => {
     await page.waitForFunction(settled)
-    await page.screenshot({ path: `${out}/${name}-${size}.png` })
+    await page.screenshot({ path: `${out}/${name}.png` })
     const wider = await page.evaluate(() => document.documentElement.scrollWidth > window.innerWidth)
-    if (wider) faults.push(`${size} ${name}: scrolls sideways`)
+    if (wider) faults.push(`${name}: scrolls sideways`)
     await page.evaluate(axe)
     // An open menu is at the end of the body, outside of every landmark.
     const { violations } = await page.evaluate(() => window.axe.run(document, { iframes: false }))
     for (const { id, impact, nodes } of violations) {
       const found = nodes.filter(({ html }) => id !== 'region' || !html.includes('data-radix-popper'))
-      if (found.length > 0) faults.push(`${size} ${name}: ${impact} ${id}: ${found[0].html.slice(0, 160)}`)
+      if (found.length > 0) faults.push(`${name}: ${impact} ${id}: ${found[0].html.slice(0, 160)}`)
     }
   }
   const must = async (what, condition) => {

@@ -6,6 +6,7 @@ import { createServer } from 'node:http'
 import { extname, join, normalize } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { identityApi, makeIdentity, portsApi, publicApi } from './identity.mjs'
+import { gib, limits, sleep, startStages, wake } from './sleep.mjs'
 
 const dist = fileURLToPath(new URL('../dist/', import.meta.url))
 const types = {
@@ -44,7 +45,10 @@ export function makeState(port) {
     url: `http://${id}.ws.kalpana.localhost:${port}/`,
     createdAt: ago(1),
     updatedAt: ago(1),
+    stateSince: ago(140),
     lastActivity: '',
+    limits,
+    diskUsed: 0,
     ...extra,
   })
   return {
@@ -57,24 +61,40 @@ export function makeState(port) {
       make('k7m2q4xw9a', 'quiet-orchard', 'node', 'running', {
         createdAt: ago(2900),
         lastActiveAt: ago(0),
-        lastActivity: 'keystroke',
+        lastActivity: 'typing',
         repository: 'https://github.com/caddyserver/caddy',
+        diskUsed: 8.4 * gib,
+        awake: { reason: 'typing', since: ago(3), sleepsAt: ago(-7), next: 'paused' },
+        start: wake(140),
       }),
       make('p3vd6trz2h', 'thesis', 'python', 'paused', {
         createdAt: ago(15000),
         lastActiveAt: ago(14),
         lastActivity: 'terminal',
         reason: 'idle for 10 minutes',
+        diskUsed: 2.31 * gib,
+        stateSince: ago(4),
+        awake: { reason: 'idle for 10 minutes', since: ago(4), sleepsAt: ago(-56), next: 'stopped' },
+        start: wake(900),
       }),
       make('b5nnx7c4ke', 'a-rather-long-name-for-a-small-experiment-with-parsers', 'blank', 'stopped', {
         createdAt: ago(40000),
         lastActiveAt: ago(4400),
         lastActivity: 'save',
+        diskUsed: 0.2 * gib,
+        schedule: {
+          zone: 'Europe/Vienna',
+          wakeAt: '08:30',
+          stopAt: '19:00',
+          days: ['mon', 'tue', 'wed', 'thu', 'fri'],
+        },
       }),
       make('w2jq6m5yta', 'lucid-ridge', 'node', 'error', {
         createdAt: ago(60000),
         reason:
           "The workspace's container ended while it started. Look at the log below, then start it again.\nCloning into '/home/dev/workspace' …\nfatal: repository 'https://github.com/owner/gone' not found\nstart: code-server: exit status 1",
+        diskUsed: 10 * gib,
+        start: wake(60000, 'The workspace’s container ended while it started.'),
       }),
     ],
   }
@@ -98,11 +118,34 @@ export function serve(port = 4173) {
       send('workspace', Object.assign(workspace, fields, { updatedAt: new Date().toISOString() }))
     return workspace
   }
-  const go = (id, first, then) => {
-    setTimeout(() => {
-      if (state.workspaces.find((one) => one.id === id)?.state === first) change(id, { state: then })
-    }, 1500).unref()
-    return change(id, { state: first, reason: '' })
+  const stateOf = (id) => state.workspaces.find((one) => one.id === id)?.state
+  const enter = (id, to, fields = {}) =>
+    change(id, { state: to, reason: '', queue: undefined, stateSince: ago(0), ...sleep(to), ...fields })
+  const go = (id, first, then, fields, last = fields) => {
+    setTimeout(() => stateOf(id) === first && enter(id, then, last), 1500).unref()
+    return enter(id, first, fields)
+  }
+  /** Starts, stage by stage; after its turn, where there is a queue. */
+  const start = (id) => {
+    if (state.queue) return change(id, { queue: state.queue })
+    const begun = Date.now()
+    const from = stateOf(id)
+    for (let tenth = 1; tenth < 15; tenth++)
+      setTimeout(() => {
+        if (stateOf(id) === 'starting') change(id, { start: startStages(begun, from) })
+      }, tenth * 100).unref()
+    const over = { start: startStages(begun, from, begun + 60_000) }
+    return go(id, 'starting', 'running', { start: startStages(begun, from) }, over)
+  }
+  const verbs = {
+    start: (id) => (stateOf(id) === 'paused' ? enter(id, 'running') : start(id)),
+    stop: (id) => go(id, 'stopping', 'stopped', { reason: 'stopped by Asha Rao' }),
+    pause: (id) => go(id, 'pausing', 'paused', { reason: 'paused by Asha Rao' }),
+    restart: (id) => {
+      setTimeout(() => start(id), 800).unref()
+      return enter(id, 'stopping', { reason: 'restarted by Asha Rao' })
+    },
+    rebuild: (id) => start(id),
   }
 
   const api = (method, path, body, query) => {
@@ -115,9 +158,22 @@ export function serve(port = 4173) {
       return [204]
     }
     if (path === '/api/me')
-      return [200, { id: 'u1', name: 'Asha Rao', role: state.role, workspaceLimit: state.limit }]
+      return [
+        200,
+        { id: 'u1', name: 'Asha Rao', role: state.role, workspaceLimit: state.limit, runningLimit: 3 },
+      ]
     const settings = identityApi(state, method, path, body, query, `http://kalpana.localhost:${port}`)
     if (settings) return settings
+    if (path === '/api/admin/workspaces') {
+      const owner = (one, index) => ({
+        ...one,
+        reason: one.reason.split('\n')[0],
+        owner: index < 2 ? 'u1' : 'u2',
+      })
+      const all = state.workspaces.map(owner).filter((one) => [one.owner, null].includes(query.get('owner')))
+      return [200, { workspaces: all, total: all.length }]
+    }
+    if (path.startsWith('/api/admin/workspaces/')) return [202, verbs.stop(path.split('/')[4])]
     if (path === '/api/templates') return [200, { templates }]
     if (path === '/api/workspaces' && method === 'GET') return [200, { workspaces: state.workspaces }]
     if (path === '/api/workspaces') {
@@ -143,6 +199,8 @@ export function serve(port = 4173) {
         state: 'stopped',
         reason: '',
         lastActivity: '',
+        limits,
+        diskUsed: 0,
         url: `http://${id}.ws.kalpana.localhost:${port}/`,
         createdAt: new Date().toISOString(),
         updatedAt: new Date().toISOString(),
@@ -155,8 +213,16 @@ export function serve(port = 4173) {
     const workspace = state.workspaces.find((one) => one.id === id)
     if (!workspace) return problem(404, 'There is no such workspace.')
     if (verb === 'ports') return portsApi(state, method, id, number, body, port)
-    if (verb === 'start') return [202, go(id, 'starting', 'running')]
-    if (verb === 'stop') return [202, go(id, 'stopping', 'stopped')]
+    if (state.refuse && verb) return problem(409, state.refuse)
+    if (method === 'POST' && verb in verbs) return [202, verbs[verb](id)]
+    if (verb === 'keep-awake') {
+      const until = method === 'PUT' ? ago(-60 * body.hours) : undefined
+      return [
+        200,
+        change(id, { keepAwakeUntil: until, awake: { ...workspace.awake, sleepsAt: until ?? ago(-10) } }),
+      ]
+    }
+    if (verb === 'schedule') return [200, change(id, { schedule: method === 'PUT' ? body : undefined })]
     if (method === 'PATCH') return [200, change(id, { name: body.name })]
     if (method === 'DELETE') {
       change(id, { state: 'deleting' })
@@ -176,7 +242,7 @@ export function serve(port = 4173) {
     const { pathname: path, searchParams: query } = new URL(request.url, `http://${host}`)
     if (host.includes('.ws.')) {
       const id = host.split('.')[0]
-      if (state.workspaces.find((one) => one.id === id)?.state !== 'running') go(id, 'starting', 'running')
+      if (state.workspaces.find((one) => one.id === id)?.state !== 'running') verbs.start(id)
       response.setHeader('Content-Type', 'text/html')
       return response.end(vscode)
     }

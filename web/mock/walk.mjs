@@ -1,6 +1,7 @@
 // The way through the console that look.mjs takes, in one browser tab.
 
 import { link } from './identity.mjs'
+import { gib, sleep } from './sleep.mjs'
 
 export async function walk(tab) {
   await signIn(tab)
@@ -97,8 +98,9 @@ async function signInByLink({ page, origin, look, must, shows }) {
   await page.waitForURL(/\/w\/p3vd6trz2h$/)
 }
 
-async function workspace({ page, state, change, look, shows }) {
-  await page.frameLocator('iframe').getByText('serve({').waitFor()
+async function workspace({ page, state, change, look, must, shows }) {
+  const frame = page.frameLocator('iframe').getByText('serve({')
+  await frame.waitFor()
   await shows('Running')
   await look('workspace')
   await page.getByRole('button', { name: /^Stop/ }).click()
@@ -107,10 +109,81 @@ async function workspace({ page, state, change, look, shows }) {
   await shows('is stopped')
   await look('workspace-stopped')
   await page.locator('main').getByRole('button', { name: 'Start' }).click()
-  await page.frameLocator('iframe').getByText('serve({').waitFor()
-  change('p3vd6trz2h', { state: 'error', reason: state.workspaces.at(-1).reason })
+  await frame.waitFor()
+
+  await page.getByRole('button', { name: 'Status' }).click()
+  const panel = page.getByRole('complementary', { name: 'Status' })
+  await panel.getByText('Running').waitFor()
+  await look('status')
+  await panel.getByRole('button', { name: 'Keep awake for 2 h' }).click()
+  await shows('It does not sleep before')
+  await look('status-kept')
+  await panel.getByRole('button', { name: 'Let it sleep' }).click()
+  await page.getByText('It does not sleep before').waitFor({ state: 'detached' })
+  await panel.getByRole('button', { name: 'Set a schedule' }).click()
+  await page.getByRole('switch', { name: 'Wake at' }).click()
+  await page.getByLabel('Wake at, time').fill('19:00')
+  await page.getByLabel('Friday').uncheck()
+  await page.getByRole('button', { name: 'Save' }).click()
+  await shows('at the same time')
+  await look('schedule')
+  await page.getByLabel('Wake at, time').fill('07:45')
+  await page.getByLabel('Time zone').selectOption('America/New_York')
+  await page.getByRole('button', { name: 'Save' }).click()
+  await shows('Wakes at 07:45 and stops at 19:00, Mon to Thu (America/New_York)')
+  await panel.getByRole('button', { name: 'Change the schedule' }).click()
+  await page.getByRole('switch', { name: 'Wake at' }).click()
+  await page.getByRole('switch', { name: 'Stop at' }).click()
+  await look('schedule-off')
+  await page.getByRole('button', { name: 'Clear the schedule' }).click()
+  await shows('neither stopped nor woken')
+  await panel.getByRole('button', { name: 'Rebuild' }).click()
+  await shows('Everything in the home folder stays')
+  await look('rebuild')
+  await page.getByRole('alertdialog').getByRole('button', { name: 'Rebuild' }).click()
+  await page.getByRole('alertdialog').waitFor({ state: 'detached' })
+  await panel.getByText('Starting VS Code').first().waitFor()
+  await panel.getByText('Running').waitFor()
+  state.refuse = 'The workspace is just being stopped or deleted.'
+  await panel.getByRole('button', { name: 'Restart' }).click()
+  await shows('thesis was not restarted')
+  await look('status-refused')
+  state.refuse = undefined
+  await panel.getByRole('button', { name: 'Restart' }).click()
+  await shows('is stopping')
+  await panel.getByText('Starting', { exact: true }).waitFor()
+  await panel.getByText('Running').waitFor()
+
+  const picture = await page.locator('iframe').elementHandle()
+  await panel.getByRole('button', { name: 'Pause' }).click()
+  await page.getByRole('heading', { name: 'thesis is paused' }).waitFor()
+  await page.keyboard.press('Escape')
+  await page.getByRole('button', { name: 'Close the status' }).click()
+  await look('workspace-paused')
+  await must(
+    'a paused frame is out of reach',
+    picture.evaluate((frame) => frame.inert),
+  )
+  await page.locator('main').getByRole('button', { name: 'Wake' }).click()
+  await page.getByRole('heading', { name: 'thesis is paused' }).waitFor({ state: 'detached' })
+  await must(
+    'a pause keeps the frame',
+    picture.evaluate((frame) => frame.isConnected && !frame.inert),
+  )
+
+  const failed = state.workspaces.at(-1)
+  change('p3vd6trz2h', {
+    state: 'error',
+    reason: failed.reason,
+    start: failed.start,
+    diskUsed: failed.diskUsed,
+  })
   await shows('has failed')
   await look('workspace-error')
+  await page.getByRole('button', { name: 'Show its last start' }).click()
+  await shows('Last start')
+  await look('status-error')
+  await page.getByRole('button', { name: 'Close the status' }).click()
 }
 
 /** Begins and ends in a workspace. */
@@ -162,9 +235,25 @@ async function ports({ page, origin, state, look, must, shows }) {
 async function dashboard({ page, state, change, look, shows }) {
   await page.getByRole('link', { name: 'All workspaces' }).click()
   await shows('4 of 5 workspaces')
-  change('p3vd6trz2h', { state: 'paused', reason: 'Idle for 10 minutes' })
-  change('b5nnx7c4ke', { state: 'starting' })
+  change('p3vd6trz2h', {
+    ...sleep('paused'),
+    state: 'paused',
+    reason: 'Idle for 10 minutes',
+    diskUsed: 2 * gib,
+  })
+  change('b5nnx7c4ke', { state: 'stopped', awake: undefined })
+  state.queue = { place: 2, of: 3 }
+  await page.getByRole('button', { name: /^Start a-rather/ }).click()
+  await shows('number 2 of 3 in the queue')
+  state.queue = undefined
   await look('workspaces')
+  await page.getByRole('button', { name: 'More for quiet-orchard' }).click()
+  await page.getByRole('menuitem', { name: 'Keep awake' }).click()
+  await page.getByRole('button', { name: 'Keep awake for 8 h' }).click()
+  await shows('It does not sleep before')
+  await look('keep-awake')
+  await page.getByRole('button', { name: 'Done' }).click()
+  await shows('Kept awake until')
   await page.getByRole('button', { name: 'More for thesis' }).click()
   await look('workspaces-menu')
   await page.getByRole('menuitem', { name: 'Rename' }).click()
@@ -268,6 +357,18 @@ async function administration({ page, origin, state, look, must, shows }) {
   await page.getByLabel('Role of Ravi Menon').selectOption('admin')
   await page.getByRole('button', { name: 'More for Ravi Menon' }).click()
   await look('people-menu')
+  await page.getByRole('menuitem', { name: 'Change the quota' }).click()
+  await page.getByRole('textbox', { name: 'Workspaces' }).fill('many')
+  await page.getByRole('textbox', { name: 'Disk' }).fill('Unlimited')
+  await page.getByRole('textbox', { name: 'Memory' }).fill('1,5')
+  await page.getByRole('button', { name: 'Save' }).click()
+  await shows('Give a whole number')
+  await look('people-quota')
+  await page.getByRole('textbox', { name: 'Workspaces' }).fill('')
+  await page.getByRole('button', { name: 'Save' }).click()
+  await page.getByRole('dialog').waitFor({ state: 'detached' })
+  await shows('Quota: 2 running, 1.5 GiB memory each, unlimited disk')
+  await page.getByRole('button', { name: 'More for Ravi Menon' }).click()
   await page.getByRole('menuitem', { name: 'Make a sign-in link' }).click()
   await shows('A sign-in link for Ravi Menon')
   await look('people-link')
@@ -279,6 +380,17 @@ async function administration({ page, origin, state, look, must, shows }) {
   await page.getByRole('alertdialog').waitFor({ state: 'detached' })
   const { role, disabled } = state.people[1]
   await must('a person is changed as was chosen', role === 'admin' && disabled)
+
+  await page.getByRole('link', { name: 'Workspaces', exact: true }).click()
+  await page.getByRole('button', { name: /^Stop quiet-orchard of Asha/ }).waitFor()
+  await look('all-workspaces')
+  await page.getByRole('button', { name: /^Stop quiet-orchard of Asha/ }).click()
+  await look('all-workspaces-stop')
+  await page.getByRole('button', { name: 'Stop it' }).click()
+  await page.getByText('stopped by Asha Rao', { exact: false }).first().waitFor()
+  await page.getByLabel('Owner').selectOption({ label: 'Ravi Menon' })
+  await page.waitForURL(/owner=u2/)
+  await page.getByRole('heading', { name: 'quiet-orchard' }).waitFor({ state: 'detached' })
 
   await page.getByRole('link', { name: 'Invitations' }).click()
   await shows('Lena, for the summer')

@@ -16,6 +16,7 @@ import { AuditPage } from './pages/admin/audit'
 import { AdminFrame } from './pages/admin/frame'
 import { InvitationsPage } from './pages/admin/invitations'
 import { PeoplePage } from './pages/admin/people'
+import { AllWorkspacesPage } from './pages/admin/workspaces'
 import { ErrorPage, NotFoundPage, WorkspaceGonePage } from './pages/failure'
 import { InvitePage } from './pages/invite'
 import { LandingPage } from './pages/landing'
@@ -180,6 +181,13 @@ const people = createRoute({
   component: () => <PeoplePage me={people.useRouteContext().me} />,
 })
 
+const allWorkspaces = createRoute({
+  getParentRoute: () => admin,
+  path: 'workspaces',
+  validateSearch: texts('owner'),
+  component: () => <AllWorkspacesPage {...allWorkspaces.useSearch()} />,
+})
+
 const invitations = createRoute({
   getParentRoute: () => admin,
   path: 'invitations',
@@ -204,7 +212,7 @@ const routeTree = root.addChildren([
     newWorkspace,
     workspace,
     settings.addChildren([settingsIndex, sessions, tokens, accounts]),
-    admin.addChildren([adminIndex, people, invitations, audit]),
+    admin.addChildren([adminIndex, people, allWorkspaces, invitations, audit]),
   ]),
 ])
 

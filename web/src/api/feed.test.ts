@@ -13,6 +13,8 @@ const workspace = (id: string, change: Partial<Workspace> = {}): Workspace => ({
   createdAt: '2025-06-01T00:00:00Z',
   updatedAt: '2025-06-01T00:00:00Z',
   lastActivity: '',
+  limits: { cpus: 2, memory: 0, pids: 0, disk: 0 },
+  diskUsed: 0,
   ...change,
 })
 

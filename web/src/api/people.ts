@@ -2,16 +2,16 @@ import { infiniteQueryOptions, queryOptions, useMutation } from '@tanstack/react
 import type { AuditSearch } from '@/lib/audit'
 import { api, data } from './client'
 import { useAct } from './queries'
-import type { NewInvitation, Role } from './types'
+import type { NewInvitation, Quota, Role } from './types'
 
 // What admins see and do.
 
 export const peopleQuery = queryOptions({
   queryKey: ['people'],
-  queryFn: async () => (await data(api.GET('/api/people'))).people,
+  queryFn: () => data(api.GET('/api/people')),
 })
 
-export type PersonChange = { id: string; role?: Role; disabled?: boolean }
+export type PersonChange = { id: string; role?: Role; disabled?: boolean; quota?: Quota }
 
 export const useChangePerson = () =>
   useAct(peopleQuery, ({ id, ...body }: PersonChange) =>
@@ -34,6 +34,18 @@ export const useInvite = () =>
 export const useRevokeInvitation = () =>
   useAct(invitationsQuery, (id: string) =>
     data(api.DELETE('/api/invitations/{id}', { params: { path: { id } } })),
+  )
+
+/** Everybody's workspaces, or those of one person. */
+export const allWorkspacesQuery = (owner?: string) =>
+  queryOptions({
+    queryKey: ['all-workspaces', owner],
+    queryFn: () => data(api.GET('/api/admin/workspaces', { params: { query: { owner } } })),
+  })
+
+export const useStopAny = (owner?: string) =>
+  useAct(allWorkspacesQuery(owner), (id: string) =>
+    data(api.POST('/api/admin/workspaces/{id}/stop', { params: { path: { id } } })),
   )
 
 export const auditQuery = (filter: AuditSearch) =>

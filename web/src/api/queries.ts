@@ -8,11 +8,12 @@ import {
   useQuery,
   useQueryClient,
 } from '@tanstack/react-query'
+import type { Verb } from '@/lib/awake'
 import { api, data, isSignedOut } from './client'
 import { useConnection } from './connection'
 import { type FeedEvent, reduce } from './feed'
 import { Problem } from './problem'
-import type { Workspace } from './types'
+import type { Schedule, Workspace } from './types'
 
 export const meQuery = queryOptions({
   queryKey: ['me'],
@@ -95,9 +96,29 @@ export type NewWorkspace = { name: string; template: string; repository?: string
 
 export const useCreate = () => useChange((body: NewWorkspace) => data(api.POST('/api/workspaces', { body })))
 
-export const useStart = () => useChange((id: string) => data(api.POST('/api/workspaces/{id}/start', at(id))))
+/** Starts, stops, pauses, restarts or rebuilds. */
+export const useDo = (id: string) =>
+  useChange((verb: Verb) => data(api.POST(`/api/workspaces/{id}/${verb}`, at(id))))
 
-export const useStop = () => useChange((id: string) => data(api.POST('/api/workspaces/{id}/stop', at(id))))
+/** Keeps a workspace awake for some hours; 0 lets it sleep again. */
+export const useKeepAwake = (id: string) =>
+  useChange((hours: number) =>
+    data(
+      hours > 0
+        ? api.PUT('/api/workspaces/{id}/keep-awake', { ...at(id), body: { hours } })
+        : api.DELETE('/api/workspaces/{id}/keep-awake', at(id)),
+    ),
+  )
+
+/** Sets the schedule of a workspace; without one it is cleared. */
+export const useSchedule = (id: string) =>
+  useChange((schedule: Schedule | undefined) =>
+    data(
+      schedule
+        ? api.PUT('/api/workspaces/{id}/schedule', { ...at(id), body: schedule })
+        : api.DELETE('/api/workspaces/{id}/schedule', at(id)),
+    ),
+  )
 
 export const useRename = (id: string) =>
   useChange((name: string) => data(api.PATCH('/api/workspaces/{id}', { ...at(id), body: { name } })))

@@ -38,6 +38,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/admin/workspaces": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List everybody's workspaces, those in need and at work first */
+        get: operations["listAllWorkspaces"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/admin/workspaces/{id}/stop": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Stop anybody's workspace */
+        post: operations["stopAnyWorkspace"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/audit": {
         parameters: {
             query?: never;
@@ -249,7 +283,7 @@ export interface paths {
         delete?: never;
         options?: never;
         head?: never;
-        /** Change somebody's role, or disable them */
+        /** Change somebody's role or quota, or disable them */
         patch: operations["changePerson"];
         trace?: never;
     };
@@ -394,6 +428,41 @@ export interface paths {
         patch: operations["renameWorkspace"];
         trace?: never;
     };
+    "/api/workspaces/{id}/keep-awake": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Keep a workspace from sleeping by itself for some hours */
+        put: operations["keepAwake"];
+        post?: never;
+        /** Let a workspace sleep again */
+        delete: operations["endKeepAwake"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/workspaces/{id}/pause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Pause a workspace: it keeps its memory */
+        post: operations["pauseWorkspace"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/workspaces/{id}/ports": {
         parameters: {
             query?: never;
@@ -424,6 +493,58 @@ export interface paths {
         post?: never;
         /** Make a port of a workspace private, without further settings */
         delete: operations["unsharePort"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/workspaces/{id}/rebuild": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Make a new container of the current image on a workspace's files, and start it */
+        post: operations["rebuildWorkspace"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/workspaces/{id}/restart": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Stop a workspace and start it again */
+        post: operations["restartWorkspace"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/workspaces/{id}/schedule": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Say when a workspace is woken and stopped by the clock */
+        put: operations["setSchedule"];
+        post?: never;
+        /** Clear the schedule of a workspace */
+        delete: operations["clearSchedule"];
         options?: never;
         head?: never;
         patch?: never;
@@ -504,6 +625,25 @@ export interface components {
             events: components["schemas"]["AuditEvent"][];
             /** @description What to ask for with before to get the next page; missing on the last. */
             next?: string;
+        };
+        Awake: {
+            /**
+             * @description What it will be then.
+             * @enum {string}
+             */
+            next?: "paused" | "stopped";
+            /** @description What used it last, or keeps it awake: typing, selection, save, focus, terminal, preview, agent, keep-alive, cpu, opened, started or others. */
+            reason: string;
+            /**
+             * Format: date-time
+             * @description When that was, or since when it lasts.
+             */
+            since?: string;
+            /**
+             * Format: date-time
+             * @description When it will sleep unless it is used; missing while it will not.
+             */
+            sleepsAt?: string;
         };
         CreatedToken: {
             /** Format: date-time */
@@ -588,6 +728,13 @@ export interface components {
         Invitations: {
             invitations: components["schemas"]["Invitation"][];
         };
+        KeepAwake: {
+            /**
+             * Format: double
+             * @description From now on.
+             */
+            hours: number;
+        };
         LinkToken: {
             /** @description What follows # in the link. */
             token: string;
@@ -609,6 +756,11 @@ export interface components {
             name: string;
             /** @enum {string} */
             role: "admin" | "member";
+            /**
+             * Format: int64
+             * @description How many of them may run or be paused at a time; -1 is any number.
+             */
+            runningLimit: number;
             /**
              * Format: int64
              * @description How many workspaces you may have; -1 is any number.
@@ -656,7 +808,37 @@ export interface components {
             repository?: string;
             template: string;
         };
+        OwnedWorkspace: {
+            /**
+             * Format: int64
+             * @description Bytes when they were last measured; 0 before.
+             */
+            diskUsed: number;
+            id: string;
+            /** Format: date-time */
+            lastActiveAt?: string;
+            name: string;
+            /** @description Id of a person. */
+            owner: string;
+            /** @description Why it is in this state, in a line. */
+            reason: string;
+            /** @enum {string} */
+            state: "stopped" | "starting" | "running" | "pausing" | "paused" | "stopping" | "deleting" | "error";
+            /** Format: date-time */
+            stateSince?: string;
+            template: string;
+        };
+        OwnedWorkspaces: {
+            /**
+             * Format: int64
+             * @description How many there are.
+             */
+            total: number;
+            workspaces: components["schemas"]["OwnedWorkspace"][];
+        };
         People: {
+            /** @description What everybody may use, unless their quota or their workspace's template says otherwise. */
+            defaults: components["schemas"]["Quota"];
             people: components["schemas"]["Person"][];
         };
         Person: {
@@ -669,12 +851,16 @@ export interface components {
             email?: string;
             id: string;
             name: string;
+            /** @description What they may use, where that is not as for everybody. */
+            quota: components["schemas"]["Quota"];
             /** @enum {string} */
             role: "admin" | "member";
         };
         PersonChange: {
             /** @description Whoever is disabled cannot sign in, and every session, token and grant of theirs ends. */
             disabled?: boolean;
+            /** @description Takes the place of the whole earlier one. */
+            quota?: components["schemas"]["Quota"];
             /** @enum {string} */
             role?: "admin" | "member";
         };
@@ -713,11 +899,84 @@ export interface components {
             cap: "private" | "members" | "public";
             ports: components["schemas"]["Port"][];
         };
+        Queue: {
+            /** Format: int64 */
+            of: number;
+            /**
+             * Format: int64
+             * @description 1 is the next.
+             */
+            place: number;
+        };
+        Quota: {
+            /**
+             * Format: double
+             * @description Processors of each workspace, such as 1.5.
+             */
+            cpus?: number;
+            /**
+             * Format: int64
+             * @description Bytes, of each workspace.
+             */
+            disk?: number;
+            /**
+             * Format: int64
+             * @description Bytes, of each workspace.
+             */
+            memory?: number;
+            /**
+             * Format: int64
+             * @description Processes and threads of each workspace.
+             */
+            pids?: number;
+            /**
+             * Format: int64
+             * @description That run or are paused at a time.
+             */
+            running?: number;
+            /**
+             * Format: int64
+             * @description That exist.
+             */
+            workspaces?: number;
+        };
         Redemption: {
             /** @description What you are called; 1 to 64 characters. */
             name: string;
             /** @description What follows # in the invitation's address. */
             token: string;
+        };
+        ResourceLimits: {
+            /**
+             * Format: double
+             * @description Processors, such as 1.5; 0 is no bound.
+             */
+            cpus: number;
+            /**
+             * Format: int64
+             * @description Bytes; 0 is no bound.
+             */
+            disk: number;
+            /**
+             * Format: int64
+             * @description Bytes; 0 is no bound.
+             */
+            memory: number;
+            /**
+             * Format: int64
+             * @description Processes and threads; 0 is no bound.
+             */
+            pids: number;
+        };
+        Schedule: {
+            /** @description Missing is every day. */
+            days?: ("mon" | "tue" | "wed" | "thu" | "fri" | "sat" | "sun")[];
+            /** @description As 19:00; missing is never. */
+            stopAt?: string;
+            /** @description As 08:30; missing is never. */
+            wakeAt?: string;
+            /** @description IANA name, such as Europe/Vienna; missing is UTC. */
+            zone?: string;
         };
         Session: {
             /** @description IP address that signed in, or empty. */
@@ -750,6 +1009,32 @@ export interface components {
             expiresAt: string;
             url: string;
         };
+        Stage: {
+            /** Format: date-time */
+            at: string;
+            /** @description What was reported meanwhile. */
+            lines?: string[];
+            /** @description queued, stop, container, start, editor or others. */
+            name: string;
+            /**
+             * Format: double
+             * @description Seconds; missing while it lasts.
+             */
+            took?: number;
+        };
+        Start: {
+            /**
+             * Format: date-time
+             * @description It was asked for.
+             */
+            at: string;
+            /** @description How it failed. */
+            error?: string;
+            /** @description The state that it began in. */
+            from?: string;
+            /** @description In the order in which they came. */
+            stages: components["schemas"]["Stage"][];
+        };
         Template: {
             description: string;
             name: string;
@@ -777,19 +1062,48 @@ export interface components {
             tokens: components["schemas"]["Token"][];
         };
         Workspace: {
+            /** @description Of one that runs or is paused. */
+            awake?: components["schemas"]["Awake"];
             /** Format: date-time */
             createdAt: string;
+            /**
+             * @description What it was last told to be.
+             * @enum {string}
+             */
+            desired?: "running" | "paused" | "stopped" | "deleting";
+            /**
+             * Format: int64
+             * @description Bytes of its volume and its container, when they were last measured; 0 before.
+             */
+            diskUsed: number;
             id: string;
+            /**
+             * Format: date-time
+             * @description It does not sleep by itself before.
+             */
+            keepAwakeUntil?: string;
             /** Format: date-time */
             lastActiveAt?: string;
             lastActivity: string;
+            limits: components["schemas"]["ResourceLimits"];
             name: string;
+            /** @description Of one that waits to be started. */
+            queue?: components["schemas"]["Queue"];
             /** @description Why it is in this state. The first line is for people; further lines are the end of a log. */
             reason: string;
             /** @description Address of a public repository that was cloned on first start, or empty. */
             repository: string;
+            /** @description Missing where there is none. */
+            schedule?: components["schemas"]["Schedule"];
+            /** @description Missing before the first. */
+            start?: components["schemas"]["Start"];
             /** @enum {string} */
             state: "stopped" | "starting" | "running" | "pausing" | "paused" | "stopping" | "deleting" | "error";
+            /**
+             * Format: date-time
+             * @description Since when it is in this state.
+             */
+            stateSince?: string;
             template: string;
             /** Format: date-time */
             updatedAt: string;
@@ -859,6 +1173,71 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    listAllWorkspaces: {
+        parameters: {
+            query?: {
+                /** @description Only those of this person. */
+                owner?: string;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OwnedWorkspaces"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    stopAnyWorkspace: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Workspace id: the first label of its address. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OwnedWorkspace"];
+                };
             };
             /** @description Error */
             default: {
@@ -1678,6 +2057,106 @@ export interface operations {
             };
         };
     };
+    keepAwake: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Workspace id: the first label of its address. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["KeepAwake"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Workspace"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    endKeepAwake: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Workspace id: the first label of its address. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Workspace"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    pauseWorkspace: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Workspace id: the first label of its address. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Workspace"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
     listPorts: {
         parameters: {
             query?: never;
@@ -1768,6 +2247,138 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    rebuildWorkspace: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Workspace id: the first label of its address. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Workspace"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    restartWorkspace: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Workspace id: the first label of its address. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Workspace"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    setSchedule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Workspace id: the first label of its address. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Schedule"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Workspace"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    clearSchedule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Workspace id: the first label of its address. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Workspace"];
+                };
             };
             /** @description Error */
             default: {

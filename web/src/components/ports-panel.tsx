@@ -1,5 +1,5 @@
 import { useQuery } from '@tanstack/react-query'
-import { ExternalLink, Trash2, X } from 'lucide-react'
+import { ExternalLink, Trash2 } from 'lucide-react'
 import { type FormEvent, useState } from 'react'
 import { portsQuery, useResetPort, useSetPort } from '@/api/ports'
 import { templatesQuery } from '@/api/queries'
@@ -11,11 +11,9 @@ import { ProblemNotice } from './problem-notice'
 import { Button } from './ui/button'
 import { CopyButton } from './ui/copy'
 import { Field } from './ui/field'
+import { Panel } from './ui/panel'
 import { Select } from './ui/select'
 import { Switch } from './ui/switch'
-
-// The same function on each render, so that it takes the focus once, when the panel appears.
-const focus = (element: HTMLElement | null) => element?.focus()
 
 type Props = { id: string; workspace: Workspace; onClose: () => void }
 
@@ -23,30 +21,15 @@ type Props = { id: string; workspace: Workspace; onClose: () => void }
 export function PortsPanel({ id, workspace, onClose }: Props) {
   const ports = useQuery(portsQuery(workspace.id))
   return (
-    <aside
-      id={id}
-      aria-label="Ports"
-      onKeyDown={(event) => event.key === 'Escape' && !event.defaultPrevented && onClose()}
-      className="flex min-h-0 w-full shrink-0 flex-col bg-background max-md:absolute max-md:inset-0 max-md:z-10 md:w-88 md:border-l"
-    >
-      <div className="flex h-12 shrink-0 items-center justify-between border-b pr-2 pl-4">
-        <h2 ref={focus} tabIndex={-1} className="font-medium outline-none">
-          Ports
-        </h2>
-        <Button variant="ghost" size="icon" aria-label="Close the ports" onClick={onClose}>
-          <X aria-hidden />
-        </Button>
-      </div>
-      <div className="grid min-h-0 content-start gap-4 overflow-y-auto p-4">
-        <p className="text-[0.8125rem] text-muted">
-          A server that listens on a port in the workspace opens at an address of its own. Only you may open
-          it, unless you share it here.
-        </p>
-        <Loaded query={ports} what="ports">
-          {({ ports, cap }) => <Ports workspace={workspace} set={ports} cap={cap} />}
-        </Loaded>
-      </div>
-    </aside>
+    <Panel id={id} title="Ports" close="Close the ports" onClose={onClose}>
+      <p className="text-[0.8125rem] text-muted">
+        A server that listens on a port in the workspace opens at an address of its own. Only you may open it,
+        unless you share it here.
+      </p>
+      <Loaded query={ports} what="ports">
+        {({ ports, cap }) => <Ports workspace={workspace} set={ports} cap={cap} />}
+      </Loaded>
+    </Panel>
   )
 }
 

@@ -1,29 +1,26 @@
 import { Play, Square } from 'lucide-react'
-import type { State } from '@/api/types'
+import type { Workspace } from '@/api/types'
+import { startWord, type Verb, verbsFor } from '@/lib/awake'
 import { Button } from './ui/button'
 
-/** `name` tells the buttons of a list apart. */
-type Props = { state: State; name?: string; busy: boolean; onStart: () => void; onStop: () => void }
+/** `listed`: its name tells it apart from the buttons of others. */
+type Props = { workspace: Workspace; listed?: boolean; busy: boolean; onDo: (verb: Verb) => void }
 
-/** Start for a workspace that is down, else Stop. */
-export function PowerButton({ state, name, busy, onStart, onStop }: Props) {
-  if (state === 'stopped' || state === 'error') {
-    return (
-      <Button size="sm" disabled={busy} onClick={onStart} aria-label={name && `Start ${name}`}>
-        <Play aria-hidden className="size-3.5! fill-current" />
-        Start
-      </Button>
-    )
-  }
+/** Start, or Wake, for a workspace that sleeps, else Stop. */
+export function PowerButton({ workspace, listed, busy, onDo }: Props) {
+  const verbs = verbsFor(workspace)
+  const start = verbs.includes('start')
+  const Icon = start ? Play : Square
+  const word = start ? startWord(workspace.state) : 'Stop'
   return (
     <Button
       size="sm"
-      disabled={busy || state === 'stopping' || state === 'deleting'}
-      onClick={onStop}
-      aria-label={name && `Stop ${name}`}
+      disabled={busy || verbs.length === 0}
+      onClick={() => onDo(start ? 'start' : 'stop')}
+      aria-label={listed ? `${word} ${workspace.name}` : undefined}
     >
-      <Square aria-hidden className="size-3! fill-current" />
-      Stop
+      <Icon aria-hidden className={start ? 'size-3.5! fill-current' : 'size-3! fill-current'} />
+      <span className={listed ? undefined : 'max-sm:sr-only'}>{word}</span>
     </Button>
   )
 }

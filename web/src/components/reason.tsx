@@ -1,8 +1,9 @@
 import type { Workspace } from '@/api/types'
 import { cn } from '@/lib/cn'
+import { Log } from './log'
 
-/** Why a workspace is in its state: a line for people and, after a failure, the end of a log. */
-export function Reason({ workspace }: { workspace: Workspace }) {
+/** Why a workspace is in its state: a line for people and, after a failure, the end of a log unless it is `brief`. */
+export function Reason({ workspace, brief }: { workspace: Workspace; brief?: boolean }) {
   const [line = '', ...rest] = workspace.reason.split('\n')
   const log = rest.join('\n').trim()
   const failed = workspace.state === 'error'
@@ -14,16 +15,7 @@ export function Reason({ workspace }: { workspace: Workspace }) {
       )}
     >
       <p className="break-words first-letter:uppercase">{line}</p>
-      {failed && log && (
-        <section
-          // biome-ignore lint/a11y/noNoninteractiveTabindex: a log is scrolled with the keyboard too
-          tabIndex={0}
-          aria-label={`Log of ${workspace.name}`}
-          className="max-h-40 overflow-auto rounded-md bg-background p-2.5 font-mono text-xs break-words whitespace-pre-wrap text-soft"
-        >
-          {log}
-        </section>
-      )}
+      {failed && log && !brief && <Log label={`Log of ${workspace.name}`} text={log} />}
     </div>
   )
 }

@@ -1,5 +1,5 @@
 import { useNow } from '@/lib/hooks'
-import { ago, until } from '@/lib/time'
+import { ago, clock, until } from '@/lib/time'
 
 export function TimeAgo({ time }: { time: string }) {
   return <Time time={time} text={ago(time, useNow())} />
@@ -8,6 +8,11 @@ export function TimeAgo({ time }: { time: string }) {
 /** When something that still lasts ends. */
 export function TimeUntil({ time }: { time: string }) {
   return <Time time={time} text={until(time, useNow())} />
+}
+
+/** When something was or will be, by the clock. */
+export function TimeAt({ time }: { time: string }) {
+  return <Time time={time} text={clock(time, useNow())} />
 }
 
 function Time({ time, text }: { time: string; text: string }) {

@@ -1,6 +1,6 @@
 import { type FormEvent, useState } from 'react'
 import { asProblem } from '@/api/problem'
-import { useDelete, useRename } from '@/api/queries'
+import { useDelete, useDo, useRename } from '@/api/queries'
 import type { Workspace } from '@/api/types'
 import { Confirm } from './confirm'
 import { ProblemNotice } from './problem-notice'
@@ -58,6 +58,22 @@ export function DeleteDialog({ workspace, onClose }: Props) {
       failed="It was not deleted"
       act={remove}
       onConfirm={() => remove.mutate(workspace.id, { onSuccess: onClose })}
+      onClose={onClose}
+    />
+  )
+}
+
+export function RebuildDialog({ workspace, onClose }: Props) {
+  const rebuild = useDo(workspace.id)
+  return (
+    <Confirm
+      title={`Rebuild ${workspace.name}?`}
+      description="It gets a new container of the current image, and starts. Everything in the home folder stays: files, settings, extensions. What was installed outside of it goes, such as packages, and what runs is ended."
+      action="Rebuild"
+      busy="Rebuilding…"
+      failed="It was not rebuilt"
+      act={rebuild}
+      onConfirm={() => rebuild.mutate('rebuild', { onSuccess: onClose })}
       onClose={onClose}
     />
   )

@@ -1,25 +1,43 @@
 import { Link } from '@tanstack/react-router'
-import { ArrowRight, Copy, EllipsisVertical, ExternalLink, Pencil, Trash2 } from 'lucide-react'
+import {
+  ArrowRight,
+  CalendarClock,
+  Coffee,
+  Copy,
+  EllipsisVertical,
+  ExternalLink,
+  Hammer,
+  Pause,
+  Pencil,
+  RotateCw,
+  Square,
+  Trash2,
+} from 'lucide-react'
 import { useState } from 'react'
-import { useStart, useStop } from '@/api/queries'
+import { useDo } from '@/api/queries'
 import type { Workspace } from '@/api/types'
+import { activityText, isUp, notDone, showsEffect, verbsFor } from '@/lib/awake'
+import { scheduleText } from '@/lib/schedule'
+import { DiskWarning } from './disk'
+import { KeepAwakeDialog } from './keep-awake'
 import { PowerButton } from './power-button'
 import { ProblemNotice } from './problem-notice'
 import { Reason } from './reason'
+import { ScheduleDialog } from './schedule-dialog'
+import { SleepLine } from './sleep-line'
+import { inProgress, Progress } from './stages'
 import { StatePill } from './state-pill'
-import { TimeAgo } from './time-ago'
+import { TimeAgo, TimeAt } from './time-ago'
 import { Button } from './ui/button'
 import { Dot } from './ui/list'
 import { Menu, MenuItem, MenuSeparator } from './ui/menu'
-import { DeleteDialog, RenameDialog } from './workspace-dialogs'
+import { DeleteDialog, RebuildDialog, RenameDialog } from './workspace-dialogs'
 
 export function WorkspaceRow({ workspace, templateTitle }: { workspace: Workspace; templateTitle: string }) {
-  const [dialog, setDialog] = useState<'rename' | 'delete'>()
-  const start = useStart()
-  const stop = useStop()
-  const { id, name, state, url } = workspace
-  // A call whose answer was lost may have worked all the same; the state tells.
-  const down = state === 'stopped' || state === 'error'
+  const [dialog, setDialog] = useState<'rename' | 'rebuild' | 'awake' | 'schedule' | 'delete'>()
+  const act = useDo(workspace.id)
+  const { id, name, state, stateSince, url, schedule } = workspace
+  const verbs = verbsFor(workspace)
   const close = () => setDialog(undefined)
 
   return (
@@ -33,6 +51,11 @@ export function WorkspaceRow({ workspace, templateTitle }: { workspace: Workspac
               </Link>
             </h2>
             <StatePill state={state} />
+            {stateSince && (
+              <span className="shrink-0 text-xs text-muted max-sm:hidden">
+                since <TimeAt time={stateSince} />
+              </span>
+            )}
           </div>
           <a
             href={url}
@@ -44,14 +67,28 @@ export function WorkspaceRow({ workspace, templateTitle }: { workspace: Workspac
             <ExternalLink aria-hidden className="size-3 shrink-0" />
             <span className="sr-only">, {name} in its own tab</span>
           </a>
+          <p className="text-[0.8125rem] text-soft empty:hidden">
+            <Doing workspace={workspace} />
+          </p>
+          <DiskWarning workspace={workspace} />
           <p className="text-[0.8125rem] text-muted">
             {templateTitle}
-            <Dot />
-            <Activity workspace={workspace} />
+            {state !== 'running' && (
+              <>
+                <Dot />
+                <Activity workspace={workspace} />
+              </>
+            )}
             <span className="max-sm:hidden">
               <Dot />
               created <TimeAgo time={workspace.createdAt} />
             </span>
+            {schedule && (
+              <>
+                <Dot />
+                {scheduleText(schedule)}
+              </>
+            )}
           </p>
           {workspace.reason && <Reason workspace={workspace} />}
         </div>
@@ -64,13 +101,7 @@ export function WorkspaceRow({ workspace, templateTitle }: { workspace: Workspac
                   <ArrowRight aria-hidden className="text-primary" />
                 </Link>
               </Button>
-              <PowerButton
-                state={state}
-                name={name}
-                busy={start.isPending || stop.isPending}
-                onStart={() => start.mutate(id)}
-                onStop={() => stop.mutate(id)}
-              />
+              <PowerButton workspace={workspace} listed busy={act.isPending} onDo={act.mutate} />
             </>
           )}
           <Menu
@@ -91,6 +122,42 @@ export function WorkspaceRow({ workspace, templateTitle }: { workspace: Workspac
               <Copy aria-hidden />
               Copy address
             </MenuItem>
+            <MenuSeparator />
+            {verbs.includes('pause') && (
+              <MenuItem onSelect={() => act.mutate('pause')}>
+                <Pause aria-hidden />
+                Pause
+              </MenuItem>
+            )}
+            {verbs.includes('stop') && verbs.includes('start') && (
+              <MenuItem onSelect={() => act.mutate('stop')}>
+                <Square aria-hidden />
+                Stop
+              </MenuItem>
+            )}
+            {verbs.includes('restart') && (
+              <MenuItem onSelect={() => act.mutate('restart')}>
+                <RotateCw aria-hidden />
+                Restart
+              </MenuItem>
+            )}
+            {verbs.includes('rebuild') && (
+              <MenuItem onSelect={() => setDialog('rebuild')}>
+                <Hammer aria-hidden />
+                Rebuild…
+              </MenuItem>
+            )}
+            {isUp(state) && (
+              <MenuItem onSelect={() => setDialog('awake')}>
+                <Coffee aria-hidden />
+                Keep awake…
+              </MenuItem>
+            )}
+            <MenuItem onSelect={() => setDialog('schedule')}>
+              <CalendarClock aria-hidden />
+              Schedule…
+            </MenuItem>
+            <MenuSeparator />
             <MenuItem onSelect={() => setDialog('rename')}>
               <Pencil aria-hidden />
               Rename
@@ -103,20 +170,30 @@ export function WorkspaceRow({ workspace, templateTitle }: { workspace: Workspac
           </Menu>
         </div>
       </div>
-      {start.error && down && <ProblemNotice error={start.error} title={`${name} was not started`} />}
-      {stop.error && !down && <ProblemNotice error={stop.error} title={`${name} was not stopped`} />}
+      {act.error && !showsEffect(act.variables, state) && (
+        <ProblemNotice error={act.error} title={notDone(name, act.variables)} />
+      )}
       {dialog === 'rename' && <RenameDialog workspace={workspace} onClose={close} />}
+      {dialog === 'rebuild' && <RebuildDialog workspace={workspace} onClose={close} />}
+      {dialog === 'awake' && <KeepAwakeDialog workspace={workspace} onClose={close} />}
+      {dialog === 'schedule' && <ScheduleDialog workspace={workspace} onClose={close} />}
       {dialog === 'delete' && <DeleteDialog workspace={workspace} onClose={close} />}
     </li>
   )
 }
 
+/** What it is doing, or when it will sleep. */
+function Doing({ workspace }: { workspace: Workspace }) {
+  return inProgress(workspace) ? <Progress workspace={workspace} /> : <SleepLine workspace={workspace} />
+}
+
 function Activity({ workspace }: { workspace: Workspace }) {
-  if (!workspace.lastActiveAt) return <>not used yet</>
+  const { lastActiveAt, lastActivity } = workspace
+  if (!lastActiveAt) return <>not used yet</>
   return (
     <>
-      active <TimeAgo time={workspace.lastActiveAt} />
-      {workspace.lastActivity && ` (${workspace.lastActivity})`}
+      active <TimeAgo time={lastActiveAt} />
+      {lastActivity && ` (${activityText(lastActivity)})`}
     </>
   )
 }

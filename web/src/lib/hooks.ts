@@ -1,12 +1,12 @@
 import { useEffect, useState } from 'react'
 
-/** The time, renewed every half minute, for relative times. */
-export function useNow(): number {
+/** The time, renewed every half minute, for relative times; or as often as is said. */
+export function useNow(every = 30_000): number {
   const [now, setNow] = useState(Date.now)
   useEffect(() => {
-    const timer = setInterval(() => setNow(Date.now()), 30_000)
+    const timer = setInterval(() => setNow(Date.now()), every)
     return () => clearInterval(timer)
-  }, [])
+  }, [every])
   return now
 }
 

@@ -24,6 +24,18 @@ test('pausing keeps the frame, with its unsaved text', () => {
   expect(walk('running', 'pausing', 'paused', 'running')).toMatchObject({ show: 'frame', visit: 0 })
 })
 
+test('one that is paused while it is open says so, over its frame', () => {
+  expect(walk('running', 'pausing').asleep).toBe(false)
+  expect(walk('running', 'pausing', 'paused')).toMatchObject({ show: 'frame', asleep: true, visit: 0 })
+  expect(walk('running', 'pausing', 'paused', 'starting').asleep).toBe(false)
+  expect(walk('running', 'paused', 'stopping')).toMatchObject({ show: 'panel', asleep: false })
+})
+
+test('opening one that is paused wakes it', () => {
+  expect(openPane('paused')).toMatchObject({ show: 'frame', asleep: false })
+  expect(walk('paused', 'running')).toMatchObject({ show: 'frame', asleep: false, visit: 0 })
+})
+
 test('a restart loads the frame afresh', () => {
   expect(walk('running', 'stopping', 'stopped', 'starting', 'running')).toMatchObject({
     show: 'frame',

@@ -6,7 +6,7 @@ const scopes: { scope: Scope; title: string; note: string }[] = [
   {
     scope: 'workspaces:write',
     title: 'Change workspaces',
-    note: 'Creates, starts, stops, renames, shares and deletes your workspaces.',
+    note: 'Creates, starts, pauses, stops, rebuilds, renames, shares and deletes your workspaces.',
   },
   {
     scope: 'workspaces:open',

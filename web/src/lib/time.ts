@@ -34,3 +34,28 @@ function distance(seconds: number, sign: 1 | -1): string {
   }
   return sign < 0 ? 'long ago' : 'in a long time'
 }
+
+const clockFormat = new Intl.DateTimeFormat('en', { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' })
+const dayFormat = new Intl.DateTimeFormat('en', { weekday: 'short' })
+const dateFormat = new Intl.DateTimeFormat('en', { day: 'numeric', month: 'short' })
+
+/** "14:20" today, "tomorrow 08:30", "Tue 08:30" or "Dec 3 08:30", by the browser's clock and zone. */
+export function clock(time: string | number, now: number): string {
+  const at = new Date(time)
+  if (Number.isNaN(at.getTime())) return 'an unknown time'
+  const days = Math.round((startOfDay(at) - startOfDay(new Date(now))) / 86_400_000)
+  const text = clockFormat.format(at)
+  if (days === 0) return text
+  if (days === 1) return `tomorrow ${text}`
+  return `${(days > 1 && days < 7 ? dayFormat : dateFormat).format(at)} ${text}`
+}
+
+const startOfDay = (date: Date) => new Date(date.getFullYear(), date.getMonth(), date.getDate()).getTime()
+
+/** How long something took: "0.7 s", "12 s", "2 min 5 s". */
+export function lengthText(seconds: number): string {
+  if (!(seconds > 0)) return '0.0 s'
+  if (seconds < 9.95) return `${seconds.toFixed(1)} s`
+  const whole = Math.round(seconds)
+  return whole < 60 ? `${whole} s` : `${Math.floor(whole / 60)} min ${whole % 60} s`
+}

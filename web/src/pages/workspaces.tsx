@@ -2,12 +2,13 @@ import { useQuery } from '@tanstack/react-query'
 import { Link } from '@tanstack/react-router'
 import { Plus } from 'lucide-react'
 import { templatesQuery, useWorkspaces } from '@/api/queries'
-import type { Me } from '@/api/types'
+import type { Me, Workspace } from '@/api/types'
 import { Loaded } from '@/components/loaded'
 import { Mark } from '@/components/logo'
 import { Shell } from '@/components/shell'
 import { Button } from '@/components/ui/button'
 import { WorkspaceRow } from '@/components/workspace-row'
+import { isUp } from '@/lib/awake'
 import { useTitle } from '@/lib/hooks'
 
 export function WorkspacesPage({ me }: { me: Me }) {
@@ -23,7 +24,7 @@ export function WorkspacesPage({ me }: { me: Me }) {
         <div>
           <h1 className="text-xl font-semibold tracking-tight">Workspaces</h1>
           <p className="text-muted" aria-live="polite">
-            {workspaces ? usage(workspaces.length, me.workspaceLimit) : '\u00a0'}
+            {workspaces ? usage(workspaces, me) : '\u00a0'}
           </p>
         </div>
         {workspaces && workspaces.length > 0 && <NewButton />}
@@ -49,10 +50,14 @@ export function WorkspacesPage({ me }: { me: Me }) {
   )
 }
 
-function usage(count: number, limit: number): string {
-  if (limit >= 0) return `${count} of ${limit} ${limit === 1 ? 'workspace' : 'workspaces'}`
-  return `${count} ${count === 1 ? 'workspace' : 'workspaces'}`
+function usage(workspaces: Workspace[], { workspaceLimit, runningLimit }: Me): string {
+  const awake = workspaces.filter(({ state }) => isUp(state)).length
+  const count = workspaces.length
+  const word = (workspaceLimit >= 0 ? workspaceLimit : count) === 1 ? 'workspace' : 'workspaces'
+  return `${ofLimit(count, workspaceLimit)} ${word}, ${ofLimit(awake, runningLimit)} running or paused`
 }
+
+const ofLimit = (count: number, limit: number) => (limit >= 0 ? `${count} of ${limit}` : `${count}`)
 
 function NewButton() {
   return (

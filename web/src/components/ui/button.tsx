@@ -13,7 +13,7 @@ const button = cva(
           'border border-input bg-card text-foreground enabled:hover:bg-hover [a&]:hover:bg-hover enabled:hover:border-muted/50 [a&]:hover:border-muted/50',
         ghost:
           'text-soft enabled:hover:bg-hover enabled:hover:text-foreground [a&]:hover:bg-hover [a&]:hover:text-foreground',
-        destructive: 'bg-destructive text-black enabled:hover:bg-destructive/85',
+        destructive: 'bg-destructive text-destructive-foreground enabled:hover:bg-destructive/85',
       },
       size: {
         sm: 'h-8 px-2.5 text-[0.8125rem]',

@@ -11,7 +11,7 @@ export function Menu({ trigger, children }: { trigger: ReactNode; children: Reac
           align="end"
           sideOffset={6}
           collisionPadding={8}
-          className="z-30 min-w-48 animate-in rounded-lg border border-input bg-raised p-1 shadow-xl shadow-black/60"
+          className="z-30 min-w-48 animate-in rounded-lg border border-input bg-raised p-1 shadow-xl shadow-shadow/60"
         >
           {children}
         </DropdownMenu.Content>

@@ -18,7 +18,7 @@ import { useTitle } from '@/lib/hooks'
 
 export function AuditPage({ filter }: { filter: AuditSearch }) {
   useTitle('Audit log')
-  const people = useQuery(peopleQuery).data ?? []
+  const people = useQuery(peopleQuery).data?.people ?? []
   const log = useInfiniteQuery({ ...auditQuery(filter), placeholderData: keepPreviousData })
 
   return (

@@ -14,6 +14,7 @@ export function AdminFrame({ me }: { me: Me }) {
         label="Administration"
         entries={[
           { to: '/admin/people', text: 'People' },
+          { to: '/admin/workspaces', text: 'Workspaces' },
           { to: '/admin/invitations', text: 'Invitations' },
           { to: '/admin/audit', text: 'Audit log' },
         ]}

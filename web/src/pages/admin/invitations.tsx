@@ -73,7 +73,7 @@ export function InvitationsPage() {
 
 function InvitationItem({ invitation }: { invitation: Invitation }) {
   const revoke = useRevokeInvitation()
-  const people = useQuery(peopleQuery).data
+  const people = useQuery(peopleQuery).data?.people
   const { id, role, note, by, createdAt, expiresAt } = invitation
   const author = people?.find((person) => person.id === by)?.name
   const name = note || 'No note'

@@ -1,13 +1,14 @@
 import { useQuery } from '@tanstack/react-query'
 import { Link } from '@tanstack/react-router'
-import { EllipsisVertical, History, Link as LinkIcon, UserCheck, UserX } from 'lucide-react'
+import { Boxes, EllipsisVertical, Gauge, History, Link as LinkIcon, UserCheck, UserX } from 'lucide-react'
 import { useState } from 'react'
 import { methodsQuery } from '@/api/login'
 import { peopleQuery, useChangePerson, useSignInLink } from '@/api/people'
-import type { Me, Person } from '@/api/types'
+import type { Me, Person, Quota } from '@/api/types'
 import { Confirm } from '@/components/confirm'
 import { Loaded } from '@/components/loaded'
 import { ProblemNotice } from '@/components/problem-notice'
+import { QuotaDialog } from '@/components/quota-dialog'
 import { Secret } from '@/components/secret'
 import { Section } from '@/components/section'
 import { TimeAgo } from '@/components/time-ago'
@@ -17,6 +18,7 @@ import { Menu, MenuItem, MenuSeparator } from '@/components/ui/menu'
 import { Select } from '@/components/ui/select'
 import { Tag } from '@/components/ui/tag'
 import { useTitle } from '@/lib/hooks'
+import { quotaText } from '@/lib/quota'
 import { asRole, roles } from '@/lib/roles'
 
 export function PeoplePage({ me }: { me: Me }) {
@@ -46,12 +48,13 @@ export function PeoplePage({ me }: { me: Me }) {
         />
       )}
       <Loaded query={people} what="people">
-        {(people) => (
+        {({ people, defaults }) => (
           <List label="People">
             {people.map((person) => (
               <PersonItem
                 key={person.id}
                 person={person}
+                defaults={defaults}
                 self={person.id === me.id}
                 links={links}
                 onLink={(url) => setLink({ name: person.name, url })}
@@ -65,14 +68,21 @@ export function PeoplePage({ me }: { me: Me }) {
 }
 
 /** `links`: people may sign in by link here. */
-type ItemProps = { person: Person; self: boolean; links: boolean; onLink: (url: string) => void }
+type ItemProps = {
+  person: Person
+  defaults: Quota
+  self: boolean
+  links: boolean
+  onLink: (url: string) => void
+}
 
-function PersonItem({ person, self, links, onLink }: ItemProps) {
+function PersonItem({ person, defaults, self, links, onLink }: ItemProps) {
   const change = useChangePerson()
   const signInLink = useSignInLink()
-  const [asking, setAsking] = useState(false)
+  const [dialog, setDialog] = useState<'quota' | 'disable'>()
   const { id, name, email, role, disabled, byRule, createdAt } = person
-  const close = () => setAsking(false)
+  const quota = quotaText(person.quota)
+  const close = () => setDialog(undefined)
 
   return (
     <Item
@@ -109,6 +119,16 @@ function PersonItem({ person, self, links, onLink }: ItemProps) {
                 Make a sign-in link
               </MenuItem>
             )}
+            <MenuItem onSelect={() => setDialog('quota')}>
+              <Gauge aria-hidden />
+              Change the quota
+            </MenuItem>
+            <MenuItem asChild>
+              <Link to="/admin/workspaces" search={{ owner: id }}>
+                <Boxes aria-hidden />
+                Show their workspaces
+              </Link>
+            </MenuItem>
             <MenuItem asChild>
               <Link to="/admin/audit" search={{ person: id }}>
                 <History aria-hidden />
@@ -123,7 +143,7 @@ function PersonItem({ person, self, links, onLink }: ItemProps) {
               </MenuItem>
             )}
             {!self && !disabled && (
-              <MenuItem danger onSelect={() => setAsking(true)}>
+              <MenuItem danger onSelect={() => setDialog('disable')}>
                 <UserX aria-hidden />
                 Disable
               </MenuItem>
@@ -147,9 +167,11 @@ function PersonItem({ person, self, links, onLink }: ItemProps) {
           </>
         )}
       </ItemNote>
-      {change.error && !asking && <ProblemNotice error={change.error} title={`${name} was not changed`} />}
+      {quota && <ItemNote>Quota: {quota}</ItemNote>}
+      {change.error && !dialog && <ProblemNotice error={change.error} title={`${name} was not changed`} />}
       {signInLink.error && <ProblemNotice error={signInLink.error} title="No link was made" />}
-      {asking && (
+      {dialog === 'quota' && <QuotaDialog person={person} defaults={defaults} onClose={close} />}
+      {dialog === 'disable' && (
         <Confirm
           title={`Disable ${name}?`}
           description="Their sessions and API tokens end at once, and what they have open closes. Workspaces and files are kept, and you can enable them again."
