@@ -184,16 +184,32 @@ func (i *instance) endOverLimit(ctx context.Context) error {
 	return nil
 }
 
-// Destruct closes the installation once no configuration uses it. Streams that are still open keep
-// what ends them (revocations) alive, in the background.
+// Destruct closes the installation once no configuration uses it. What is under way is ended in the
+// background: operations that people wait for, whose requests are then served, and streams, which still need
+// what ends them (revocations).
 func (i *instance) Destruct() error {
-	if i.orchestrator != nil {
-		i.orchestrator.Close()
-	}
-	if i.identity == nil || i.identity.Open() == 0 || caddy.Exiting() {
+	if i.orchestrator == nil || caddy.Exiting() {
+		if i.orchestrator != nil {
+			i.orchestrator.Close()
+		}
 		return i.close()
 	}
+	finished := make(chan struct{})
 	go func() {
+		defer close(finished)
+		ctx, cancel := context.WithTimeout(context.Background(), gateway.HoldTime)
+		defer cancel()
+		i.orchestrator.Finish(ctx)
+	}()
+	select {
+	case <-finished:
+		if i.identity.Open() == 0 {
+			return i.close()
+		}
+	case <-time.After(idleEnd):
+	}
+	go func() {
+		<-finished
 		for i.identity.Open() > 0 {
 			time.Sleep(time.Second)
 		}
@@ -203,6 +219,9 @@ func (i *instance) Destruct() error {
 	}()
 	return nil
 }
+
+// idleEnd is how long a reload waits for an installation to end of which nothing is under way.
+const idleEnd = 200 * time.Millisecond
 
 func (i *instance) close() error {
 	if i.stop != nil {

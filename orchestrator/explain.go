@@ -17,6 +17,8 @@ func Explain(err error) string {
 	switch {
 	case errors.Is(err, workspace.ErrEngineDown):
 		advice = "Ask the operator to see that the container engine runs, then try again."
+	case errors.Is(err, workspace.ErrStoreDown):
+		advice = "Try again in a moment; if it stays so, ask the operator to see to the store."
 	case errors.Is(err, workspace.ErrImageMissing):
 		advice = "Ask the operator to build it: make image."
 	case errors.Is(err, ErrPortBusy):

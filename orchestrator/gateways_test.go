@@ -96,6 +96,45 @@ func TestGateways_TheLeaseOfADeadOneBlocksForItsLifeOnly(t *testing.T) {
 	}
 }
 
+// The clock is set back by minutes after a gateway was killed: its lease seems to last for long.
+func TestGateways_TheLeaseOfADeadOneEndsThoughTheClockWasSetBack(t *testing.T) {
+	w := newWorld(t)
+	o := w.gateway()
+	o.SetLease(400 * time.Millisecond)
+	id := w.create(o)
+	ok, err := w.store.AcquireLease(t.Context(), "operation:"+string(id), "a dead gateway", time.Now(), time.Now().Add(5*time.Minute))
+	if !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	began := time.Now()
+	w.wake(o, id)
+	if d := time.Since(began); d < 400*time.Millisecond || d > 4*time.Second {
+		t.Errorf("it began after %v", d)
+	}
+}
+
+// One that lives renews its lease, to whatever time its clock says.
+func TestGateways_TheLeaseOfALivingOneLastsThoughTheClockWasSetBack(t *testing.T) {
+	w := newWorld(t)
+	o := w.gateway()
+	o.SetLease(400 * time.Millisecond)
+	id := w.create(o)
+	name := "operation:" + string(id)
+	lives, dies := context.WithTimeout(t.Context(), 1500*time.Millisecond)
+	defer dies()
+	for ends := time.Now().Add(5 * time.Minute); lives.Err() == nil; ends = ends.Add(time.Millisecond) {
+		if ok, err := w.store.AcquireLease(t.Context(), name, "a living gateway", time.Now(), ends); !ok || err != nil {
+			t.Fatal("its lease was taken", ok, err)
+		}
+		o.Wake(id)
+		time.Sleep(100 * time.Millisecond)
+	}
+	if n := w.runtime.Calls(runtimetest.Create); n != 0 {
+		t.Error("an operation began under another's lease")
+	}
+	w.wake(o, id)
+}
+
 func TestGateways_ALongOperationKeepsItsLease(t *testing.T) {
 	w := newWorld(t)
 	one, two := w.gateway(), w.second()

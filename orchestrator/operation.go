@@ -293,10 +293,14 @@ func operationLease(id workspace.ID) string { return "operation:" + string(id) }
 func (o *Orchestrator) leased(op *Operation, id workspace.ID, run func(context.Context, *Operation) error) error {
 	name := operationLease(id)
 	var held time.Time
+	var other otherLease
 	for {
 		now := time.Now()
 		held = now.Add(o.timing.lease)
 		ok, err := o.cfg.Store.AcquireLease(op.ctx, name, o.holder, now, held)
+		if err == nil && !ok {
+			ok, err = o.takeOver(op.ctx, name, &other, held)
+		}
 		if err != nil {
 			return err
 		}
@@ -325,6 +329,34 @@ func (o *Orchestrator) leased(op *Operation, id workspace.ID, run func(context.C
 		o.log.Warn("a lease could not be released; it ends by itself", "workspace", id, "error", e)
 	}
 	return err
+}
+
+// otherLease is a lease of somebody else's, as it was seen while waiting for it.
+type otherLease struct {
+	Lease
+	looked time.Time
+	since  time.Time // it was seen first like this
+}
+
+// takeOver takes a lease, until held, that was not renewed for as long as a lease lasts, whatever its end
+// says: the clock was set back since, and its holder was killed.
+func (o *Orchestrator) takeOver(ctx context.Context, name string, other *otherLease, held time.Time) (bool, error) {
+	if time.Since(other.looked) < o.timing.leaseRenewal/3 {
+		return false, nil
+	}
+	found, err := o.cfg.Store.Leases(ctx, name, time.Now())
+	if err != nil || len(found) != 1 {
+		return false, err
+	}
+	other.looked = time.Now()
+	if l := found[0]; l.Holder != other.Holder || !l.EndsAt.Equal(other.EndsAt) {
+		other.Lease, other.since = l, other.looked
+		return false, nil
+	}
+	if other.looked.Sub(other.since) < o.timing.lease {
+		return false, nil
+	}
+	return o.cfg.Store.AcquireLease(ctx, name, o.holder, other.EndsAt, held) // unless it was renewed just now
 }
 
 // renew keeps a lease until stop is closed, or ends the operation before somebody else can get it.

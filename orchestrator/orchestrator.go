@@ -12,7 +12,9 @@ import (
 	"crypto/rand"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -198,6 +200,19 @@ func (o *Orchestrator) Start() {
 	o.work.Go(o.sleepLoop)
 	o.work.Go(o.watchDisks)
 	o.requestReconcile()
+}
+
+// Finish begins nothing any more, waits for the operations under way, or for ctx, and then closes: another
+// Orchestrator, with another configuration, has taken over, and what people wait for is not cut short.
+func (o *Orchestrator) Finish(ctx context.Context) {
+	o.mu.Lock()
+	o.closed = true
+	under := slices.Collect(maps.Values(o.ops))
+	o.mu.Unlock()
+	for _, op := range under {
+		_ = op.Wait(ctx)
+	}
+	o.Close()
 }
 
 // Close ends every operation under way and waits for it; later ones fail with ErrShuttingDown.

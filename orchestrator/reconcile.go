@@ -38,7 +38,7 @@ func (o *Orchestrator) reconcileLoop() {
 		case <-retry:
 		}
 		err := o.Reconcile(o.ctx)
-		if o.ctx.Err() != nil {
+		if o.ctx.Err() != nil || errors.Is(err, workspace.ErrShuttingDown) {
 			return
 		}
 		retry = nil

@@ -43,7 +43,8 @@ type Runtime interface {
 	Stop(ctx context.Context, container string, grace time.Duration) error
 	// Remove removes a container, running or not. A missing one is no error.
 	Remove(ctx context.Context, container string) error
-	// RemoveVolume removes a volume and what is in it. A missing one is no error.
+	// RemoveVolume removes a volume and what is in it. A missing one is no error, nor is one of somebody
+	// else's, which is left alone.
 	RemoveVolume(ctx context.Context, name string) error
 	// Containers lists the containers of this instance in any state. A change may be listed a moment
 	// after its event.

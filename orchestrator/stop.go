@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/kalpana-dev/kalpana/workspace"
 )
@@ -88,20 +89,31 @@ func (o *Orchestrator) Delete(id workspace.ID) *Operation {
 	})
 }
 
+// How often, and how long after one another, a delete tries to remove what a workspace has on the engine.
+const (
+	removeAttempts = 10
+	removePause    = 200 * time.Millisecond
+)
+
 func (o *Orchestrator) remove(ctx context.Context, w *workspace.Workspace) error {
-	containers, err := o.cfg.Runtime.Containers(ctx)
-	if err != nil {
-		return err
-	}
-	for _, c := range containers { // also one that was made just before a crash
-		if c.Workspace == w.ID {
-			if err := o.cfg.Runtime.Remove(ctx, c.ID); err != nil {
-				return err
-			}
+	for attempt := 1; ; attempt++ {
+		err := o.removeContainers(ctx, w.ID)
+		if err == nil {
+			err = o.cfg.Runtime.RemoveVolume(ctx, w.Volume())
 		}
-	}
-	if err := o.cfg.Runtime.RemoveVolume(ctx, w.Volume()); err != nil {
-		return err
+		if err == nil {
+			break
+		}
+		// A container that was being made for a start that was cut short may come about only now, and
+		// use the volume.
+		if attempt == removeAttempts || errors.Is(err, workspace.ErrEngineDown) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(removePause):
+		}
 	}
 	for {
 		err := o.cfg.Store.DeleteWorkspace(ctx, w.ID, w.Revision)
@@ -118,4 +130,19 @@ func (o *Orchestrator) remove(ctx context.Context, w *workspace.Workspace) error
 		o.publishDeleted(w)
 		return nil
 	}
+}
+
+func (o *Orchestrator) removeContainers(ctx context.Context, id workspace.ID) error {
+	containers, err := o.cfg.Runtime.Containers(ctx)
+	if err != nil {
+		return err
+	}
+	for _, c := range containers { // also one that was made just before a crash
+		if c.Workspace == id {
+			if err := o.cfg.Runtime.Remove(ctx, c.ID); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

@@ -2,6 +2,7 @@ package orchestrator_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 
 	"github.com/kalpana-dev/kalpana/orchestrator"
@@ -229,4 +230,28 @@ func TestDelete_ThatWasCutShortIsFinished(t *testing.T) {
 	w.runtime.SetBefore(nil)
 	w.must(o.Reconcile(t.Context()))
 	w.wantGone(o, id)
+}
+
+// An engine goes on with what it was asked for when nobody waits any more: a container comes about after the
+// delete looked for containers, and uses the volume.
+func TestDelete_RemovesAContainerThatComesAboutOnlyNow(t *testing.T) {
+	w := newWorld(t)
+	o := w.gateway()
+	id := w.awake(o)
+	spec := w.runtime.Spec(w.record(id).Container)
+	late := false
+	w.runtime.SetBefore(func(ctx context.Context, v runtimetest.Verb, _ workspace.ID) error {
+		if v != runtimetest.RemoveVolume || late {
+			return nil
+		}
+		late = true
+		if _, err := w.runtime.Create(ctx, spec); err != nil {
+			t.Error(err)
+		}
+		return errors.New("volume is in use")
+	})
+	w.must(w.end(o.Delete(id)))
+	if list := w.runtime.List(); len(list) != 0 || len(w.runtime.Volumes()) != 0 {
+		t.Errorf("left: containers %v, volumes %v", list, w.runtime.Volumes())
+	}
 }

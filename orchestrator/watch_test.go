@@ -1,8 +1,11 @@
 package orchestrator_test
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
@@ -240,4 +243,45 @@ func TestMetrics_WakesAreObservedByStageAndOutcome(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A new configuration has taken over: who waits for a start is served, and nothing else begins.
+func TestFinish_WaitsForWhatIsUnderWay(t *testing.T) {
+	w := newWorld(t)
+	o := w.started()
+	id, other := w.create(o), w.create(o)
+	held := w.gate(runtimetest.Create)
+	wake := o.Wake(id)
+	<-held.reached
+	finished := make(chan struct{})
+	go func() {
+		o.Finish(t.Context())
+		close(finished)
+	}()
+	w.eventually("nothing else begins", func() bool { return errors.Is(w.end(o.Stop(other, "test")), workspace.ErrShuttingDown) })
+	select {
+	case <-finished:
+		t.Error("it did not wait")
+	default:
+	}
+	close(held.open)
+	w.must(w.end(wake))
+	<-finished
+	w.wantState(id, workspace.StateRunning)
+	if o.Route(id) == nil {
+		t.Error("who waited finds no route")
+	}
+}
+
+func TestFinish_WaitsNoLongerThanItMay(t *testing.T) {
+	w := newWorld(t)
+	w.boots(runtimetest.Boot{Never: true})
+	o := w.started()
+	id := w.create(o)
+	wake := o.Wake(id)
+	w.stage(wake, orchestrator.StageEditor)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	o.Finish(ctx)
+	w.wantErr(w.end(wake), workspace.ErrShuttingDown)
 }

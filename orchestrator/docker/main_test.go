@@ -1,8 +1,6 @@
 package docker
 
 import (
-	"archive/tar"
-	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -11,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -22,6 +19,8 @@ import (
 	"github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/client"
 	"go.uber.org/goleak"
+
+	"github.com/kalpana-dev/kalpana/test/harness"
 )
 
 // The tests run on a real engine, in a scope of their own: other installations on it, and other runs
@@ -103,7 +102,8 @@ func setUp() error {
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build toolbox: %w\n%s", err, out)
 	}
-	if err := importImage(ctx, api, bareImage, world.toolbox); err != nil {
+	bare := &harness.Image{Entrypoint: "/toolbox", Files: map[string]string{"/toolbox": world.toolbox}}
+	if err := bare.Import(ctx, api, bareImage); err != nil {
 		return err
 	}
 	return importTestImage(ctx, api)
@@ -111,55 +111,9 @@ func setUp() error {
 
 // importTestImage makes testImage on an engine.
 func importTestImage(ctx context.Context, api *client.Client) error {
-	files := []string{world.toolbox, "/bin/bash", "/bin/sh", "/usr/bin/timeout", "/bin/sleep", "/usr/sbin/iptables"}
-	for _, match := range []string{"conntrack", "comment", "tcp", "udp", "standard"} {
-		found, _ := filepath.Glob("/usr/lib/*/xtables/libxt_" + match + ".so")
-		files = append(files, found...)
-	}
-	return importImage(ctx, api, testImage, files...)
-}
-
-// importImage makes an image of programs of this host and their libraries.
-func importImage(ctx context.Context, api *client.Client, ref string, programs ...string) error {
-	files := map[string]string{} // path in the image → here
-	for _, program := range programs {
-		inside := program
-		if program == world.toolbox {
-			inside = "/toolbox"
-		}
-		files[inside] = program
-		out, _ := exec.CommandContext(ctx, "ldd", program).Output() // fails for static programs
-		for _, lib := range regexp.MustCompile(`/[^ )]+\.so[^ )]*`).FindAllString(string(out), -1) {
-			files[lib] = lib
-		}
-	}
-	var layer bytes.Buffer
-	w := tar.NewWriter(&layer)
-	for inside, here := range files {
-		content, err := os.ReadFile(here)
-		if err != nil {
-			return err
-		}
-		_ = w.WriteHeader(&tar.Header{Name: strings.TrimPrefix(inside, "/"), Mode: 0o755, Size: int64(len(content))})
-		_, _ = w.Write(content)
-	}
-	for _, dir := range []string{"run/", "tmp/", "home/dev/"} {
-		_ = w.WriteHeader(&tar.Header{Name: dir, Typeflag: tar.TypeDir, Mode: 0o755})
-	}
-	skeleton := "from the image"
-	_ = w.WriteHeader(&tar.Header{Name: "home/dev/skeleton", Mode: 0o644, Size: int64(len(skeleton))})
-	_, _ = w.Write([]byte(skeleton))
-	if err := w.Close(); err != nil {
-		return err
-	}
-	out, err := api.ImageImport(ctx, image.ImportSource{Source: &layer, SourceName: "-"}, ref,
-		image.ImportOptions{Changes: []string{`CMD ["/toolbox"]`}})
-	if err != nil {
-		return err
-	}
-	defer out.Close()
-	_, err = new(bytes.Buffer).ReadFrom(out)
-	return err
+	i := &harness.Image{Entrypoint: "/toolbox", Files: map[string]string{"/toolbox": world.toolbox}}
+	i.AddShell()
+	return i.Import(ctx, api, testImage)
 }
 
 // cleanUp removes everything of this run.

@@ -3,128 +3,67 @@ package docker
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/docker/docker/api/types/container"
-	"github.com/docker/docker/client"
 	"github.com/docker/docker/pkg/stdcopy"
 
 	"github.com/kalpana-dev/kalpana/orchestrator"
+	"github.com/kalpana-dev/kalpana/test/harness"
 	"github.com/kalpana-dev/kalpana/workspace"
 )
 
-// ownEngine is an engine of a test's own, which may be restarted: in a network namespace of its own, so
-// that the machine's engine and firewall are not touched.
+// ownEngine is an engine of a test's own, which may be restarted.
 type ownEngine struct {
-	*client.Client
-	t       *testing.T
-	dir     string
-	process *exec.Cmd
-	log     *os.File
+	*harness.Engine
+	t *testing.T
 }
 
 func newOwnEngine(t *testing.T) *ownEngine {
 	t.Helper()
-	engine(t) // the images are made with its help
-	if _, err := exec.LookPath("dockerd"); err != nil {
-		t.Skip("dockerd is not on this machine; the engine that DOCKER_HOST names must not be restarted")
+	engine(t) // the toolbox is built with its help
+	e, err := harness.NewEngine(512 << 20)
+	if errors.Is(err, harness.ErrNoEngine) {
+		t.Skip(err, "; the engine that DOCKER_HOST names must not be restarted")
 	}
-	dir, err := os.MkdirTemp("", "kdr") // short: a socket's path has 108 bytes
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := &ownEngine{t: t, dir: dir}
-	if e.log, err = os.Create(filepath.Join(dir, "log")); err != nil {
-		t.Fatal(err)
-	}
-	if e.Client, err = client.NewClientWithOpts(client.WithHost("unix://"+dir+"/sock"), client.WithAPIVersionNegotiation()); err != nil {
-		t.Fatal(err)
-	}
 	t.Cleanup(func() {
-		e.stop()
-		_ = e.Close()
-		_ = e.log.Close()
-		_ = os.RemoveAll(dir)
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
 	})
-	// The namespace outlives the engine, as the machine does.
-	e.run("ip", "netns", "add", e.namespace())
-	t.Cleanup(func() { _ = exec.Command("ip", "netns", "delete", e.namespace()).Run() })
-	e.run("ip", "netns", "exec", e.namespace(), "ip", "link", "set", "lo", "up")
-	e.start()
-	return e
-}
-
-func (e *ownEngine) namespace() string { return "kdr" + suffix }
-
-func (e *ownEngine) run(name string, args ...string) {
-	e.t.Helper()
-	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
-		e.t.Fatalf("%s %v: %v: %s", name, args, err, out)
-	}
+	return &ownEngine{e, t}
 }
 
 // iptables runs on the engine's machine, so to speak.
 func (e *ownEngine) iptables(args ...string) {
 	e.t.Helper()
-	e.run("ip", append([]string{"netns", "exec", e.namespace(), "iptables", "-w"}, args...)...)
+	if out, err := e.Command("iptables", append([]string{"-w"}, args...)...).CombinedOutput(); err != nil {
+		e.t.Fatalf("iptables %v: %v: %s", args, err, out)
+	}
 }
 
 func (e *ownEngine) start() {
 	e.t.Helper()
-	args := []string{
-		"--net=/run/netns/" + e.namespace(), "dockerd", "--host", "unix://" + e.dir + "/sock", "--data-root", e.dir + "/data", "--exec-root", e.dir + "/exec",
-		"--pidfile", e.dir + "/pid", "--config-file", e.dir + "/none.json",
-	}
-	if _, err := exec.LookPath("docker-init"); err != nil {
-		for _, name := range []string{"tini-static", "tini"} {
-			if path, err := exec.LookPath(name); err == nil {
-				args = append(args, "--init-path", path)
-				break
-			}
-		}
-	}
-	if err := os.WriteFile(e.dir+"/none.json", []byte("{}"), 0o600); err != nil {
+	if err := e.Start(); err != nil {
 		e.t.Fatal(err)
-	}
-	e.process = exec.Command("nsenter", args...)
-	e.process.Stdout, e.process.Stderr = e.log, e.log
-	if err := e.process.Start(); err != nil {
-		e.t.Fatal(err)
-	}
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
-		if _, err := e.Ping(e.t.Context()); err == nil {
-			return
-		} else if time.Now().After(deadline) {
-			text, _ := os.ReadFile(e.log.Name())
-			e.t.Fatalf("the engine does not answer: %v\n%s", err, text[max(0, len(text)-3000):])
-		}
 	}
 }
 
 // stop ends the engine, and with it every container.
 func (e *ownEngine) stop() {
-	if e.process == nil {
-		return
+	e.t.Helper()
+	if err := e.Stop(); err != nil {
+		e.t.Fatal(err)
 	}
-	_ = e.process.Process.Signal(syscall.SIGTERM) // nsenter has become dockerd
-	ended := make(chan struct{})
-	go func() { _ = e.process.Wait(); close(ended) }()
-	select {
-	case <-ended:
-	case <-time.After(30 * time.Second):
-		_ = e.process.Process.Kill()
-		<-ended
-	}
-	e.process = nil
 }
 
 // inside runs the toolbox in a container.
@@ -156,7 +95,7 @@ func TestFence_HoldsAfterTheEngineWasRestartedAndTheFirewallReloaded(t *testing.
 		t.Fatal(err)
 	}
 	r, err := New(Config{
-		Host: "unix://" + e.dir + "/sock", Instance: "test-" + suffix + "-restart", ProbeImage: testImage,
+		Host: e.Host(), Instance: "test-" + suffix + "-restart", ProbeImage: testImage,
 		Subnets: []netip.Prefix{netip.MustParsePrefix("10.211.0.0/16")}, scope: newScope("r"), netfilter: netfilterContainer,
 	}, slog.New(slog.NewTextHandler(testLog{t}, nil)))
 	if err != nil {

@@ -2,7 +2,6 @@ package docker
 
 import (
 	"context"
-	"fmt"
 
 	cerrdefs "github.com/containerd/errdefs"
 )
@@ -22,7 +21,8 @@ func (r *Runtime) RemoveVolume(ctx context.Context, name string) error {
 		return fault("look at volume", err)
 	}
 	if v.Labels[LabelInstance] != r.cfg.Instance {
-		return fmt.Errorf("volume %s: %w", name, ErrForeign)
+		r.log.Warn("a volume is left alone, since it does not belong to this installation", "volume", name)
+		return nil
 	}
 	err = r.api.VolumeRemove(ctx, name, false)
 	if cerrdefs.IsNotFound(err) {

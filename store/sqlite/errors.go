@@ -32,7 +32,7 @@ func (s *Store) fault(ctx context.Context, err error) error {
 		}
 		return fmt.Errorf("%w: %s cannot be opened, read or written; check its disk, and that the user that runs Kalpana owns it: %w", workspace.ErrStoreDown, s.path, err)
 	case codes.SQLITE_BUSY:
-		return fmt.Errorf("%w: another process has held the lock of %s for %v; end it, or wait for it: %w", workspace.ErrStoreDown, s.path, s.wait, err)
+		return fmt.Errorf("%w: %w", s.lockHeld(), err)
 	case codes.SQLITE_CORRUPT, codes.SQLITE_NOTADB:
 		return fmt.Errorf("%w: %w", s.damaged(), err)
 	case codes.SQLITE_READONLY:
@@ -43,6 +43,10 @@ func (s *Store) fault(ctx context.Context, err error) error {
 
 func (s *Store) storageFull(err error) error {
 	return fmt.Errorf("%w: make room on the disk of %s: %w", workspace.ErrStorageFull, filepath.Dir(s.path), err)
+}
+
+func (s *Store) lockHeld() error {
+	return fmt.Errorf("%w: another process has held the lock of %s for %v; end it, or wait for it", workspace.ErrStoreDown, s.path, s.wait)
 }
 
 func (s *Store) damaged() error {

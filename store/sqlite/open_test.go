@@ -2,11 +2,13 @@ package sqlite_test
 
 import (
 	"bytes"
+	"context"
 	"database/sql"
 	"errors"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -222,6 +224,21 @@ func TestAWriteWaitsForTheLockAsLongAsAsked(t *testing.T) {
 	}
 	if took := time.Since(start); took < wait || took > 50*wait {
 		t.Errorf("it waited %v, want %v", took, wait)
+	}
+	// Those that queue up behind one another wait no longer.
+	start = time.Now()
+	var all sync.WaitGroup
+	for range 20 {
+		all.Go(func() {
+			_, err := s.ClaimPort(t.Context(), 40000, workspace.NewID())
+			if !errors.Is(err, workspace.ErrStoreDown) || !strings.Contains(err.Error(), "another process") || errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("got error %v, want ErrStoreDown that names the reason", err)
+			}
+		})
+	}
+	all.Wait()
+	if took := time.Since(start); took > 10*wait {
+		t.Errorf("twenty writers waited %v, want %v", took, wait)
 	}
 	if _, err := s.Workspaces(t.Context(), ""); err != nil {
 		t.Errorf("a read does not wait for a writer: %v", err)

@@ -21,12 +21,20 @@ type tx struct {
 // write runs f in one transaction that holds the database's write lock from its start, so that
 // what f reads stays true until it commits. It commits unless f returns an error.
 func (s *Store) write(ctx context.Context, f func(*tx) error) error {
-	conn, err := s.writer.Conn(ctx)
+	// Whoever waits for this process's other writers waits no longer for it: when another process has the
+	// lock, each of them waits.
+	deadline := time.Now().Add(s.wait)
+	queued, cancel := context.WithDeadline(ctx, deadline)
+	conn, err := s.writer.Conn(queued)
+	cancel()
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		return s.lockHeld()
+	}
 	if err != nil {
 		return s.fault(ctx, err)
 	}
 	defer func() { _ = conn.Close() }()
-	t, err := s.begin(ctx, conn)
+	t, err := s.begin(ctx, conn, deadline)
 	if err != nil {
 		return s.fault(ctx, err)
 	}
@@ -39,8 +47,8 @@ func (s *Store) write(ctx context.Context, f func(*tx) error) error {
 
 // begin takes the write lock. It asks every millisecond or two: SQLite's own waiting, which grows
 // to 100 ms between two attempts, lets a busy process starve another for seconds.
-func (s *Store) begin(ctx context.Context, conn *sql.Conn) (*sql.Tx, error) {
-	for deadline := time.Now().Add(s.wait); ; {
+func (s *Store) begin(ctx context.Context, conn *sql.Conn, deadline time.Time) (*sql.Tx, error) {
+	for {
 		t, err := conn.BeginTx(ctx, nil) // BEGIN IMMEDIATE, which waits for writerPatience
 		if err == nil || !locked(err) || time.Now().After(deadline) {
 			return t, err

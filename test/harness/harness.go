@@ -3,15 +3,18 @@ package harness
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -55,6 +58,10 @@ type Installation struct {
 	Port   int      // of console and workspaces
 	Env    []string // of the gateway; a later variable wins
 	Log    *Log
+	// Address is what it listens on, "" is 127.0.0.1.
+	Address string
+	// Namespace is the file of the network namespace that the gateway runs in, "" for this process's.
+	Namespace string
 
 	process *exec.Cmd
 	exited  chan struct{}
@@ -85,9 +92,48 @@ func New(binary, dir string, extra ...string) (*Installation, error) {
 	return i, nil
 }
 
+// Beside returns another gateway of the same installation, which does not run yet: on the same store and
+// with the same keys, with a data directory of its own. Both have the console's address, as behind one
+// load balancer, and each has its own to listen on.
+func (i *Installation) Beside(dir string, extra ...string) (*Installation, error) {
+	other, err := New(i.Binary, dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range []string{"key", "keyset.json", "instance"} {
+		content, err := os.ReadFile(filepath.Join(i.Dir, name))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, name), content, 0o600)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+	}
+	options, metrics := "", ""
+	for _, v := range i.Env {
+		if text, ok := strings.CutPrefix(v, "KALPANA_OPTIONS="); ok {
+			options = text
+		}
+	}
+	for _, v := range other.Env {
+		if strings.HasPrefix(v, "KALPANA_METRICS_PORT=") {
+			metrics = v
+		}
+	}
+	other.Port, other.Address, other.Namespace = i.Port, "127.0.0.2", i.Namespace
+	other.Env = append(slices.Clone(i.Env), metrics, "KALPANA_DATA_DIR="+dir, "KALPANA_BIND="+other.Address,
+		fmt.Sprintf("KALPANA_OPTIONS=%s\nstore sqlite {\n path %q\n}", options, filepath.Join(i.Dir, "kalpana.db")))
+	other.Env = append(other.Env, extra...)
+	return other, nil
+}
+
 // Command returns a command of the gateway's binary in the installation's environment.
 func (i *Installation) Command(args ...string) *exec.Cmd {
-	c := exec.Command(i.Binary, args...)
+	name := i.Binary
+	if i.Namespace != "" {
+		name, args = "nsenter", append([]string{"--net=" + i.Namespace, "--", i.Binary}, args...) // becomes the gateway
+	}
+	c := exec.Command(name, args...)
 	c.Env = i.Env
 	return c
 }
@@ -122,16 +168,33 @@ func (i *Installation) Start() error {
 
 // Admin asks the gateway's admin socket. A process for each poll would take the machine's time.
 func (i *Installation) Admin(method, path string) (*http.Response, error) {
+	return i.AdminBody(method, path, nil)
+}
+
+// AdminBody is Admin with a body, and headers in pairs.
+func (i *Installation) AdminBody(method, path string, body []byte, header ...string) (*http.Response, error) {
 	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(i.Dir, "admin.sock"))
 	}}
 	client := &http.Client{Transport: transport, Timeout: patience}
-	r, err := http.NewRequestWithContext(context.Background(), method, "http://localhost"+path, nil)
+	return client.Do(Request(method, "http://localhost"+path, bytes.NewReader(body), header...))
+}
+
+// Dial connects to a host of the installation: whatever its name is, it is on the loopback.
+func (i *Installation) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	_, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return nil, err
 	}
-	return client.Do(r)
+	addr = net.JoinHostPort(cmp.Or(i.Address, "127.0.0.1"), port)
+	if i.Namespace != "" {
+		return DialIn(ctx, i.Namespace, network, addr)
+	}
+	return new(net.Dialer).DialContext(ctx, network, addr)
 }
+
+// Process returns the id of the gateway's process.
+func (i *Installation) Process() int { return i.process.Process.Pid }
 
 // Running reports whether the gateway's process is there.
 func (i *Installation) Running() bool {
@@ -167,6 +230,23 @@ func (i *Installation) Stop() error {
 func (i *Installation) Kill() {
 	_ = i.process.Process.Kill()
 	<-i.exited
+}
+
+// Reload makes the gateway read its configuration anew, even where it did not change.
+func (i *Installation) Reload() error {
+	out, err := i.Command("reload", "--force", "--config", i.Config, "--adapter", "caddyfile", "--address", "unix/"+filepath.Join(i.Dir, "admin.sock")).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("reload: %w\n%s", err, out)
+	}
+	return nil
+}
+
+// Console returns the console's origin.
+func (i *Installation) Console() string { return fmt.Sprintf("http://kalpana.localhost:%d", i.Port) }
+
+// Workspace returns the origin of a workspace.
+func (i *Installation) Workspace(id string) string {
+	return fmt.Sprintf("http://%s.ws.kalpana.localhost:%d", id, i.Port)
 }
 
 // SignInLink asks the command for a link of the first admin.

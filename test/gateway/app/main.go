@@ -15,9 +15,12 @@
 //	/__app/flood                      as much as the connection takes
 //	/__app/silent                     nothing
 //	/__app/deaf                       a WebSocket that is never read from
+//	/__app/file/<name>                the file of that name in the volume: GET, and POST to replace it
+//	/__app/eat                        takes memory until it is ended for that
+//	/__app/exit?code=<n>              ends the container
 //
-// A workspace of the repository https://app.test/<act> plays a bridge that is hostile from the start:
-// see [readyActs].
+// A workspace of the repository https://app.test/<act> plays a bridge that is hostile from the start, or
+// one that is slow or broken: see [readyActs] and [begin].
 package main
 
 import (
@@ -34,6 +37,7 @@ import (
 	"net/http"
 	"os"
 	"path"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -68,6 +72,7 @@ func main() {
 	if token == "" {
 		log.Fatal(bridge.EnvToken + " is empty")
 	}
+	begin(path.Base(os.Getenv(bridge.EnvRepository)))
 	for _, port := range []int{bridge.IDEPort, bridge.BridgePort} {
 		l, err := net.Listen("tcp", ":"+strconv.Itoa(port))
 		if err != nil {
@@ -155,10 +160,14 @@ func answer(t *tap, in *bufio.Reader, r *http.Request, port int, now *record) bo
 	if port == bridge.IDEPort && r.URL.Path == bridge.ReadyPath {
 		act := readyActs[path.Base(os.Getenv(bridge.EnvRepository))]
 		if act == nil {
+			time.Sleep(time.Until(readyAt))
 			return write(t, 200, "application/json", []byte(`{"ready":true}`))
 		}
 		act(t)
 		return false
+	}
+	if port == bridge.BridgePort && r.URL.Path == "/.kalpana/activity" && r.Header.Get(bridge.PortHeader) == "" {
+		return write(t, 200, "application/json", []byte(`{"last":[],"keepAlive":0,"cpu":0}`))
 	}
 	if r.Header.Get("Upgrade") != "" && r.URL.Path != "/__app/answer" {
 		socket(t, in, r)
@@ -198,6 +207,17 @@ func answer(t *tap, in *bufio.Reader, r *http.Request, port int, now *record) bo
 		_, _ = io.Copy(io.Discard, in)
 		return false
 	}
+	if name, ok := strings.CutPrefix(r.URL.Path, "/__app/file/"); ok {
+		return file(t, r, path.Base(name))
+	}
+	switch r.URL.Path {
+	case "/__app/eat":
+		eat()
+	case "/__app/exit":
+		code, _ := strconv.Atoi(r.URL.Query().Get("code"))
+		fmt.Println("told to end")
+		os.Exit(code)
+	}
 	_, err := io.Copy(io.Discard, r.Body)
 	now.keep(t, in)
 	if err != nil {
@@ -210,6 +230,60 @@ func write(w io.Writer, status int, kind string, body []byte) bool {
 	_, err := fmt.Fprintf(w, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nX-App: %s\r\nContent-Length: %d\r\n\r\n%s",
 		status, http.StatusText(status), kind, self, len(body), body)
 	return err == nil
+}
+
+// home is where the volume is.
+const home = "/home/dev"
+
+// file answers with a file of the volume, or replaces it: one that is answered with 200 is there as a
+// whole.
+func file(w io.Writer, r *http.Request, name string) bool {
+	target := filepath.Join(home, name)
+	if r.Method == http.MethodPost {
+		content, err := io.ReadAll(r.Body)
+		if err != nil {
+			return false
+		}
+		next := target + "." + strconv.FormatInt(time.Now().UnixNano(), 36)
+		err = os.WriteFile(next, content, 0o644)
+		if err == nil {
+			err = os.Rename(next, target)
+		}
+		if err != nil {
+			_ = os.Remove(next)
+			return write(w, 507, "text/plain", []byte(err.Error()))
+		}
+		return write(w, 200, "text/plain", nil)
+	}
+	content, err := os.ReadFile(target)
+	if err != nil {
+		return write(w, 404, "text/plain", []byte(err.Error()))
+	}
+	return write(w, 200, "text/plain", content)
+}
+
+func eat() {
+	var kept [][]byte
+	for {
+		kept = append(kept, bytes.Repeat([]byte{1}, 1<<20))
+		_ = kept
+	}
+}
+
+// readyAt is when VS Code runs, so to speak.
+var readyAt time.Time
+
+// begin plays what comes before a bridge listens: "ready-after-2s" is one that takes its time, and
+// "ends-with-3" one that ends at once.
+func begin(act string) {
+	if d, err := time.ParseDuration(strings.TrimPrefix(act, "ready-after-")); err == nil {
+		readyAt = time.Now().Add(d)
+	}
+	if code, ok := strings.CutPrefix(act, "ends-with-"); ok {
+		fmt.Println("the disk caught fire")
+		n, _ := strconv.Atoi(code)
+		os.Exit(n)
+	}
 }
 
 func flood(w io.Writer) {
