@@ -3,6 +3,7 @@ module github.com/kalpana-dev/kalpana
 go 1.26.0
 
 require (
+	github.com/aymanbagabas/go-udiff v0.4.1
 	github.com/caddyserver/caddy/v2 v2.11.9
 	github.com/caddyserver/xcaddy v0.4.5
 	github.com/containerd/errdefs v1.0.0

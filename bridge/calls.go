@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -31,7 +32,20 @@ func (c *Client) WriteFile(ctx context.Context, p WriteFileParams) (*WriteFileRe
 		if r.Size != int64(len(content)) {
 			return fmt.Errorf("wrote %d bytes of %d", r.Size, len(content))
 		}
-		return nil
+		return checkVersion(r.Version)
+	})
+}
+
+// EditFile replaces exact texts in a file, all or none. An edit that cannot be made is ErrInvalid, with the
+// reason; a file that is not as it was read is ErrChanged.
+func (c *Client) EditFile(ctx context.Context, p EditFileParams) (*EditFileResult, error) {
+	return ask(ctx, c, MethodEditFile, 0, &p, (*EditFileResult).check)
+}
+
+// Glob finds files by their names.
+func (c *Client) Glob(ctx context.Context, p GlobParams) (*GlobResult, error) {
+	return ask(ctx, c, MethodGlob, 30*time.Second, &p, func(r *GlobResult) error {
+		return checkEntries(r.Entries, p.Limit)
 	})
 }
 
@@ -89,15 +103,41 @@ func (r *ReadFileResult) check(p *ReadFileParams) error {
 	if p.Limit > 0 && int64(len(content)) > p.Limit {
 		return fmt.Errorf("%d bytes where %d were asked for", len(content), p.Limit)
 	}
+	if err := checkVersion(r.Version); err != nil {
+		return err
+	}
+	return errors.Join(notNegative(r.Size), notNegative(int64(r.TotalLines)))
+}
+
+// checkVersion looks at the form of a file's version.
+func checkVersion(v string) error {
+	if v == "" || len(v) > 128 || Printable(v, 128) != v {
+		return errors.New("no version of a file")
+	}
+	return nil
+}
+
+func (r *EditFileResult) check() error {
+	if len(r.Diff) > MaxDiff {
+		return errors.New("a diff above the limit")
+	}
+	if r.Replaced < 1 {
+		return errors.New("nothing was replaced")
+	}
+	if err := checkVersion(r.Version); err != nil {
+		return err
+	}
 	return notNegative(r.Size)
 }
 
-func (r *ListFilesResult) check(p *ListFilesParams) error {
-	if err := count(len(r.Entries), p.Limit, DefaultEntries, MaxEntries); err != nil {
+func (r *ListFilesResult) check(p *ListFilesParams) error { return checkEntries(r.Entries, p.Limit) }
+
+func checkEntries(entries []FileEntry, limit int) error {
+	if err := count(len(entries), limit, DefaultEntries, MaxEntries); err != nil {
 		return err
 	}
-	for i := range r.Entries {
-		e := &r.Entries[i]
+	for i := range entries {
+		e := &entries[i]
 		var err error
 		if e.Path, err = checkPath(e.Path); err != nil {
 			return err
@@ -144,6 +184,17 @@ func (r *SearchCodeResult) check(p *SearchCodeParams) error {
 			return fmt.Errorf("text above the limit")
 		}
 		m.Text = printable(m.Text, MaxMatchText, "\t")
+		for _, lines := range [][]string{m.Before, m.After} {
+			if len(lines) > p.Context {
+				return fmt.Errorf("%d lines around a match where %d were asked for", len(lines), p.Context)
+			}
+			for i, line := range lines {
+				if len(line) > MaxMatchText {
+					return fmt.Errorf("a line above the limit")
+				}
+				lines[i] = printable(line, MaxMatchText, "\t")
+			}
+		}
 	}
 	return nil
 }

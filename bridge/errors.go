@@ -15,6 +15,7 @@ const (
 	CodeDenied         = -32004
 	CodeDiskFull       = -32005
 	CodeCancelled      = -32006
+	CodeChanged        = -32007
 	CodeInvalidRequest = -32600
 	CodeUnknownMethod  = -32601
 	CodeInvalid        = -32602
@@ -59,6 +60,8 @@ var (
 	ErrDiskFull = &Error{CodeDiskFull, "no space left in the workspace"}
 	// ErrCancelled: ended by $/cancelRequest, or by the end of the connection.
 	ErrCancelled = &Error{CodeCancelled, "cancelled"}
+	// ErrChanged: the file is not what it was when it was read.
+	ErrChanged = &Error{CodeChanged, "the file has changed since it was read; read it again"}
 	// ErrUnknownMethod: not in the table of methods.
 	ErrUnknownMethod = &Error{CodeUnknownMethod, "unknown method"}
 	// ErrInvalid: parameters that the method does not take.

@@ -5,7 +5,9 @@ const (
 	MethodHealth     = "health"
 	MethodReadFile   = "readFile"
 	MethodWriteFile  = "writeFile"
+	MethodEditFile   = "editFile"
 	MethodListFiles  = "listFiles"
+	MethodGlob       = "glob"
 	MethodRunCommand = "runCommand"
 	MethodSearchCode = "searchCode"
 
@@ -38,6 +40,13 @@ const (
 
 	DefaultEntries = 1000
 	MaxEntries     = 5000
+
+	// MaxEdits bounds the edits of one editFile.
+	MaxEdits = 200
+	// MaxDiff bounds the diff that editFile and writeFile return; a longer one is left out.
+	MaxDiff = 256 << 10
+	// MaxContext bounds the lines around a match of searchCode, on either side.
+	MaxContext = 20
 
 	DefaultMatches = 200
 	MaxMatches     = 1000
@@ -90,7 +99,14 @@ type ReadFileParams struct {
 	Offset int64 `json:"offset,omitempty"`
 	// Limit is the most bytes to return: 0 means MaxContent, which is also the most it can be.
 	Limit int64 `json:"limit,omitempty"`
+	// Line is the first line, from 1, and Lines how many to return at most; 0 lines are as many as fit. They
+	// go without Offset and Limit, for a file of at most MaxLinesFile bytes. Past the end, the content is empty.
+	Line  int `json:"line,omitempty"`
+	Lines int `json:"lines,omitempty"`
 }
+
+// MaxLinesFile bounds the file that is read by lines, in bytes.
+const MaxLinesFile = 16 << 20
 
 // ReadFileResult is the answer to MethodReadFile. Only regular files can be read.
 type ReadFileResult struct {
@@ -103,6 +119,12 @@ type ReadFileResult struct {
 	Size int64 `json:"size"`
 	// Truncated: the file goes on after Content.
 	Truncated bool `json:"truncated"`
+	// Binary: what was read holds a NUL byte, or is not UTF-8.
+	Binary bool `json:"binary,omitempty"`
+	// Version names what the file held when it was read: see WriteFileParams.IfVersion.
+	Version string `json:"version"`
+	// TotalLines is how many lines the whole file has, where it was read by lines.
+	TotalLines int `json:"totalLines,omitempty"`
 }
 
 // Bytes returns the content, decoded.
@@ -120,12 +142,66 @@ type WriteFileParams struct {
 	Encoding string `json:"encoding,omitempty"`
 	// CreateDirs makes missing folders on the way (0755).
 	CreateDirs bool `json:"createDirs,omitempty"`
+	// IfVersion refuses with ErrChanged where the file does not hold what it held when it was read with
+	// that version, and, being VersionNone, where there is a file.
+	IfVersion string `json:"ifVersion,omitempty"`
 }
+
+// VersionNone is the version of a file that does not exist.
+const VersionNone = "none"
 
 // WriteFileResult is the answer to MethodWriteFile.
 type WriteFileResult struct {
 	// Size of the file, in bytes.
 	Size int64 `json:"size"`
+	// Version of the file now.
+	Version string `json:"version"`
+}
+
+// EditFileParams are the parameters of MethodEditFile: exact replacements in a text file of at most
+// MaxContent bytes, of which all are made or none. Each is looked for in what those before it left.
+type EditFileParams struct {
+	Path  string `json:"path"`
+	Edits []Edit `json:"edits"`
+	// IfVersion as in WriteFileParams.
+	IfVersion string `json:"ifVersion,omitempty"`
+}
+
+// Edit replaces Old, which must occur, by New. It must occur once only, unless All is set.
+type Edit struct {
+	Old string `json:"old"`
+	New string `json:"new"`
+	All bool   `json:"all,omitempty"`
+}
+
+// EditFileResult is the answer to MethodEditFile.
+type EditFileResult struct {
+	// Replaced counts the places that were changed.
+	Replaced int    `json:"replaced"`
+	Size     int64  `json:"size"`
+	Version  string `json:"version"`
+	// Diff is what changed, as a unified diff with three lines around each change, or empty where it
+	// would be longer than MaxDiff.
+	Diff string `json:"diff"`
+}
+
+// GlobParams are the parameters of MethodGlob. Ignored files and .git are left out, hidden ones are not.
+type GlobParams struct {
+	// Pattern is a glob as in .gitignore, at most MaxString bytes on one line: "*.go" is in any folder,
+	// "/cmd/**/main.go" from Path on.
+	Pattern string `json:"pattern"`
+	// Path of a folder; empty means the workspace folder.
+	Path string `json:"path,omitempty"`
+	// Limit is the most files: 0 means DefaultEntries; at most MaxEntries.
+	Limit int `json:"limit,omitempty"`
+}
+
+// GlobResult is the answer to MethodGlob.
+type GlobResult struct {
+	// Entries are the files, what was changed last first.
+	Entries []FileEntry `json:"entries"`
+	// Truncated: there may be more; the limit or half a minute was reached.
+	Truncated bool `json:"truncated"`
 }
 
 // ListFilesParams are the parameters of MethodListFiles.
@@ -203,6 +279,8 @@ type SearchCodeParams struct {
 	// Regex makes Query a regular expression of ripgrep's default engine.
 	Regex         bool `json:"regex,omitempty"`
 	CaseSensitive bool `json:"caseSensitive,omitempty"`
+	// Context is how many lines to return before and after each match: at most MaxContext.
+	Context int `json:"context,omitempty"`
 	// Limit is the most matching lines: 0 means DefaultMatches; at most MaxMatches.
 	Limit int `json:"limit,omitempty"`
 }
@@ -225,6 +303,10 @@ type SearchMatch struct {
 	// Text is the line without its end, or if that is longer than MaxMatchText, a part of it that
 	// begins shortly before the match. Client replaces control characters but tabs by U+FFFD.
 	Text string `json:"text"`
+	// Before and After are the lines around it, each cut as Text is. A line between two matches is with
+	// the first alone.
+	Before []string `json:"before,omitempty"`
+	After  []string `json:"after,omitempty"`
 }
 
 // CancelParams are the parameters of NotifyCancel.

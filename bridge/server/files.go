@@ -1,8 +1,11 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +13,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"syscall"
 	"unicode/utf8"
 
 	"github.com/kalpana-dev/kalpana/bridge"
@@ -27,6 +31,10 @@ func (f folder) readFile(_ context.Context, p bridge.ReadFileParams) (*bridge.Re
 		return nil, bridge.ErrInvalid.With("offset and limit cannot be negative")
 	case limit > bridge.MaxContent:
 		return nil, bridge.ErrTooLarge.With("at most %d bytes at a time", bridge.MaxContent)
+	case p.Line < 0, p.Lines < 0, p.Lines > 0 && p.Line == 0:
+		return nil, bridge.ErrInvalid.With("line is from 1 on, and lines go with it")
+	case p.Line > 0 && (p.Offset > 0 || p.Limit > 0):
+		return nil, bridge.ErrInvalid.With("give either line and lines, or offset and limit")
 	case limit == 0:
 		limit = bridge.MaxContent
 	}
@@ -44,17 +52,116 @@ func (f folder) readFile(_ context.Context, p bridge.ReadFileParams) (*bridge.Re
 		return nil, err
 	}
 
-	content, err := io.ReadAll(io.NewSectionReader(file, p.Offset, limit))
+	result := &bridge.ReadFileResult{Size: info.Size()}
+	var content []byte
+	if p.Line > 0 {
+		content, err = readLines(file, p, result)
+	} else {
+		content, err = io.ReadAll(io.NewSectionReader(file, p.Offset, limit))
+		result.Truncated = p.Offset+int64(len(content)) < info.Size()
+	}
 	if err != nil {
 		return nil, fileError(err)
 	}
-	truncated := p.Offset+int64(len(content)) < info.Size()
-	if truncated {
+	result.Binary = bytes.IndexByte(content, 0) >= 0
+	if result.Truncated {
 		content = wholeRunes(content)
 	}
-	result := &bridge.ReadFileResult{Size: info.Size(), Truncated: truncated}
+	result.Binary = result.Binary || !utf8.Valid(content)
+	if result.Version, err = versionOf(file, info); err != nil {
+		return nil, fileError(err)
+	}
 	result.Content, result.Encoding = bridge.EncodeContent(content)
 	return result, nil
+}
+
+// readLines returns the lines that p asks for, as many as fit.
+func readLines(file *os.File, p bridge.ReadFileParams, result *bridge.ReadFileResult) ([]byte, error) {
+	if result.Size > bridge.MaxLinesFile {
+		return nil, bridge.ErrTooLarge.With("a file of more than %d bytes is read by offset and limit", bridge.MaxLinesFile)
+	}
+	all, err := io.ReadAll(io.NewSectionReader(file, 0, bridge.MaxLinesFile))
+	if err != nil {
+		return nil, err
+	}
+	from, to, line := len(all), len(all), 0
+	for at := 0; at < len(all); line++ {
+		switch {
+		case line == p.Line-1:
+			from = at
+		case p.Lines > 0 && line == p.Line-1+p.Lines:
+			to = at
+		}
+		if n := bytes.IndexByte(all[at:], '\n'); n >= 0 {
+			at += n + 1
+		} else {
+			at = len(all)
+		}
+	}
+	result.TotalLines = line
+	if to-from > bridge.MaxContent {
+		to = from + bridge.MaxContent
+		if n := bytes.LastIndexByte(all[from:to], '\n'); n >= 0 {
+			to = from + n + 1
+		}
+	}
+	result.Truncated = to < len(all)
+	return all[from:to], nil
+}
+
+// hashedSize bounds what is hashed to tell whether a file has changed; larger ones are told by their
+// times, which a careless clock may repeat.
+const hashedSize = 1 << 20
+
+// versionOf names what an opened file holds.
+func versionOf(file *os.File, info fs.FileInfo) (string, error) {
+	if info.Size() > hashedSize {
+		stat, _ := info.Sys().(*syscall.Stat_t)
+		return fmt.Sprintf("t%d-%d-%d-%d", info.Size(), stat.Ino, stat.Mtim.Nano(), stat.Ctim.Nano()), nil
+	}
+	hash := sha256.New()
+	if _, err := io.Copy(hash, io.NewSectionReader(file, 0, hashedSize)); err != nil {
+		return "", err
+	}
+	return versionOfHash(hash.Sum(nil)), nil
+}
+
+func versionOfHash(sum []byte) string { return "h" + hex.EncodeToString(sum[:16]) }
+
+// versionOfContent is versionOf for a file that was just written, whose times are not looked at.
+func versionOfContent(content []byte) string {
+	sum := sha256.Sum256(content)
+	return versionOfHash(sum[:])
+}
+
+// unchanged refuses a write that was meant for what a file held before. Between this look and the write
+// another may still come: a file system knows no compare and swap.
+func unchanged(root *os.Root, target, want string) error {
+	if want == "" {
+		return nil
+	}
+	file, info, err := openAny(root, target)
+	if errors.Is(err, bridge.ErrNotFound) {
+		if want == bridge.VersionNone {
+			return nil
+		}
+		return bridge.ErrChanged
+	}
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	if err := regular(info); err != nil {
+		return err
+	}
+	version, err := versionOf(file, info)
+	if err != nil {
+		return fileError(err)
+	}
+	if version != want {
+		return bridge.ErrChanged
+	}
+	return nil
 }
 
 // wholeRunes drops the character at the end that is not complete, if what is before it is UTF-8.
@@ -103,10 +210,13 @@ func (f folder) writeFile(_ context.Context, p bridge.WriteFileParams) (*bridge.
 	if err != nil {
 		return nil, err
 	}
+	if err := unchanged(root, target, p.IfVersion); err != nil {
+		return nil, err
+	}
 	if err := replace(root, target, content, mode); err != nil {
 		return nil, fileError(err)
 	}
-	return &bridge.WriteFileResult{Size: int64(len(content))}, nil
+	return &bridge.WriteFileResult{Size: int64(len(content)), Version: versionOfContent(content)}, nil
 }
 
 // writeTarget follows the symlinks at the end of rel, and returns the path to write and its permissions. The

@@ -175,6 +175,12 @@ func TestFiles_NoPathLeavesTheWorkspaceFolder(t *testing.T) {
 		if r, err := cl.RunCommand(t.Context(), bridge.RunCommandParams{Argv: []string{"pwd"}, Cwd: p}); !errors.Is(err, bridge.ErrOutside) {
 			t.Errorf("runCommand in %s: %+v, %v", p, r, err)
 		}
+		if r, err := cl.EditFile(t.Context(), bridge.EditFileParams{Path: p, Edits: []bridge.Edit{{Old: "secret", New: "pwned"}}}); err == nil {
+			t.Errorf("editFile %s: %+v", p, r)
+		}
+		if r, err := cl.Glob(t.Context(), bridge.GlobParams{Pattern: "*", Path: p}); !errors.Is(err, bridge.ErrOutside) {
+			t.Errorf("glob in %s: %+v, %v", p, r, err)
+		}
 		if r, err := cl.SearchCode(t.Context(), bridge.SearchCodeParams{Query: "secret", Path: p}); !errors.Is(err, bridge.ErrOutside) {
 			t.Errorf("searchCode in %s: %+v, %v", p, r, err)
 		}

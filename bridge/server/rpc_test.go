@@ -42,7 +42,7 @@ func TestRPC_IsPlainJSONRPC(t *testing.T) {
 	c.write("f", "hi")
 	ws := webSocket(t, c.BridgeAddr(), bridge.RPCPath, nil)
 	a := exchange(t, ws, `{"jsonrpc":"2.0","id":"a","method":"readFile","params":{"path":"f"}}`)
-	if string(a.ID) != `"a"` || string(a.Result) != `{"content":"hi","encoding":"utf-8","size":2,"truncated":false}` {
+	if string(a.ID) != `"a"` || string(a.Result) != `{"content":"hi","encoding":"utf-8","size":2,"truncated":false,"version":"h8f434346648f6b96df89dda901c5176b"}` {
 		t.Errorf("%s %s %v", a.ID, a.Result, a.Error)
 	}
 	for request, code := range map[string]int64{

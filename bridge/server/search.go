@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -38,6 +39,8 @@ func (c commands) searchCode(ctx context.Context, p bridge.SearchCodeParams) (*b
 		return nil, bridge.ErrInvalid.With("no query")
 	case len(p.Query) > bridge.MaxString, len(p.Glob) > bridge.MaxString:
 		return nil, bridge.ErrTooLarge.With("query and glob are at most %d bytes", bridge.MaxString)
+	case p.Context < 0 || p.Context > bridge.MaxContext:
+		return nil, bridge.ErrInvalid.With("context is from 0 to %d lines", bridge.MaxContext)
 	case strings.ContainsAny(p.Query, "\x00\n"), strings.ContainsAny(p.Glob, "\x00\n"):
 		return nil, bridge.ErrInvalid.With("query and glob are one line without NUL")
 	}
@@ -71,7 +74,7 @@ func (c commands) searchCode(ctx context.Context, p bridge.SearchCodeParams) (*b
 		cmd.ExtraFiles = []*os.File{place}
 		where = func(string) string { return rel }
 	}
-	return search(ctx, cancel, cmd, limit, where)
+	return search(ctx, cancel, cmd, &findings{limit: limit, context: p.Context, where: where})
 }
 
 func searchArgv(p bridge.SearchCodeParams, place string) []string {
@@ -84,6 +87,9 @@ func searchArgv(p bridge.SearchCodeParams, place string) []string {
 	} else {
 		argv = append(argv, "--ignore-case")
 	}
+	if p.Context > 0 {
+		argv = append(argv, fmt.Sprintf("--context=%d", p.Context))
+	}
 	if p.Glob != "" {
 		argv = append(argv, "--glob="+p.Glob)
 	}
@@ -91,7 +97,7 @@ func searchArgv(p bridge.SearchCodeParams, place string) []string {
 }
 
 // search runs ripgrep until it ends, limit is reached or ctx is done.
-func search(ctx context.Context, stop func(), cmd *exec.Cmd, limit int, where func(string) string) (*bridge.SearchCodeResult, error) {
+func search(ctx context.Context, stop func(), cmd *exec.Cmd, found *findings) (*bridge.SearchCodeResult, error) {
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, bridge.ErrInternal.With("%v", err)
@@ -102,7 +108,6 @@ func search(ctx context.Context, stop func(), cmd *exec.Cmd, limit int, where fu
 	if err := cmd.Start(); err != nil {
 		return nil, startFailed("rg", err)
 	}
-	found := &findings{limit: limit, where: where}
 	full := found.read(stdout)
 	if full {
 		stop()
@@ -137,10 +142,14 @@ func lastLine(s string) string { return s[strings.LastIndexByte(s, '\n')+1:] }
 // findings collects matches.
 type findings struct {
 	limit     int
+	context   int // lines before and after
 	where     func(string) string
 	matches   []bridge.SearchMatch
 	size      int
 	truncated bool
+
+	before []string // context lines that belong to the next match, if it is near
+	near   int      // line number after the last of them
 }
 
 // read takes ripgrep's events until there are no more, or until enough was found, which it reports.
@@ -156,18 +165,44 @@ func (f *findings) read(r io.Reader) (full bool) {
 		if err != nil {
 			return false
 		}
-		match, ok := matchOf(event)
-		if !ok {
-			continue
+		match, kind := eventOf(event)
+		switch kind {
+		case eventMatch:
+			match.Path = f.where(match.Path)
+			if f.near == match.Line {
+				match.Before = f.before
+			}
+			f.before, f.near = nil, 0
+			f.size += bridge.JSONSize(match.Path) + bridge.JSONSize(match.Text) + entryBytes
+			for _, line := range match.Before {
+				f.size += bridge.JSONSize(line)
+			}
+			if len(f.matches) == f.limit || f.size > searchBytes {
+				f.truncated = true
+				return true
+			}
+			f.matches = append(f.matches, match)
+		case eventContext:
+			f.around(match)
+		case eventBegin:
+			f.before, f.near = nil, 0
 		}
-		match.Path = f.where(match.Path)
-		f.size += bridge.JSONSize(match.Path) + bridge.JSONSize(match.Text) + entryBytes
-		if len(f.matches) == f.limit || f.size > searchBytes {
-			f.truncated = true
-			return true
-		}
-		f.matches = append(f.matches, match)
 	}
+}
+
+// around takes a line of context: the last match's, if that is near enough, or else the next one's.
+func (f *findings) around(line bridge.SearchMatch) {
+	if n := len(f.matches); n > 0 {
+		if last := &f.matches[n-1]; last.Path == f.where(line.Path) && line.Line == last.Line+len(last.After)+1 && len(last.After) < f.context {
+			last.After = append(last.After, line.Text)
+			f.size += bridge.JSONSize(line.Text)
+			return
+		}
+	}
+	if f.near != line.Line {
+		f.before = nil
+	}
+	f.before, f.near = append(f.before, line.Text), line.Line+1
 }
 
 var errLongEvent = errors.New("an event above the limit")
@@ -209,9 +244,18 @@ func (t rgText) bytes() []byte {
 	return t.Bytes
 }
 
-// matchOf reads an event of ripgrep, and returns false if it is not a match
+type eventKind int
+
+const (
+	eventOther eventKind = iota
+	eventBegin           // of a file
+	eventMatch
+	eventContext
+)
+
+// eventOf reads an event of ripgrep: a line that matches, or one beside it
 // (https://docs.rs/grep-printer/latest/grep_printer/struct.JSON.html).
-func matchOf(event []byte) (bridge.SearchMatch, bool) {
+func eventOf(event []byte) (bridge.SearchMatch, eventKind) {
 	var e struct {
 		Type string `json:"type"`
 		Data struct {
@@ -223,8 +267,17 @@ func matchOf(event []byte) (bridge.SearchMatch, bool) {
 			} `json:"submatches"`
 		} `json:"data"`
 	}
-	if !bytes.HasPrefix(event, []byte(`{"type":"match"`)) || json.Unmarshal(event, &e) != nil {
-		return bridge.SearchMatch{}, false
+	kind := eventOther
+	switch {
+	case bytes.HasPrefix(event, []byte(`{"type":"match"`)):
+		kind = eventMatch
+	case bytes.HasPrefix(event, []byte(`{"type":"context"`)):
+		kind = eventContext
+	case bytes.HasPrefix(event, []byte(`{"type":"begin"`)):
+		return bridge.SearchMatch{}, eventBegin
+	}
+	if kind == eventOther || json.Unmarshal(event, &e) != nil {
+		return bridge.SearchMatch{}, eventOther
 	}
 	line := bytes.TrimRight(e.Data.Lines.bytes(), "\r\n")
 	start := 0
@@ -236,7 +289,7 @@ func matchOf(event []byte) (bridge.SearchMatch, bool) {
 		Line:   e.Data.LineNumber,
 		Column: utf8.RuneCount(line[:start]) + 1,
 		Text:   excerpt(line, start),
-	}, true
+	}, kind
 }
 
 // excerpt returns line, or at most bridge.MaxMatchText bytes of it that begin shortly before start.

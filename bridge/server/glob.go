@@ -1,0 +1,109 @@
+package server
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/kalpana-dev/kalpana/bridge"
+)
+
+// globFiles is how many files a glob looks at the times of.
+const globFiles = 200_000
+
+// glob finds files by their names, by way of ripgrep, which knows what is ignored.
+func (c commands) glob(ctx context.Context, p bridge.GlobParams) (*bridge.GlobResult, error) {
+	limit, err := limitOf(p.Limit, bridge.DefaultEntries, bridge.MaxEntries)
+	switch {
+	case err != nil:
+		return nil, err
+	case p.Pattern == "":
+		return nil, bridge.ErrInvalid.With("no pattern")
+	case len(p.Pattern) > bridge.MaxString:
+		return nil, bridge.ErrTooLarge.With("a pattern is at most %d bytes", bridge.MaxString)
+	case strings.ContainsAny(p.Pattern, "\x00\n"):
+		return nil, bridge.ErrInvalid.With("a pattern is one line without NUL")
+	case strings.HasPrefix(p.Pattern, "!"):
+		return nil, bridge.ErrInvalid.With("a pattern says which files, not which files not")
+	}
+	root, rel, err := c.folder.locate(p.Path)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	place, rel, err := c.folder.openDir(rel)
+	if err != nil {
+		return nil, err
+	}
+	defer place.Close()
+
+	ctx, cancel := context.WithTimeoutCause(ctx, searchLimit, errTimeLimit)
+	defer cancel()
+	cmd := c.inside(ctx, place, rel, []string{
+		"rg", "--files", "--null", "--no-config", "--no-messages", "--hidden", "--no-require-git", "--threads=2",
+		"--glob=" + p.Pattern, "--glob=!.git", ".",
+	})
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, bridge.ErrInternal.With("%v", err)
+	}
+	var stderr output
+	cmd.Stderr = &stderr
+	cmd.WaitDelay = time.Second
+	if err := cmd.Start(); err != nil {
+		return nil, startFailed("rg", err)
+	}
+	result := &bridge.GlobResult{Entries: []bridge.FileEntry{}}
+	names := bufio.NewReaderSize(stdout, 64<<10)
+	for {
+		name, err := names.ReadString(0)
+		if err != nil {
+			break
+		}
+		if len(result.Entries) == globFiles {
+			result.Truncated = true
+			cancel()
+			break
+		}
+		found := path.Join(rel, strings.TrimSuffix(name, "\x00"))
+		if info, err := root.Lstat(found); err == nil && info.Mode().IsRegular() {
+			if entry, ok := describe(valid(found), fs.FileInfoToDirEntry(info)); ok {
+				result.Entries = append(result.Entries, entry)
+			}
+		}
+	}
+	err = cmd.Wait()
+	switch {
+	case result.Truncated:
+	case ctx.Err() != nil && !errors.Is(context.Cause(ctx), errTimeLimit):
+		return nil, bridge.ErrCancelled
+	case ctx.Err() != nil:
+		result.Truncated = true
+	case cmd.ProcessState.ExitCode() == 2 && len(result.Entries) == 0:
+		if reason, _ := stderr.text(); strings.TrimSpace(reason) != "" {
+			return nil, bridge.ErrInvalid.With("%s", bridge.Printable(lastLine(strings.TrimSpace(reason)), 400))
+		}
+	case cmd.ProcessState.ExitCode() > 2 || cmd.ProcessState.ExitCode() < 0:
+		return nil, bridge.ErrInternal.With("rg: %v", err)
+	}
+	slices.SortFunc(result.Entries, func(a, b bridge.FileEntry) int {
+		if a.ModTime != b.ModTime {
+			return int(min(max(b.ModTime-a.ModTime, -1), 1))
+		}
+		return strings.Compare(a.Path, b.Path)
+	})
+	size := 0
+	for i, e := range result.Entries {
+		size += bridge.JSONSize(e.Path) + entryBytes
+		if i == limit || size > listBytes {
+			result.Entries, result.Truncated = result.Entries[:i], true
+			break
+		}
+	}
+	return result, nil
+}
