@@ -63,6 +63,28 @@ func (c *Client) RunCommand(ctx context.Context, p RunCommandParams) (*RunComman
 	return ask(ctx, c, MethodRunCommand, limit, &p, (*RunCommandResult).check)
 }
 
+// StartCommand starts a command that nobody waits for.
+func (c *Client) StartCommand(ctx context.Context, p StartCommandParams) (*StartCommandResult, error) {
+	return ask(ctx, c, MethodStartCommand, 0, &p, func(r *StartCommandResult) error { return checkCommandID(r.ID) })
+}
+
+// CommandOutput returns a part of what a started command has printed. One that is not known, or no longer,
+// is ErrNotFound.
+func (c *Client) CommandOutput(ctx context.Context, p CommandOutputParams) (*CommandOutputResult, error) {
+	wait := time.Duration(min(max(p.WaitSeconds, 0), MaxWaitSeconds)) * time.Second
+	return ask(ctx, c, MethodCommandOutput, wait, &p, func(r *CommandOutputResult) error { return r.check(&p) })
+}
+
+// StopCommand ends a started command.
+func (c *Client) StopCommand(ctx context.Context, p StopCommandParams) (*StopCommandResult, error) {
+	return ask(ctx, c, MethodStopCommand, 10*time.Second, &p, func(r *StopCommandResult) error { return checkExitCode(r.ExitCode) })
+}
+
+// ListCommands lists started commands.
+func (c *Client) ListCommands(ctx context.Context) (*ListCommandsResult, error) {
+	return ask(ctx, c, MethodListCommands, 0, &ListCommandsParams{}, (*ListCommandsResult).check)
+}
+
 // SearchCode searches the contents of files. A query that is not a valid expression is ErrInvalid, with
 // ripgrep's reason.
 func (c *Client) SearchCode(ctx context.Context, p SearchCodeParams) (*SearchCodeResult, error) {
@@ -158,10 +180,53 @@ func (r *RunCommandResult) check() error {
 	if len(r.Stdout) > maxOutputText || len(r.Stderr) > maxOutputText {
 		return fmt.Errorf("output above the limit")
 	}
-	if r.ExitCode < -1 || r.ExitCode > 255 {
-		return fmt.Errorf("exit code %d", r.ExitCode)
+	return errors.Join(checkExitCode(r.ExitCode), notNegative(r.DurationMs))
+}
+
+func checkExitCode(code int) error {
+	if code < -1 || code > 255 {
+		return fmt.Errorf("exit code %d", code)
 	}
-	return notNegative(r.DurationMs)
+	return nil
+}
+
+func checkCommandID(id string) error {
+	if id == "" || len(id) > 64 || Printable(id, 64) != id {
+		return errors.New("no id of a command")
+	}
+	return nil
+}
+
+func (r *CommandOutputResult) check(p *CommandOutputParams) error {
+	content, err := r.Bytes()
+	if err != nil {
+		return err
+	}
+	limit := p.Limit
+	if limit <= 0 {
+		limit = MaxOutput
+	}
+	switch {
+	case len(content) > limit:
+		return fmt.Errorf("%d bytes where %d were asked for", len(content), limit)
+	case r.Offset < max(p.Offset, 0) && r.Offset != r.Size, r.Next != r.Offset+int64(len(content)), r.Size < r.Next:
+		return errors.New("a part that is not of the whole")
+	}
+	return checkExitCode(r.ExitCode)
+}
+
+func (r *ListCommandsResult) check() error {
+	if len(r.Commands) > 2*MaxCommands {
+		return fmt.Errorf("%d commands", len(r.Commands))
+	}
+	for i := range r.Commands {
+		c := &r.Commands[i]
+		c.Command = Printable(c.Command, MaxCommandText)
+		if err := errors.Join(checkCommandID(c.ID), checkExitCode(c.ExitCode), notNegative(c.Size)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // maxOutputText is MaxOutput and the line about what is missing.

@@ -11,6 +11,11 @@ const (
 	MethodRunCommand = "runCommand"
 	MethodSearchCode = "searchCode"
 
+	MethodStartCommand  = "startCommand"
+	MethodCommandOutput = "commandOutput"
+	MethodStopCommand   = "stopCommand"
+	MethodListCommands  = "listCommands"
+
 	// NotifyCancel is a notification with CancelParams. The request that it names is answered with
 	// ErrCancelled, unless it was done already; one that is unknown is ignored.
 	NotifyCancel = "$/cancelRequest"
@@ -35,8 +40,22 @@ const (
 	// MaxArgBytes bounds runCommand's command, and all words of argv together.
 	MaxArgBytes = 64 << 10
 
+	// MaxEnv bounds the variables that are added to a command's environment; each is at most MaxString bytes.
+	MaxEnv = 100
+
 	DefaultTimeoutSeconds = 60
 	MaxTimeoutSeconds     = 600
+
+	// MaxCommands bounds the commands of startCommand that run at a time, and those that are remembered
+	// after their end.
+	MaxCommands = 64
+	// MaxCommandLog bounds what is kept of the start of one's output, in bytes; of what comes after it the
+	// last MaxOutput are kept.
+	MaxCommandLog = 64 << 20
+	// MaxCommandText bounds CommandInfo.Command.
+	MaxCommandText = 400
+	// MaxWaitSeconds bounds CommandOutputParams.WaitSeconds.
+	MaxWaitSeconds = 60
 
 	DefaultEntries = 1000
 	MaxEntries     = 5000
@@ -246,6 +265,8 @@ type RunCommandParams struct {
 	Command string `json:"command,omitempty"`
 	// Cwd is a folder; empty means the workspace folder.
 	Cwd string `json:"cwd,omitempty"`
+	// Env is added to the environment, as NAME=value.
+	Env []string `json:"env,omitempty"`
 	// TimeoutSeconds: 0 means DefaultTimeoutSeconds; at most MaxTimeoutSeconds.
 	TimeoutSeconds int `json:"timeoutSeconds,omitempty"`
 	// Stdin is at most MaxContent bytes; empty means end of file at once.
@@ -265,6 +286,87 @@ type RunCommandResult struct {
 	Truncated  bool  `json:"truncated"`
 	DurationMs int64 `json:"durationMs"`
 	TimedOut   bool  `json:"timedOut"`
+}
+
+// StartCommandParams are the parameters of MethodStartCommand, which are RunCommandParams' for a command that
+// nobody waits for. It runs until it ends, MethodStopCommand or the end of the bridge, also when the
+// connection has ended.
+type StartCommandParams struct {
+	Argv    []string `json:"argv,omitempty"`
+	Command string   `json:"command,omitempty"`
+	Cwd     string   `json:"cwd,omitempty"`
+	Env     []string `json:"env,omitempty"`
+	Stdin   string   `json:"stdin,omitempty"`
+}
+
+// StartCommandResult is the answer to MethodStartCommand.
+type StartCommandResult struct {
+	// ID names the command, on every connection.
+	ID string `json:"id"`
+}
+
+// CommandOutputParams are the parameters of MethodCommandOutput.
+type CommandOutputParams struct {
+	ID string `json:"id"`
+	// Offset is the first byte; below zero, so many bytes before the end.
+	Offset int64 `json:"offset,omitempty"`
+	// Limit is the most bytes: 0 means MaxOutput, which is also the most it can be.
+	Limit int `json:"limit,omitempty"`
+	// WaitSeconds is how long to wait for output, or for the end of the command, where there is none yet:
+	// at most MaxWaitSeconds.
+	WaitSeconds int `json:"waitSeconds,omitempty"`
+}
+
+// CommandOutputResult is the answer to MethodCommandOutput.
+type CommandOutputResult struct {
+	// Content is what the command printed, to either output, as readFile has it: raw bytes.
+	Content  string `json:"content"`
+	Encoding string `json:"encoding"`
+	// Offset is of Content's first byte: past the one asked for, where that is not kept any more. Next is the
+	// one to ask for then.
+	Offset int64 `json:"offset"`
+	Next   int64 `json:"next"`
+	// Size is how many bytes it has printed.
+	Size    int64 `json:"size"`
+	Running bool  `json:"running"`
+	// ExitCode of a command that has ended, as RunCommandResult's.
+	ExitCode int `json:"exitCode"`
+}
+
+// Bytes returns the content, decoded.
+func (r *CommandOutputResult) Bytes() ([]byte, error) { return DecodeContent(r.Content, r.Encoding) }
+
+// StopCommandParams are the parameters of MethodStopCommand: the whole process group gets SIGTERM, and five
+// seconds later, or once the command has ended, SIGKILL. One that has ended stays as it is.
+type StopCommandParams struct {
+	ID string `json:"id"`
+}
+
+// StopCommandResult is the answer to MethodStopCommand.
+type StopCommandResult struct {
+	ExitCode int `json:"exitCode"`
+}
+
+// ListCommandsParams are the parameters of MethodListCommands: none.
+type ListCommandsParams struct{}
+
+// ListCommandsResult is the answer to MethodListCommands.
+type ListCommandsResult struct {
+	// Commands are those that run, and the last that have ended, oldest first.
+	Commands []CommandInfo `json:"commands"`
+}
+
+// CommandInfo tells of a command that was started.
+type CommandInfo struct {
+	ID string `json:"id"`
+	// Command is the start of its text. Client replaces control characters by U+FFFD.
+	Command string `json:"command"`
+	// StartedAt in milliseconds since 1970, UTC.
+	StartedAt int64 `json:"startedAt"`
+	Running   bool  `json:"running"`
+	ExitCode  int   `json:"exitCode"`
+	// Size is how many bytes it has printed.
+	Size int64 `json:"size"`
 }
 
 // SearchCodeParams are the parameters of MethodSearchCode, which runs ripgrep: ignored files and .git are

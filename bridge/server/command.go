@@ -35,6 +35,7 @@ func (c commands) runCommand(ctx context.Context, p bridge.RunCommandParams) (*b
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, errTimeLimit)
 	defer cancel()
 	cmd := c.inside(ctx, dir, rel, argv)
+	cmd.Env = append(cmd.Env, p.Env...)
 	var stdout, stderr output
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if p.Stdin != "" {
@@ -78,6 +79,14 @@ func commandOf(p bridge.RunCommandParams) (argv []string, limit time.Duration, e
 		return nil, 0, bridge.ErrInvalid.With("argv names no program")
 	case len(argv) > bridge.MaxArgs:
 		return nil, 0, bridge.ErrTooLarge.With("argv has more than %d words", bridge.MaxArgs)
+	}
+	if len(p.Env) > bridge.MaxEnv {
+		return nil, 0, bridge.ErrTooLarge.With("at most %d variables", bridge.MaxEnv)
+	}
+	for _, kv := range p.Env {
+		if name, _, ok := strings.Cut(kv, "="); !ok || name == "" || len(kv) > bridge.MaxString || strings.IndexByte(kv, 0) >= 0 {
+			return nil, 0, bridge.ErrInvalid.With("a variable is NAME=value, without NUL, of at most %d bytes", bridge.MaxString)
+		}
 	}
 	size := 0
 	for _, word := range argv {

@@ -43,6 +43,7 @@ func typed[P, R any](serve func(context.Context, P) (*R, error)) method {
 // rpc serves bridge.RPCPath.
 type rpc struct {
 	server   *Server
+	jobs     *background
 	methods  map[string]method
 	upgrader websocket.Upgrader
 }
@@ -50,8 +51,10 @@ type rpc struct {
 func newRPC(s *Server) *rpc {
 	files := folder{s.cfg.WorkspaceDir}
 	run := commands{files, s.cfg.Env}
+	jobs := &background{commands: run, runDir: s.cfg.RunDir}
 	return &rpc{
 		server: s,
+		jobs:   jobs,
 		methods: map[string]method{
 			bridge.MethodHealth: typed(func(context.Context, bridge.HealthParams) (*bridge.HealthResult, error) {
 				h := s.health()
@@ -64,6 +67,11 @@ func newRPC(s *Server) *rpc {
 			bridge.MethodGlob:       typed(run.glob),
 			bridge.MethodRunCommand: typed(run.runCommand),
 			bridge.MethodSearchCode: typed(run.searchCode),
+
+			bridge.MethodStartCommand:  typed(jobs.start),
+			bridge.MethodCommandOutput: typed(jobs.output),
+			bridge.MethodStopCommand:   typed(jobs.stop),
+			bridge.MethodListCommands:  typed(jobs.list),
 		},
 		upgrader: websocket.Upgrader{ReadBufferSize: 16 << 10, WriteBufferSize: 16 << 10},
 	}

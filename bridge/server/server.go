@@ -107,11 +107,13 @@ func (s *Server) Run(parent context.Context) error {
 	defer ideHandler.close()
 	previews := newPreviews()
 	defer previews.close()
+	rpc := newRPC(s)
+	defer rpc.jobs.close()
 
 	var work sync.WaitGroup
 	ports := []*http.Server{
 		s.httpServer(serving, ideHandler),
-		s.httpServer(serving, s.controlHandler(previews)),
+		s.httpServer(serving, s.controlHandler(previews, rpc)),
 	}
 	listeners := []net.Listener{s.ide, s.control}
 	if s.local != nil {
@@ -172,8 +174,7 @@ func (s *Server) requireToken(next http.Handler) http.Handler {
 }
 
 // controlHandler serves bridge.BridgePort. Previews come first: to an app belong all paths.
-func (s *Server) controlHandler(previews http.Handler) http.Handler {
-	rpc := newRPC(s)
+func (s *Server) controlHandler(previews, rpc http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case r.Header[bridge.PortHeader] != nil:
