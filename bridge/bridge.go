@@ -47,6 +47,11 @@ const (
 	HealthPath = "/health"
 	// RPCPath, on BridgePort, is the WebSocket that carries JSON-RPC 2.0 in text frames.
 	RPCPath = "/rpc"
+	// TerminalPath, on BridgePort, is a WebSocket to the terminal that the parameter id names. It begins
+	// with a replay of what was shown last. Binary messages are keys and what is shown, a text message is
+	// a TerminalSize. The end of the program closes it with 1000 and "exited <code>"; a viewer that lags
+	// behind is closed with 1013 and may come again.
+	TerminalPath = "/terminal"
 )
 
 // Places inside the container.

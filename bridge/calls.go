@@ -85,6 +85,21 @@ func (c *Client) ListCommands(ctx context.Context) (*ListCommandsResult, error) 
 	return ask(ctx, c, MethodListCommands, 0, &ListCommandsParams{}, (*ListCommandsResult).check)
 }
 
+// CreateTerminal starts a program in a terminal.
+func (c *Client) CreateTerminal(ctx context.Context, p CreateTerminalParams) (*CreateTerminalResult, error) {
+	return ask(ctx, c, MethodCreateTerminal, 0, &p, func(r *CreateTerminalResult) error { return checkCommandID(r.ID) })
+}
+
+// CloseTerminal ends a terminal.
+func (c *Client) CloseTerminal(ctx context.Context, p CloseTerminalParams) (*CloseTerminalResult, error) {
+	return ask(ctx, c, MethodCloseTerminal, 10*time.Second, &p, func(*CloseTerminalResult) error { return nil })
+}
+
+// ListTerminals lists the terminals that are open.
+func (c *Client) ListTerminals(ctx context.Context) (*ListTerminalsResult, error) {
+	return ask(ctx, c, MethodListTerminals, 0, &ListTerminalsParams{}, (*ListTerminalsResult).check)
+}
+
 // SearchCode searches the contents of files. A query that is not a valid expression is ErrInvalid, with
 // ripgrep's reason.
 func (c *Client) SearchCode(ctx context.Context, p SearchCodeParams) (*SearchCodeResult, error) {
@@ -213,6 +228,20 @@ func (r *CommandOutputResult) check(p *CommandOutputParams) error {
 		return errors.New("a part that is not of the whole")
 	}
 	return checkExitCode(r.ExitCode)
+}
+
+func (r *ListTerminalsResult) check() error {
+	if len(r.Terminals) > MaxTerminals {
+		return fmt.Errorf("%d terminals", len(r.Terminals))
+	}
+	for i := range r.Terminals {
+		t := &r.Terminals[i]
+		t.Command = Printable(t.Command, MaxCommandText)
+		if err := errors.Join(checkCommandID(t.ID), notNegative(int64(t.Viewers))); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (r *ListCommandsResult) check() error {

@@ -16,6 +16,10 @@ const (
 	MethodStopCommand   = "stopCommand"
 	MethodListCommands  = "listCommands"
 
+	MethodCreateTerminal = "createTerminal"
+	MethodCloseTerminal  = "closeTerminal"
+	MethodListTerminals  = "listTerminals"
+
 	// NotifyCancel is a notification with CancelParams. The request that it names is answered with
 	// ErrCancelled, unless it was done already; one that is unknown is ignored.
 	NotifyCancel = "$/cancelRequest"
@@ -52,7 +56,12 @@ const (
 	// MaxCommandLog bounds what is kept of the start of one's output, in bytes; of what comes after it the
 	// last MaxOutput are kept.
 	MaxCommandLog = 64 << 20
-	// MaxCommandText bounds CommandInfo.Command.
+	// MaxTerminals bounds the terminals that are open at a time, MaxTerminalSide their columns and rows.
+	MaxTerminals    = 32
+	MaxTerminalSide = 1000
+	// TerminalReplay is how much of what a terminal showed is replayed to whoever comes to it, in bytes.
+	TerminalReplay = 64 << 10
+	// MaxCommandText bounds CommandInfo.Command and TerminalInfo.Command.
 	MaxCommandText = 400
 	// MaxWaitSeconds bounds CommandOutputParams.WaitSeconds.
 	MaxWaitSeconds = 60
@@ -367,6 +376,60 @@ type CommandInfo struct {
 	ExitCode  int   `json:"exitCode"`
 	// Size is how many bytes it has printed.
 	Size int64 `json:"size"`
+}
+
+// CreateTerminalParams are the parameters of MethodCreateTerminal.
+type CreateTerminalParams struct {
+	// Argv is the program, by default a login shell.
+	Argv []string `json:"argv,omitempty"`
+	// Cwd is a folder; empty means the workspace folder.
+	Cwd string `json:"cwd,omitempty"`
+	// Env is added to the environment, as NAME=value.
+	Env []string `json:"env,omitempty"`
+	// Cols and Rows are from 1 to MaxTerminalSide; neither means 80 by 24.
+	Cols int `json:"cols,omitempty"`
+	Rows int `json:"rows,omitempty"`
+}
+
+// CreateTerminalResult is the answer to MethodCreateTerminal.
+type CreateTerminalResult struct {
+	// ID names the terminal on TerminalPath, and on every connection.
+	ID string `json:"id"`
+}
+
+// TerminalSize is what a viewer sends in a text message when its window has another size.
+type TerminalSize struct {
+	Cols int `json:"cols"`
+	Rows int `json:"rows"`
+}
+
+// CloseTerminalParams are the parameters of MethodCloseTerminal: its program gets SIGHUP, and five seconds
+// later SIGKILL.
+type CloseTerminalParams struct {
+	ID string `json:"id"`
+}
+
+// CloseTerminalResult is the answer to MethodCloseTerminal: nothing.
+type CloseTerminalResult struct{}
+
+// ListTerminalsParams are the parameters of MethodListTerminals: none.
+type ListTerminalsParams struct{}
+
+// ListTerminalsResult is the answer to MethodListTerminals.
+type ListTerminalsResult struct {
+	// Terminals are oldest first.
+	Terminals []TerminalInfo `json:"terminals"`
+}
+
+// TerminalInfo tells of a terminal.
+type TerminalInfo struct {
+	ID string `json:"id"`
+	// Command is the start of its program's text. Client replaces control characters by U+FFFD.
+	Command string `json:"command"`
+	// StartedAt in milliseconds since 1970, UTC.
+	StartedAt int64 `json:"startedAt"`
+	// Viewers is how many look at it now.
+	Viewers int `json:"viewers"`
 }
 
 // SearchCodeParams are the parameters of MethodSearchCode, which runs ripgrep: ignored files and .git are

@@ -26,7 +26,7 @@ func newCommandLog(path string) (*commandLog, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &commandLog{file: file, limit: bridge.MaxCommandLog, more: make(chan struct{})}, nil
+	return &commandLog{file: file, limit: bridge.MaxCommandLog, tail: ring{limit: bridge.MaxOutput}, more: make(chan struct{})}, nil
 }
 
 // Write never fails: a command must not end because its output finds no room.
@@ -80,24 +80,25 @@ func (l *commandLog) remove() {
 	_ = l.file.Close()
 }
 
-// ring keeps the last bridge.MaxOutput bytes that are written to it.
+// ring keeps the last bytes that are written to it, limit at most.
 type ring struct {
-	kept []byte
-	at   int // where it goes on, once it is full
+	limit int
+	kept  []byte
+	at    int // where it goes on, once it is full
 }
 
 func (r *ring) write(p []byte) {
-	if len(p) > bridge.MaxOutput {
-		p = p[len(p)-bridge.MaxOutput:]
+	if len(p) > r.limit {
+		p = p[len(p)-r.limit:]
 	}
-	if room := bridge.MaxOutput - len(r.kept); room > 0 {
+	if room := r.limit - len(r.kept); room > 0 {
 		take := min(room, len(p))
 		r.kept = append(r.kept, p[:take]...)
 		p = p[take:]
 	}
 	for len(p) > 0 {
 		n := copy(r.kept[r.at:], p)
-		r.at = (r.at + n) % bridge.MaxOutput
+		r.at = (r.at + n) % r.limit
 		p = p[n:]
 	}
 }

@@ -44,6 +44,7 @@ func typed[P, R any](serve func(context.Context, P) (*R, error)) method {
 type rpc struct {
 	server   *Server
 	jobs     *background
+	ptys     *ptys
 	methods  map[string]method
 	upgrader websocket.Upgrader
 }
@@ -52,9 +53,11 @@ func newRPC(s *Server) *rpc {
 	files := folder{s.cfg.WorkspaceDir}
 	run := commands{files, s.cfg.Env}
 	jobs := &background{commands: run, runDir: s.cfg.RunDir}
+	terminals := &ptys{commands: run}
 	return &rpc{
 		server: s,
 		jobs:   jobs,
+		ptys:   terminals,
 		methods: map[string]method{
 			bridge.MethodHealth: typed(func(context.Context, bridge.HealthParams) (*bridge.HealthResult, error) {
 				h := s.health()
@@ -72,6 +75,10 @@ func newRPC(s *Server) *rpc {
 			bridge.MethodCommandOutput: typed(jobs.output),
 			bridge.MethodStopCommand:   typed(jobs.stop),
 			bridge.MethodListCommands:  typed(jobs.list),
+
+			bridge.MethodCreateTerminal: typed(terminals.create),
+			bridge.MethodCloseTerminal:  typed(terminals.shut),
+			bridge.MethodListTerminals:  typed(terminals.list),
 		},
 		upgrader: websocket.Upgrader{ReadBufferSize: 16 << 10, WriteBufferSize: 16 << 10},
 	}

@@ -109,6 +109,7 @@ func (s *Server) Run(parent context.Context) error {
 	defer previews.close()
 	rpc := newRPC(s)
 	defer rpc.jobs.close()
+	defer rpc.ptys.close()
 
 	var work sync.WaitGroup
 	ports := []*http.Server{
@@ -174,13 +175,15 @@ func (s *Server) requireToken(next http.Handler) http.Handler {
 }
 
 // controlHandler serves bridge.BridgePort. Previews come first: to an app belong all paths.
-func (s *Server) controlHandler(previews, rpc http.Handler) http.Handler {
+func (s *Server) controlHandler(previews http.Handler, rpc *rpc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case r.Header[bridge.PortHeader] != nil:
 			previews.ServeHTTP(w, r)
 		case r.URL.Path == bridge.RPCPath && r.Method == http.MethodGet:
 			rpc.ServeHTTP(w, r)
+		case r.URL.Path == bridge.TerminalPath && r.Method == http.MethodGet:
+			rpc.ptys.ServeHTTP(w, r)
 		case r.URL.Path == bridge.HealthPath && r.Method == http.MethodGet:
 			s.serveHealth(w, r)
 		case r.URL.Path == bridge.ActivityPath && r.Method == http.MethodGet:
