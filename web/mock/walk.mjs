@@ -111,7 +111,7 @@ async function workspace({ page, state, change, look, must, shows }) {
   state.queue = { place: 1, of: 4 }
   await page.locator('main').getByRole('button', { name: 'Start' }).click()
   await page.getByRole('heading', { name: 'thesis is waiting to start' }).waitFor()
-  await shows('next of 4 in the queue')
+  await page.locator('main').getByText('next of 4 in the queue').waitFor()
   await look('workspace-queued')
   await page.getByRole('button', { name: 'Do not start it' }).click()
   await shows('is stopped')
