@@ -11,40 +11,41 @@ import (
 )
 
 func TestAdmin_SeesEverybodysWorkspacesThoseAtWorkFirst(t *testing.T) {
-	s := newSite(t)
-	admin, asha, ravi := s.admin(), s.signIn("Asha"), s.signIn("Ravi")
-	asha.create("sleeps")
-	asha.running("runs")
-	failed := ravi.create("failed").ID
-	s.engine.fail(workspace.ErrImageMissing)
-	ravi.must(503, "POST", "/api/workspaces/"+failed+"/start", nil)
+	inBubble(t, func(t *testing.T, s *online) {
+		admin, asha, ravi := s.admin(), s.signIn("Asha"), s.signIn("Ravi")
+		asha.create("sleeps")
+		asha.running("runs")
+		failed := ravi.create("failed").ID
+		s.engine.fail(workspace.ErrImageMissing)
+		ravi.must(503, "POST", "/api/workspaces/"+failed+"/start", nil)
 
-	names := func(query string) (names []string) {
-		list := decode[api.OwnedWorkspaces](t, admin.must(200, "GET", "/api/admin/workspaces"+query, nil))
-		for _, w := range list.Workspaces {
-			names = append(names, w.Name+" "+w.State)
-			if strings.Contains(w.Reason, "\n") || w.StateSince == nil {
-				t.Errorf("%+v", w)
+		names := func(query string) (names []string) {
+			list := decode[api.OwnedWorkspaces](t, admin.must(200, "GET", "/api/admin/workspaces"+query, nil))
+			for _, w := range list.Workspaces {
+				names = append(names, w.Name+" "+w.State)
+				if strings.Contains(w.Reason, "\n") || w.StateSince == nil {
+					t.Errorf("%+v", w)
+				}
 			}
+			if list.Workspaces == nil || list.Total < len(names) {
+				t.Errorf("%s: %+v", query, list)
+			}
+			return names
 		}
-		if list.Workspaces == nil || list.Total < len(names) {
-			t.Errorf("%s: %+v", query, list)
+		if diff := cmp.Diff([]string{"failed error", "runs running", "sleeps stopped"}, names("")); diff != "" {
+			t.Error(diff)
 		}
-		return names
-	}
-	if diff := cmp.Diff([]string{"failed error", "runs running", "sleeps stopped"}, names("")); diff != "" {
-		t.Error(diff)
-	}
-	if diff := cmp.Diff([]string{"failed error"}, names("?limit=1")); diff != "" {
-		t.Error(diff)
-	}
-	if diff := cmp.Diff([]string{"runs running", "sleeps stopped"}, names("?owner="+asha.caller().Person.ID)); diff != "" {
-		t.Error(diff)
-	}
-	if got := names("?owner=nobody"); len(got) != 0 {
-		t.Errorf("of nobody: %v", got)
-	}
-	asha.must(403, "GET", "/api/admin/workspaces", nil)
+		if diff := cmp.Diff([]string{"failed error"}, names("?limit=1")); diff != "" {
+			t.Error(diff)
+		}
+		if diff := cmp.Diff([]string{"runs running", "sleeps stopped"}, names("?owner="+asha.caller().Person.ID)); diff != "" {
+			t.Error(diff)
+		}
+		if got := names("?owner=nobody"); len(got) != 0 {
+			t.Errorf("of nobody: %v", got)
+		}
+		asha.must(403, "GET", "/api/admin/workspaces", nil)
+	})
 }
 
 func TestAdmin_StopsAnybodysWorkspace(t *testing.T) {

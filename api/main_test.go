@@ -331,7 +331,7 @@ func (b *browser) create(name string) api.Workspace {
 // await reads a workspace until it is in the given state.
 func (b *browser) await(id, state string) api.Workspace {
 	b.t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 		w := decode[api.Workspace](b.t, b.must(http.StatusOK, "GET", "/api/workspaces/"+id, nil))
 		if w.State == state {
 			return w

@@ -58,10 +58,17 @@ func TestSleep_AWorkspaceIsPausedWokenRestartedAndRebuilt(t *testing.T) {
 	if stopped := asha.await(w.ID, "stopped"); stopped.Awake != nil || stopped.Start == nil {
 		t.Errorf("stopped: %+v", stopped)
 	}
-	p := problemOf(t, asha.must(409, "POST", path+"/pause", nil))
-	if !strings.Contains(p.Detail, "does not run") {
-		t.Errorf("pause of a stopped one: %q", p.Detail)
-	}
+}
+
+// On a bubble's clock, the moment that a start or a pause is given lasts until it has failed.
+func TestPause_OfAStoppedOneIsRefused(t *testing.T) {
+	inBubble(t, func(t *testing.T, s *online) {
+		asha := s.signIn("Asha")
+		p := problemOf(t, asha.must(409, "POST", "/api/workspaces/"+asha.create("x").ID+"/pause", nil))
+		if !strings.Contains(p.Detail, "does not run") {
+			t.Errorf("%q", p.Detail)
+		}
+	})
 }
 
 // again asks for a restart or a rebuild of a workspace that runs, and waits until it runs again.
@@ -125,15 +132,16 @@ func TestStart_TellsItsStagesAndTheirTimes(t *testing.T) {
 }
 
 func TestStart_OneThatFailedSaysHow(t *testing.T) {
-	s := newSite(t)
-	asha := s.signIn("Asha")
-	id := asha.create("x").ID
-	s.engine.fail(workspace.ErrImageMissing)
-	asha.must(503, "POST", "/api/workspaces/"+id+"/start", nil)
-	got := asha.await(id, "error").Start
-	if got == nil || !strings.Contains(got.Error, "image") || stageNames(got) != "queued container" {
-		t.Errorf("%+v", got)
-	}
+	inBubble(t, func(t *testing.T, s *online) {
+		asha := s.signIn("Asha")
+		id := asha.create("x").ID
+		s.engine.fail(workspace.ErrImageMissing)
+		asha.must(503, "POST", "/api/workspaces/"+id+"/start", nil)
+		got := asha.await(id, "error").Start
+		if got == nil || !strings.Contains(got.Error, "image") || stageNames(got) != "queued container" {
+			t.Errorf("%+v", got)
+		}
+	})
 }
 
 func TestEvents_CarryTheStagesOfAStart(t *testing.T) {
@@ -196,26 +204,27 @@ func TestEvents_TellThePlaceOfAStartThatWaits(t *testing.T) {
 }
 
 func TestQuota_HoldsAtOnce(t *testing.T) {
-	s := newSite(t)
-	admin, asha := s.admin(), s.signIn("Asha")
-	first, second := asha.running("first"), asha.create("second")
-	path := "/api/people/" + asha.caller().Person.ID
-	admin.must(200, "PATCH", path, map[string]any{"quota": api.Quota{Workspaces: 2, Running: 1, Memory: 1 << 30}})
-	if me := decode[api.Me](t, asha.must(200, "GET", "/api/me", nil)); me.WorkspaceLimit != 2 || me.RunningLimit != 1 {
-		t.Errorf("%+v", me)
-	}
-	if got := decode[api.Workspace](t, asha.must(200, "GET", "/api/workspaces/"+second.ID, nil)).Limits; got != (api.ResourceLimits{Memory: 1 << 30}) {
-		t.Errorf("limits %+v", got)
-	}
-	asha.must(403, "POST", "/api/workspaces", map[string]any{"name": "third", "template": "blank"})
-	p := problemOf(t, asha.must(409, "POST", "/api/workspaces/"+second.ID+"/start", nil))
-	if !strings.Contains(p.Detail, "running") || !strings.Contains(p.Detail, "first") {
-		t.Errorf("the refusal does not say what runs: %q", p.Detail)
-	}
-	asha.must(202, "POST", "/api/workspaces/"+first.ID+"/stop", nil)
-	asha.await(first.ID, "stopped")
-	asha.must(202, "POST", "/api/workspaces/"+second.ID+"/start", nil)
-	asha.await(second.ID, "running")
+	inBubble(t, func(t *testing.T, s *online) {
+		admin, asha := s.admin(), s.signIn("Asha")
+		first, second := asha.running("first"), asha.create("second")
+		path := "/api/people/" + asha.caller().Person.ID
+		admin.must(200, "PATCH", path, map[string]any{"quota": api.Quota{Workspaces: 2, Running: 1, Memory: 1 << 30}})
+		if me := decode[api.Me](t, asha.must(200, "GET", "/api/me", nil)); me.WorkspaceLimit != 2 || me.RunningLimit != 1 {
+			t.Errorf("%+v", me)
+		}
+		if got := decode[api.Workspace](t, asha.must(200, "GET", "/api/workspaces/"+second.ID, nil)).Limits; got != (api.ResourceLimits{Memory: 1 << 30}) {
+			t.Errorf("limits %+v", got)
+		}
+		asha.must(403, "POST", "/api/workspaces", map[string]any{"name": "third", "template": "blank"})
+		p := problemOf(t, asha.must(409, "POST", "/api/workspaces/"+second.ID+"/start", nil))
+		if !strings.Contains(p.Detail, "running") || !strings.Contains(p.Detail, "first") {
+			t.Errorf("the refusal does not say what runs: %q", p.Detail)
+		}
+		asha.must(202, "POST", "/api/workspaces/"+first.ID+"/stop", nil)
+		asha.await(first.ID, "stopped")
+		asha.must(202, "POST", "/api/workspaces/"+second.ID+"/start", nil)
+		asha.await(second.ID, "running")
+	})
 }
 
 func TestKeepAwake_BeginsAndEnds(t *testing.T) {

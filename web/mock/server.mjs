@@ -139,7 +139,10 @@ export function serve(port = 4173) {
   }
   const verbs = {
     start: (id) => (stateOf(id) === 'paused' ? enter(id, 'running') : start(id)),
-    stop: (id) => go(id, 'stopping', 'stopped', { reason: 'stopped by Asha Rao' }),
+    stop: (id) =>
+      state.workspaces.find((one) => one.id === id)?.queue
+        ? enter(id, 'stopped')
+        : go(id, 'stopping', 'stopped', { reason: 'stopped by Asha Rao' }),
     pause: (id) => go(id, 'pausing', 'paused', { reason: 'paused by Asha Rao' }),
     restart: (id) => {
       setTimeout(() => start(id), 800).unref()

@@ -108,6 +108,14 @@ async function workspace({ page, state, change, look, must, shows }) {
   await look('workspace-stopping')
   await shows('is stopped')
   await look('workspace-stopped')
+  state.queue = { place: 1, of: 4 }
+  await page.locator('main').getByRole('button', { name: 'Start' }).click()
+  await page.getByRole('heading', { name: 'thesis is waiting to start' }).waitFor()
+  await page.locator('main').getByText('next of 4 in the queue').waitFor()
+  await look('workspace-queued')
+  await page.getByRole('button', { name: 'Do not start it' }).click()
+  await shows('is stopped')
+  state.queue = undefined
   await page.locator('main').getByRole('button', { name: 'Start' }).click()
   await frame.waitFor()
 
