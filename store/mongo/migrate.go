@@ -80,18 +80,21 @@ func (s *Store) adopt(ctx context.Context) (schema, error) {
 	return found, err
 }
 
-// indexes are made whenever the store is opened; those that are there cost nothing.
-var indexes = map[string][]mongo.IndexModel{
-	workspaces:  {index("owner", "created_at", "_id"), index("created_at", "_id")},
-	ports:       {index("workspace")},
-	leases:      {index("ends_at")},
-	people:      {index("created_at", "_id")},
-	accounts:    {index("person"), index("created_at", "_id")},
-	sessions:    {index("person"), index("expires_at")},
-	tokens:      {uniqueIndex("id"), index("person"), index("expires_at")},
-	tickets:     {index("kind", "expires_at"), index("expires_at")},
-	revocations: {index("at")},
-	audit:       {index("person", "_id"), index("workspace", "_id"), index("at")},
+// indexes are made whenever the store is opened; those that are there cost nothing. The driver writes
+// into what it is given, so each caller gets its own.
+func indexes() map[string][]mongo.IndexModel {
+	return map[string][]mongo.IndexModel{
+		workspaces:  {index("owner", "created_at", "_id"), index("created_at", "_id")},
+		ports:       {index("workspace")},
+		leases:      {index("ends_at")},
+		people:      {index("created_at", "_id")},
+		accounts:    {index("person"), index("created_at", "_id")},
+		sessions:    {index("person"), index("expires_at")},
+		tokens:      {uniqueIndex("id"), index("person"), index("expires_at")},
+		tickets:     {index("kind", "expires_at"), index("expires_at")},
+		revocations: {index("at")},
+		audit:       {index("person", "_id"), index("workspace", "_id"), index("at")},
+	}
 }
 
 func index(fields ...string) mongo.IndexModel {
@@ -109,7 +112,7 @@ func uniqueIndex(fields ...string) mongo.IndexModel {
 }
 
 func (s *Store) makeIndexes(ctx context.Context) error {
-	for collection, models := range indexes {
+	for collection, models := range indexes() {
 		for _, model := range models { // one by one: FerretDB v1 fails on several of which some are there
 			if _, err := s.db.Collection(collection).Indexes().CreateOne(ctx, model); err != nil {
 				return s.fault(ctx, err)
