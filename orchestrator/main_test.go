@@ -5,13 +5,16 @@ import (
 	"errors"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
+	"github.com/kalpana-dev/kalpana/identity"
 	"github.com/kalpana-dev/kalpana/orchestrator"
 	"github.com/kalpana-dev/kalpana/orchestrator/runtimetest"
+	"github.com/kalpana-dev/kalpana/store/mongo"
 	"github.com/kalpana-dev/kalpana/store/sqlite"
 	"github.com/kalpana-dev/kalpana/workspace"
 )
@@ -23,12 +26,18 @@ const (
 	patient = 10 * time.Second // for what should be there at once
 )
 
-// world is an engine and a database file, for one or more gateways.
+// store is what the tests ask beside the gateways.
+type store interface {
+	orchestrator.Store
+	Close() error
+}
+
+// world is an engine and a store, for one or more gateways.
 type world struct {
 	*testing.T
 	runtime *runtimetest.Runtime
-	store   *sqlite.Store
-	path    string
+	store   store
+	path    string // of the database file
 	hosts   *workspace.Hosts
 	first   int // of the ports
 	last    int
@@ -54,10 +63,17 @@ func newLoneWorld(t *testing.T) *world {
 	return w
 }
 
-// open opens the database file once more, as another process would.
-func (w *world) open() *sqlite.Store {
+// open opens the store once more, as another process would: a database file, or in the tests on MongoDB
+// a database of a server.
+func (w *world) open() store {
 	w.Helper()
-	s, err := sqlite.Open(w.Context(), w.path)
+	var s store
+	var err error
+	if strings.HasPrefix(w.Name(), onMongoDB+"/") {
+		s, err = mongo.Open(w.Context(), mongoURI, identity.Hash(w.path)[:20])
+	} else {
+		s, err = sqlite.Open(w.Context(), w.path)
+	}
 	if err != nil {
 		w.Fatal(err)
 	}
