@@ -89,11 +89,11 @@ func isFile(path string) bool {
 // backup answers with an archive, which the caller checks: an answer that breaks off is not whole.
 func (m *Admin) backup(app *App, w http.ResponseWriter, r *http.Request) error {
 	i := app.instance
-	file, ok := i.store.(meteredStore).OpenStore.(interface{ Path() string })
+	file, ok := i.parts.store.(*SQLite)
 	if !ok {
 		return errors.New("kalpana backup saves SQLite databases: save this one with your database's own tools, e.g. mongodump, and the key and keyset of the gateway apart from it")
 	}
-	source := backupSource{dir: i.app.DataDir, database: file.Path(), withKeys: r.URL.Query().Get("keys") != "no"}
+	source := backupSource{dir: i.app.DataDir, database: file.file(i.app.DataDir), withKeys: r.URL.Query().Get("keys") != "no"}
 	source.key, source.keyset = i.app.Secrets.keyFiles(i.app.DataDir)
 	i.identity.Audit(r.Context(), identity.AuditEvent{Action: identity.ActionAdmin, Via: "admin socket", Detail: "a backup of the database"})
 	return source.prepare(r.Context(), func(manifest archive.Manifest, paths map[string]string) error {

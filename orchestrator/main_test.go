@@ -11,10 +11,10 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/kalpana-dev/kalpana/identity"
 	"github.com/kalpana-dev/kalpana/orchestrator"
 	"github.com/kalpana-dev/kalpana/orchestrator/runtimetest"
 	"github.com/kalpana-dev/kalpana/store/mongo"
+	"github.com/kalpana-dev/kalpana/store/mongo/mongotest"
 	"github.com/kalpana-dev/kalpana/store/sqlite"
 	"github.com/kalpana-dev/kalpana/workspace"
 )
@@ -37,10 +37,11 @@ type world struct {
 	*testing.T
 	runtime *runtimetest.Runtime
 	store   store
-	path    string // of the database file
-	hosts   *workspace.Hosts
-	first   int // of the ports
-	last    int
+	// Where the store is: a file, or in the tests on MongoDB a database.
+	path, database string
+	hosts          *workspace.Hosts
+	first          int // of the ports
+	last           int
 }
 
 // newWorld makes a world for a test that runs beside others: most of them wait for the disk.
@@ -59,18 +60,22 @@ func newLoneWorld(t *testing.T) *world {
 	if w.hosts, err = workspace.NewHosts("http://kalpana.localhost:8080", ""); err != nil {
 		t.Fatal(err)
 	}
+	if w.onMongoDB() {
+		w.database = mongotest.Database(t, mongoURI)
+	}
 	w.store = w.open()
 	return w
 }
 
-// open opens the store once more, as another process would: a database file, or in the tests on MongoDB
-// a database of a server.
+func (w *world) onMongoDB() bool { return strings.HasPrefix(w.Name(), onMongoDB+"/") }
+
+// open opens the store once more, as another process would.
 func (w *world) open() store {
 	w.Helper()
 	var s store
 	var err error
-	if strings.HasPrefix(w.Name(), onMongoDB+"/") {
-		s, err = mongo.Open(w.Context(), mongoURI, identity.Hash(w.path)[:20])
+	if w.onMongoDB() {
+		s, err = mongo.Open(w.Context(), mongoURI, w.database)
 	} else {
 		s, err = sqlite.Open(w.Context(), w.path)
 	}
