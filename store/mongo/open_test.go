@@ -2,7 +2,9 @@ package mongo_test
 
 import (
 	"errors"
+	"io/fs"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -10,6 +12,7 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
+	"github.com/kalpana-dev/kalpana/identity"
 	"github.com/kalpana-dev/kalpana/store/mongo"
 	"github.com/kalpana-dev/kalpana/store/mongo/mongotest"
 	"github.com/kalpana-dev/kalpana/workspace"
@@ -84,6 +87,35 @@ func TestOpen_RefusesANewerSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantRefusal(t, d, patience, "newer Kalpana", "schema 4711")
+}
+
+func TestInspect_TellsWithoutChangingAnything(t *testing.T) {
+	d := fresh(t, mongotest.Start(t))
+	if _, err := mongo.Inspect(t.Context(), d.uri, d.name); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("an empty database: %v", err)
+	}
+	if names, err := d.raw(t).ListCollectionNames(t.Context(), bson.M{}); err != nil || len(names) != 0 {
+		t.Errorf("it made %v, %v", names, err)
+	}
+	s := d.open(t)
+	w := newWorkspace("ann")
+	if err := s.CreateWorkspace(t.Context(), w, 0); err != nil {
+		t.Fatal(err)
+	}
+	if ok, err := s.ClaimPort(t.Context(), 40000, w.ID); err != nil || !ok {
+		t.Fatal(ok, err)
+	}
+	at := time.Now().UTC().Truncate(time.Microsecond)
+	if err := s.AppendAudit(t.Context(), identity.AuditEvent{ID: "e1", At: at}); err != nil {
+		t.Fatal(err)
+	}
+	info, err := mongo.Inspect(t.Context(), d.uri, d.name)
+	if err != nil || info.Version != info.Known || info.Version == 0 || !slices.Equal(info.Ports, []int{40000}) || !info.Newest.Equal(at) || info.Hosts == "" {
+		t.Errorf("%+v, %v", info, err)
+	}
+	if err := s.BeginImport(t.Context()); err == nil {
+		t.Error("a copy into a store that is in use")
+	}
 }
 
 func TestGatewaysThatOpenANewDatabaseAtOnceAllOpenIt(t *testing.T) {
