@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
 
@@ -20,27 +19,6 @@ import (
 	"github.com/kalpana-dev/kalpana/store/archive"
 	"github.com/kalpana-dev/kalpana/store/sqlite"
 )
-
-// keyFiles returns the files that key and keyset come from, "" where they come from elsewhere.
-func (s *Secrets) keyFiles(dataDir string) (key, keyset string) {
-	if s == nil {
-		s = new(Secrets)
-	}
-	repl := caddy.NewReplacer()
-	switch {
-	case s.KeyFile != "":
-		key = repl.ReplaceAll(s.KeyFile, "")
-	case s.Key == "" && os.Getenv("KALPANA_KEY") == "":
-		key = filepath.Join(dataDir, "key")
-	}
-	switch {
-	case s.KeysetFile != "":
-		keyset = repl.ReplaceAll(s.KeysetFile, "")
-	case s.Keyset == "" && os.Getenv("KALPANA_KEYSET") == "":
-		keyset = filepath.Join(dataDir, "keyset.json")
-	}
-	return key, keyset
-}
 
 // backupSource is what a backup is made of.
 type backupSource struct {
@@ -89,12 +67,12 @@ func isFile(path string) bool {
 // backup answers with an archive, which the caller checks: an answer that breaks off is not whole.
 func (m *Admin) backup(app *App, w http.ResponseWriter, r *http.Request) error {
 	i := app.instance
-	file, ok := i.store.(meteredStore).OpenStore.(interface{ Path() string })
+	file, ok := i.parts.store.(*SQLite)
 	if !ok {
 		return errors.New("kalpana backup saves SQLite databases: save this one with your database's own tools, e.g. mongodump, and the key and keyset of the gateway apart from it")
 	}
-	source := backupSource{dir: i.app.DataDir, database: file.Path(), withKeys: r.URL.Query().Get("keys") != "no"}
-	source.key, source.keyset = i.app.Secrets.keyFiles(i.app.DataDir)
+	source := backupSource{dir: i.app.DataDir, database: file.file(i.app.DataDir), withKeys: r.URL.Query().Get("keys") != "no"}
+	source.key, source.keyset = i.app.Secrets.files(i.app.DataDir)
 	i.identity.Audit(r.Context(), identity.AuditEvent{Action: identity.ActionAdmin, Via: "admin socket", Detail: "a backup of the database"})
 	return source.prepare(r.Context(), func(manifest archive.Manifest, paths map[string]string) error {
 		w.Header().Set("Content-Type", "application/gzip")
@@ -159,7 +137,7 @@ func databaseIn(dir, database string) string {
 
 func backupPlace(dir, database string) backupSource {
 	b := backupSource{dir: dir, database: databaseIn(dir, database)}
-	b.key, b.keyset = (*Secrets)(nil).keyFiles(dir)
+	b.key, b.keyset = (*Secrets)(nil).files(dir)
 	return b
 }
 

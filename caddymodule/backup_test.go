@@ -301,7 +301,7 @@ func TestRestore_CutOffIsRunAgain(t *testing.T) {
 func TestStoreCopy_MovesEverythingToMongoDBAndBack(t *testing.T) {
 	uri := mongotest.Start(t)
 	dir, _, earlier, later := installed(t)
-	name := "kalpana-copy-" + string(workspace.NewID())
+	name := mongotest.Database(t, uri)
 	there := storeCopy{dir: dir, database: filepath.Join(dir, "kalpana.db"), uri: uri, name: name}
 	var out bytes.Buffer
 	if err := there.run(t.Context(), "sqlite", "mongodb", &out); err != nil {

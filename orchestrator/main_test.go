@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,6 +13,8 @@ import (
 
 	"github.com/kalpana-dev/kalpana/orchestrator"
 	"github.com/kalpana-dev/kalpana/orchestrator/runtimetest"
+	"github.com/kalpana-dev/kalpana/store/mongo"
+	"github.com/kalpana-dev/kalpana/store/mongo/mongotest"
 	"github.com/kalpana-dev/kalpana/store/sqlite"
 	"github.com/kalpana-dev/kalpana/workspace"
 )
@@ -23,15 +26,22 @@ const (
 	patient = 10 * time.Second // for what should be there at once
 )
 
-// world is an engine and a database file, for one or more gateways.
+// store is what the tests ask beside the gateways.
+type store interface {
+	orchestrator.Store
+	Close() error
+}
+
+// world is an engine and a store, for one or more gateways.
 type world struct {
 	*testing.T
 	runtime *runtimetest.Runtime
-	store   *sqlite.Store
-	path    string
-	hosts   *workspace.Hosts
-	first   int // of the ports
-	last    int
+	store   store
+	// Where the store is: a file, or in the tests on MongoDB a database.
+	path, database string
+	hosts          *workspace.Hosts
+	first          int // of the ports
+	last           int
 }
 
 // newWorld makes a world for a test that runs beside others: most of them wait for the disk.
@@ -50,14 +60,25 @@ func newLoneWorld(t *testing.T) *world {
 	if w.hosts, err = workspace.NewHosts("http://kalpana.localhost:8080", ""); err != nil {
 		t.Fatal(err)
 	}
+	if w.onMongoDB() {
+		w.database = mongotest.Database(t, mongoURI)
+	}
 	w.store = w.open()
 	return w
 }
 
-// open opens the database file once more, as another process would.
-func (w *world) open() *sqlite.Store {
+func (w *world) onMongoDB() bool { return strings.HasPrefix(w.Name(), onMongoDB+"/") }
+
+// open opens the store once more, as another process would.
+func (w *world) open() store {
 	w.Helper()
-	s, err := sqlite.Open(w.Context(), w.path)
+	var s store
+	var err error
+	if w.onMongoDB() {
+		s, err = mongo.Open(w.Context(), mongoURI, w.database)
+	} else {
+		s, err = sqlite.Open(w.Context(), w.path)
+	}
 	if err != nil {
 		w.Fatal(err)
 	}

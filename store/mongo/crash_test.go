@@ -12,7 +12,6 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
 
-	"github.com/kalpana-dev/kalpana/store/mongo"
 	"github.com/kalpana-dev/kalpana/store/mongo/mongotest"
 	"github.com/kalpana-dev/kalpana/workspace"
 )
@@ -84,7 +83,7 @@ func age(t *testing.T, d database, owner string) {
 
 func TestCreate_CutOffAnywhereTakesNobodysPlace(t *testing.T) {
 	d, p := behind(t)
-	s := d.open(t, mongo.Wait(2*time.Second))
+	s := d.open(t)
 	for done := range 5 { // a new owner's place takes three writes; then the id, and the record
 		owner := "ann" + string(rune('0'+done))
 		cutAfter(p, done, writes...)
@@ -112,7 +111,7 @@ func TestCreate_CutOffAnywhereTakesNobodysPlace(t *testing.T) {
 
 func TestCreate_APlaceThatWasJustReservedIsKept(t *testing.T) {
 	d, p := behind(t)
-	s := d.open(t, mongo.Wait(2*time.Second))
+	s := d.open(t)
 	cutAfter(p, 3, writes...)
 	if err := s.CreateWorkspace(t.Context(), newWorkspace("ann"), 1); err == nil {
 		t.Fatal("not cut off")
@@ -129,7 +128,7 @@ func TestCreate_APlaceThatWasJustReservedIsKept(t *testing.T) {
 
 func TestDelete_CutOffAnywhereLeavesNothingThatHurts(t *testing.T) {
 	d, p := behind(t)
-	s := d.open(t, mongo.Wait(2*time.Second))
+	s := d.open(t)
 	for done := range 3 { // the record, its ports, its place
 		owner, port := "ann"+string(rune('0'+done)), 40000+done
 		w, other := newWorkspace(owner), newWorkspace("bob")
@@ -178,7 +177,7 @@ func TestDelete_CutOffAnywhereLeavesNothingThatHurts(t *testing.T) {
 
 func TestPurge_RemovesWhatKilledGatewaysLeft(t *testing.T) {
 	d, p := behind(t)
-	s := d.open(t, mongo.Wait(2*time.Second))
+	s := d.open(t)
 	kept, gone := newWorkspace("ann"), newWorkspace("ann")
 	for i, w := range []*workspace.Workspace{kept, gone} {
 		if err := s.CreateWorkspace(t.Context(), w, 0); err != nil {

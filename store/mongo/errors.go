@@ -42,7 +42,7 @@ func (s *Store) fault(ctx context.Context, err error) error {
 		return fmt.Errorf("%w: MongoDB at %s does not take the user name and password of the connection string: %s", workspace.ErrStoreDown, s.hosts, cause)
 	case has(codeUnauthorized):
 		return fmt.Errorf("%w: the user of the connection string lacks the role readWrite on the database %s: %s", workspace.ErrStoreDown, s.database, cause)
-	case mongo.IsNetworkError(err), mongo.IsTimeout(err):
+	case mongo.IsNetworkError(err), mongo.IsTimeout(err), strings.Contains(cause, "connection pool"): // whose connections another failure closed
 		return fmt.Errorf("%w: MongoDB at %s cannot be reached, or has no primary: %s", workspace.ErrStoreDown, s.hosts, cause)
 	}
 	return fmt.Errorf("%w: MongoDB at %s: %s", workspace.ErrStoreDown, s.hosts, cause)

@@ -8,8 +8,6 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
-
-	"github.com/kalpana-dev/kalpana/workspace"
 )
 
 // migrations[i] brings a database from version i to i+1. Each may run several times, or by several
@@ -41,14 +39,11 @@ func (s *Store) migrate(ctx context.Context) error {
 	if errors.Is(err, errNoSchema) {
 		found, err = s.adopt(ctx)
 	}
-	switch {
-	case err != nil:
+	if err == nil {
+		err = s.refused(found)
+	}
+	if err != nil {
 		return err
-	case found.Version > len(migrations):
-		return fmt.Errorf("%w: the database %s was written by a newer Kalpana (schema %d, this one knows %d); run the newer one, or restore the backup from before the upgrade",
-			workspace.ErrStoreDown, s.database, found.Version, len(migrations))
-	case found.Copying && !s.unfinished:
-		return fmt.Errorf("%w: a copy into the database %s was cut off; run kalpana store copy again", workspace.ErrStoreDown, s.database)
 	}
 	for version := found.Version; version < len(migrations); version++ {
 		if err := migrations[version](ctx, s.db); err != nil {
@@ -75,23 +70,26 @@ func (s *Store) adopt(ctx context.Context) (schema, error) {
 	}
 	found, err := s.schema(ctx) // perhaps another gateway's, which was first
 	if errors.Is(err, errNoSchema) {
-		err = fmt.Errorf("%w: the database %s holds collections of another program; name another database", workspace.ErrStoreDown, s.database)
+		err = s.foreign()
 	}
 	return found, err
 }
 
-// indexes are made whenever the store is opened; those that are there cost nothing.
-var indexes = map[string][]mongo.IndexModel{
-	workspaces:  {index("owner", "created_at", "_id"), index("created_at", "_id")},
-	ports:       {index("workspace")},
-	leases:      {index("ends_at")},
-	people:      {index("created_at", "_id")},
-	accounts:    {index("person"), index("created_at", "_id")},
-	sessions:    {index("person"), index("expires_at")},
-	tokens:      {uniqueIndex("id"), index("person"), index("expires_at")},
-	tickets:     {index("kind", "expires_at"), index("expires_at")},
-	revocations: {index("at")},
-	audit:       {index("person", "_id"), index("workspace", "_id"), index("at")},
+// indexes are made whenever the store is opened; those that are there cost nothing. The driver writes
+// into what it is given, so each caller gets its own.
+func indexes() map[string][]mongo.IndexModel {
+	return map[string][]mongo.IndexModel{
+		workspaces:  {index("owner", "created_at", "_id"), index("created_at", "_id")},
+		ports:       {index("workspace")},
+		leases:      {index("ends_at")},
+		people:      {index("created_at", "_id")},
+		accounts:    {index("person"), index("created_at", "_id")},
+		sessions:    {index("person"), index("expires_at")},
+		tokens:      {uniqueIndex("id"), index("person"), index("expires_at")},
+		tickets:     {index("kind", "expires_at"), index("expires_at")},
+		revocations: {index("at")},
+		audit:       {index("person", "_id"), index("workspace", "_id"), index("at")},
+	}
 }
 
 func index(fields ...string) mongo.IndexModel {
@@ -109,7 +107,7 @@ func uniqueIndex(fields ...string) mongo.IndexModel {
 }
 
 func (s *Store) makeIndexes(ctx context.Context) error {
-	for collection, models := range indexes {
+	for collection, models := range indexes() {
 		for _, model := range models { // one by one: FerretDB v1 fails on several of which some are there
 			if _, err := s.db.Collection(collection).Indexes().CreateOne(ctx, model); err != nil {
 				return s.fault(ctx, err)

@@ -2,7 +2,6 @@ package mongo_test
 
 import (
 	"context"
-	"crypto/rand"
 	"strings"
 	"testing"
 
@@ -39,15 +38,7 @@ type database struct{ uri, name string }
 
 func fresh(t testing.TB, uri string) database {
 	t.Helper()
-	d := database{uri, "kalpana-test-" + strings.ToLower(rand.Text()[:10])}
-	if mongotest.Real() { // FerretDB's is in memory
-		t.Cleanup(func() {
-			if err := d.raw(t).Drop(context.Background()); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	return d
+	return database{uri, mongotest.Database(t, uri)}
 }
 
 // raw returns the database as the driver has it.

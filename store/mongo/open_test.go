@@ -2,7 +2,9 @@ package mongo_test
 
 import (
 	"errors"
+	"io/fs"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -10,15 +12,19 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
+	"github.com/kalpana-dev/kalpana/identity"
 	"github.com/kalpana-dev/kalpana/store/mongo"
 	"github.com/kalpana-dev/kalpana/store/mongo/mongotest"
 	"github.com/kalpana-dev/kalpana/workspace"
 )
 
+// patience is for what should happen at once, on a machine that is busy.
+const patience = 30 * time.Second
+
 // wantRefusal checks that the database cannot be opened, for the reason and with the advice named.
-func wantRefusal(t *testing.T, d database, want ...string) {
+func wantRefusal(t *testing.T, d database, wait time.Duration, want ...string) {
 	t.Helper()
-	s, err := mongo.Open(t.Context(), d.uri, d.name, mongo.Wait(500*time.Millisecond))
+	s, err := mongo.Open(t.Context(), d.uri, d.name, mongo.Wait(wait))
 	if err == nil {
 		_ = s.Close()
 		t.Fatalf("%s was opened", d.name)
@@ -53,10 +59,10 @@ func TestOpen_SaysWhatIsWrongAndNeverThePassword(t *testing.T) {
 		{"mongodb://ann:hunter2@db/?tls=hunter2", "the connection string is not valid"},
 		{"mongodb://ann:hunter2@" + closed + "/", closed + " cannot be reached, or has no primary"},
 	} {
-		wantRefusal(t, database{c.uri, "kalpana"}, c.want)
+		wantRefusal(t, database{c.uri, "kalpana"}, 500*time.Millisecond, c.want)
 	}
 	for _, name := range []string{"", "a/b", "a b", "$x", strings.Repeat("a", 64)} {
-		wantRefusal(t, database{"mongodb://ann:hunter2@" + closed + "/", name}, "is no name of a database")
+		wantRefusal(t, database{"mongodb://ann:hunter2@" + closed + "/", name}, patience, "is no name of a database")
 	}
 }
 
@@ -66,7 +72,7 @@ func TestOpen_RefusesTheDatabaseOfAnotherProgramAndLeavesItAlone(t *testing.T) {
 	if _, err := raw.Collection("recipes").InsertOne(t.Context(), bson.M{"name": "dal"}); err != nil {
 		t.Fatal(err)
 	}
-	wantRefusal(t, d, d.name, "another program", "name another database")
+	wantRefusal(t, d, patience, d.name, "another program", "name another database")
 	if names, err := raw.ListCollectionNames(t.Context(), bson.M{}); err != nil || len(names) != 1 {
 		t.Errorf("collections %v, %v", names, err)
 	}
@@ -80,7 +86,36 @@ func TestOpen_RefusesANewerSchema(t *testing.T) {
 	if _, err := d.raw(t).Collection("installation").UpdateOne(t.Context(), bson.M{"_id": "schema"}, bson.M{"$set": bson.M{"version": 4711}}); err != nil {
 		t.Fatal(err)
 	}
-	wantRefusal(t, d, "newer Kalpana", "schema 4711")
+	wantRefusal(t, d, patience, "newer Kalpana", "schema 4711")
+}
+
+func TestInspect_TellsWithoutChangingAnything(t *testing.T) {
+	d := fresh(t, mongotest.Start(t))
+	if _, err := mongo.Inspect(t.Context(), d.uri, d.name); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("an empty database: %v", err)
+	}
+	if names, err := d.raw(t).ListCollectionNames(t.Context(), bson.M{}); err != nil || len(names) != 0 {
+		t.Errorf("it made %v, %v", names, err)
+	}
+	s := d.open(t)
+	w := newWorkspace("ann")
+	if err := s.CreateWorkspace(t.Context(), w, 0); err != nil {
+		t.Fatal(err)
+	}
+	if ok, err := s.ClaimPort(t.Context(), 40000, w.ID); err != nil || !ok {
+		t.Fatal(ok, err)
+	}
+	at := time.Now().UTC().Truncate(time.Microsecond)
+	if err := s.AppendAudit(t.Context(), identity.AuditEvent{ID: "e1", At: at}); err != nil {
+		t.Fatal(err)
+	}
+	info, err := mongo.Inspect(t.Context(), d.uri, d.name)
+	if err != nil || info.Version != info.Known || info.Version == 0 || !slices.Equal(info.Ports, []int{40000}) || !info.Newest.Equal(at) || info.Hosts == "" {
+		t.Errorf("%+v, %v", info, err)
+	}
+	if err := s.BeginImport(t.Context()); err == nil {
+		t.Error("a copy into a store that is in use")
+	}
 }
 
 func TestGatewaysThatOpenANewDatabaseAtOnceAllOpenIt(t *testing.T) {
@@ -106,7 +141,7 @@ func TestGatewaysThatOpenANewDatabaseAtOnceAllOpenIt(t *testing.T) {
 
 func TestAServerThatGoesAwayIsAStoreThatIsDown(t *testing.T) {
 	d, p := behind(t)
-	s := d.open(t, mongo.Wait(500*time.Millisecond))
+	s := d.open(t, mongo.Wait(4*time.Second))
 	w := newWorkspace("ann")
 	if err := s.CreateWorkspace(t.Context(), w, 0); err != nil {
 		t.Fatal(err)
@@ -115,14 +150,21 @@ func TestAServerThatGoesAwayIsAStoreThatIsDown(t *testing.T) {
 		t.Error(err)
 	}
 	p.Fault(func([]byte) bool { return false }, nil)
-	_, err := s.Workspace(t.Context(), w.ID)
-	for _, err := range []error{err, s.UpdateWorkspace(t.Context(), w), s.Ping(t.Context())} {
-		if !errors.Is(err, workspace.ErrStoreDown) || !strings.Contains(err.Error(), "cannot be reached") {
-			t.Errorf("got error %v, want ErrStoreDown that says so", err)
-		}
+	var calls sync.WaitGroup
+	for _, call := range []func() error{
+		func() error { _, err := s.Workspace(t.Context(), w.ID); return err },
+		func() error { mine := *w; return s.UpdateWorkspace(t.Context(), &mine) },
+		func() error { return s.Ping(t.Context()) },
+	} {
+		calls.Go(func() {
+			if err := call(); !errors.Is(err, workspace.ErrStoreDown) || !strings.Contains(err.Error(), "cannot be reached") {
+				t.Errorf("got error %v, want ErrStoreDown that says so", err)
+			}
+		})
 	}
+	calls.Wait()
 	p.Fault(nil, nil)
-	for deadline := time.Now().Add(30 * time.Second); ; {
+	for deadline := time.Now().Add(patience); ; {
 		_, err := s.Workspace(t.Context(), w.ID)
 		if err == nil {
 			break

@@ -40,9 +40,6 @@ func (s *Store) Ping(ctx context.Context) error {
 	return nil
 }
 
-// Path returns where the database is.
-func (s *Store) Path() string { return s.path }
-
 // Close ends the store. Methods that are called later return workspace.ErrStoreDown.
 func (s *Store) Close() error {
 	return errors.Join(s.reader.Close(), s.writer.Close()) // the writer last: it empties the log

@@ -39,11 +39,18 @@ func everything(t *testing.T, n int) []transfer.Record {
 		fill(t, v, n)
 	}
 	return []transfer.Record{
-		w, bare, transfer.UsedID{ID: w.ID}, transfer.UsedID{ID: bare.ID}, transfer.UsedID{ID: "retiredabc"},
-		transfer.Port{Port: 40000 + n, Workspace: w.ID}, transfer.Port{Port: 45000 + n, Workspace: bare.ID},
+		w, bare,
+		transfer.UsedID{ID: w.ID},
+		transfer.UsedID{ID: bare.ID},
+		transfer.UsedID{ID: "retiredabc"},
+		transfer.Port{Port: 40000 + n, Workspace: w.ID},
+		transfer.Port{Port: 45000 + n, Workspace: bare.ID},
 		person, account, &identity.Account{Provider: "b", Subject: "bare", Person: "p", Revision: 3},
-		session, token, ticket, revocation, identity.Revocation{At: moment(0), Label: "same"}, identity.Revocation{At: moment(0), Label: "same"},
-		audited, transfer.Setting{Name: "instance", Value: fmt.Sprint(n)},
+		session, token, ticket, revocation,
+		identity.Revocation{At: moment(0), Label: "same"},
+		identity.Revocation{At: moment(0), Label: "same"},
+		audited,
+		transfer.Setting{Name: "instance", Value: fmt.Sprint(n)},
 	}
 }
 

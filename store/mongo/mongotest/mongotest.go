@@ -9,6 +9,7 @@ package mongotest
 import (
 	"bufio"
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -23,6 +24,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
 // Variable names the environment variable with the connection string of a real MongoDB.
@@ -73,6 +77,28 @@ func Start(tb testing.TB) string {
 	}
 	tb.Cleanup(p.Close)
 	return "mongodb://" + p.Addr() + "/"
+}
+
+// Database returns the name of a new database, which is removed when the test ends.
+func Database(tb testing.TB, uri string) string {
+	tb.Helper()
+	name := "kalpana-test-" + strings.ToLower(rand.Text()[:10])
+	if !Real() { // FerretDB's end with it
+		return name
+	}
+	tb.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		client, err := mongo.Connect(options.Client().ApplyURI(uri))
+		if err != nil {
+			tb.Error(err)
+			return
+		}
+		if err := errors.Join(client.Database(name).Drop(ctx), client.Disconnect(ctx)); err != nil {
+			tb.Error(err)
+		}
+	})
+	return name
 }
 
 // build returns the path of the server's program in the user's cache.
