@@ -91,7 +91,7 @@ func TestPaused_AHerdIsServedByOneResume(t *testing.T) {
 	grant := w.grant(ide(id))
 	w.must(w.orch.Pause(id, "test").Wait(t.Context()))
 	var all sync.WaitGroup
-	for i := range 200 {
+	for i := range 500 {
 		r := w.program("GET", w.hosts.URL(id), grant)
 		if i%2 == 0 {
 			r = w.navigation(w.hosts.URL(id), grant)
