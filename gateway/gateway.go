@@ -74,6 +74,8 @@ type visit struct {
 	owner bool            // the grant is the workspace's owner's
 	cors  bool            // it comes from a preview that may call this one
 
+	wakes int // so often it was woken for this request, and went to sleep before it was served
+
 	// Of an attempt to proxy it.
 	route   *orchestrator.Route
 	outcome outcome
@@ -258,6 +260,9 @@ func (h *Handler) forward(v *visit) {
 	}
 }
 
+// maxWakes is how often a workspace is woken again for one request.
+const maxWakes = 5
+
 // awaken returns the route once the workspace runs, or answers the request itself and returns nil.
 func (h *Handler) awaken(v *visit) *orchestrator.Route {
 	op := h.cfg.Orchestrator.Waking(v.host.ID)
@@ -300,6 +305,11 @@ func (h *Handler) awaken(v *visit) *orchestrator.Route {
 	case err == nil:
 		if route := h.cfg.Orchestrator.Route(v.host.ID); route != nil {
 			return route
+		}
+		// On a busy machine it may be idle again before the request gets its turn.
+		if s := h.cfg.Orchestrator.State(v.host.ID); (s == workspace.StatePausing || s == workspace.StatePaused) && v.wakes < maxWakes {
+			v.wakes++
+			return h.awaken(v)
 		}
 		h.unavailable(v, "The workspace was stopped again at once.")
 	case v.ctx.Err() != nil:
