@@ -362,6 +362,11 @@ func settled(op *orchestrator.Operation) (error, bool) {
 	timer := time.NewTimer(time.Second)
 	defer timer.Stop()
 	for {
+		select {
+		case <-op.Running():
+			return nil, true
+		default:
+		}
 		stage, changed := op.Stage()
 		switch stage {
 		case orchestrator.StageQueued:
