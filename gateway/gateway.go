@@ -275,7 +275,7 @@ func (h *Handler) awaken(v *visit) *orchestrator.Route {
 			}
 		}
 		// What is decided at once needs no page of progress.
-		if err, ended := settled(op); ended && err != nil {
+		if err, ended := h.settled(v, op); ended && err != nil {
 			h.fault(v, err)
 			return nil
 		} else if !ended {
@@ -307,7 +307,7 @@ func (h *Handler) awaken(v *visit) *orchestrator.Route {
 			return route
 		}
 		// On a busy machine it may be idle again before the request gets its turn.
-		if s := h.cfg.Orchestrator.State(v.host.ID); (s == workspace.StatePausing || s == workspace.StatePaused) && v.wakes < maxWakes {
+		if h.isPaused(v.host.ID) && v.wakes < maxWakes {
 			v.wakes++
 			return h.awaken(v)
 		}
@@ -358,7 +358,7 @@ func (h *Handler) wake(v *visit) *orchestrator.Operation {
 // settled waits until the operation has ended, or has begun to start a container. What needs no start
 // is so answered on the same request: a refusal, a workspace that was found running, and one that is
 // paused.
-func settled(op *orchestrator.Operation) (error, bool) {
+func (h *Handler) settled(v *visit, op *orchestrator.Operation) (error, bool) {
 	timer := time.NewTimer(time.Second)
 	defer timer.Stop()
 	for {
@@ -386,10 +386,21 @@ func settled(op *orchestrator.Operation) (error, bool) {
 		case <-op.Running():
 			return nil, true
 		case <-changed:
+		case <-v.r.Context().Done():
+			return v.r.Context().Err(), true
 		case <-timer.C:
-			return nil, false
+			if !h.isPaused(v.host.ID) { // else the machine is busy, and it is a matter of moments
+				return nil, false
+			}
+			timer.Reset(time.Second)
 		}
 	}
+}
+
+// isPaused reports whether a workspace is paused, or about to be, as far as this process has heard.
+func (h *Handler) isPaused(id workspace.ID) bool {
+	s := h.cfg.Orchestrator.State(id)
+	return s == workspace.StatePausing || s == workspace.StatePaused
 }
 
 // refuse answers a request without a good grant. Whether the workspace exists makes no difference.
