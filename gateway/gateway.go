@@ -306,8 +306,9 @@ func (h *Handler) awaken(v *visit) *orchestrator.Route {
 		if route := h.cfg.Orchestrator.Route(v.host.ID); route != nil {
 			return route
 		}
-		// On a busy machine it may be idle again before the request gets its turn.
-		if h.isPaused(v.host.ID) && v.wakes < maxWakes {
+		// Perhaps it is looked at once more, since the engine reported something; or it was idle for a
+		// moment before the request got its turn.
+		if s := h.cfg.Orchestrator.State(v.host.ID); (s == workspace.StateRunning || h.isPaused(v.host.ID)) && v.wakes < maxWakes {
 			v.wakes++
 			return h.awaken(v)
 		}

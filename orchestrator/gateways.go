@@ -208,12 +208,12 @@ func (o *Orchestrator) questionOver(ctx context.Context, q *heldQuestion) {
 }
 
 // Settling returns a channel that is closed once it is decided whether a workspace sleeps, while one of
-// the gateways is about to let it; else nil. Until then it is worth to wait, also for those who wake
-// nothing.
+// the gateways is about to let it, or once it was looked at, while that is done; else nil. Until then it
+// is worth to wait, also for those who wake nothing.
 func (o *Orchestrator) Settling(id workspace.ID) <-chan struct{} {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if op := o.ops[id]; op != nil && (op.kind == opSleep || op.kind == opPause) {
+	if op := o.ops[id]; op != nil && (op.kind == opSleep || op.kind == opPause || op.kind == opRepair) {
 		return op.done
 	}
 	if over := o.settling[id]; over != nil {
