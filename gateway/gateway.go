@@ -74,6 +74,8 @@ type visit struct {
 	owner bool            // the grant is the workspace's owner's
 	cors  bool            // it comes from a preview that may call this one
 
+	wakes int // so often it was woken for this request, and went to sleep before it was served
+
 	// Of an attempt to proxy it.
 	route   *orchestrator.Route
 	outcome outcome
@@ -258,6 +260,9 @@ func (h *Handler) forward(v *visit) {
 	}
 }
 
+// maxWakes is how often a workspace is woken again for one request.
+const maxWakes = 5
+
 // awaken returns the route once the workspace runs, or answers the request itself and returns nil.
 func (h *Handler) awaken(v *visit) *orchestrator.Route {
 	op := h.cfg.Orchestrator.Waking(v.host.ID)
@@ -270,7 +275,7 @@ func (h *Handler) awaken(v *visit) *orchestrator.Route {
 			}
 		}
 		// What is decided at once needs no page of progress.
-		if err, ended := settled(op); ended && err != nil {
+		if err, ended := h.settled(v, op); ended && err != nil {
 			h.fault(v, err)
 			return nil
 		} else if !ended {
@@ -300,6 +305,12 @@ func (h *Handler) awaken(v *visit) *orchestrator.Route {
 	case err == nil:
 		if route := h.cfg.Orchestrator.Route(v.host.ID); route != nil {
 			return route
+		}
+		// Perhaps it is looked at once more, since the engine reported something; or it was idle for a
+		// moment before the request got its turn.
+		if s := h.cfg.Orchestrator.State(v.host.ID); (s == workspace.StateRunning || h.isPaused(v.host.ID)) && v.wakes < maxWakes {
+			v.wakes++
+			return h.awaken(v)
 		}
 		h.unavailable(v, "The workspace was stopped again at once.")
 	case v.ctx.Err() != nil:
@@ -348,10 +359,15 @@ func (h *Handler) wake(v *visit) *orchestrator.Operation {
 // settled waits until the operation has ended, or has begun to start a container. What needs no start
 // is so answered on the same request: a refusal, a workspace that was found running, and one that is
 // paused.
-func settled(op *orchestrator.Operation) (error, bool) {
+func (h *Handler) settled(v *visit, op *orchestrator.Operation) (error, bool) {
 	timer := time.NewTimer(time.Second)
 	defer timer.Stop()
 	for {
+		select {
+		case <-op.Running():
+			return nil, true
+		default:
+		}
 		stage, changed := op.Stage()
 		switch stage {
 		case orchestrator.StageQueued:
@@ -371,10 +387,21 @@ func settled(op *orchestrator.Operation) (error, bool) {
 		case <-op.Running():
 			return nil, true
 		case <-changed:
+		case <-v.r.Context().Done():
+			return v.r.Context().Err(), true
 		case <-timer.C:
-			return nil, false
+			if !h.isPaused(v.host.ID) { // else the machine is busy, and it is a matter of moments
+				return nil, false
+			}
+			timer.Reset(time.Second)
 		}
 	}
+}
+
+// isPaused reports whether a workspace is paused, or about to be, as far as this process has heard.
+func (h *Handler) isPaused(id workspace.ID) bool {
+	s := h.cfg.Orchestrator.State(id)
+	return s == workspace.StatePausing || s == workspace.StatePaused
 }
 
 // refuse answers a request without a good grant. Whether the workspace exists makes no difference.

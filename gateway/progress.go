@@ -50,7 +50,7 @@ func (h *Handler) serveWake(v *visit) {
 				return
 			}
 		}
-		if err, ended := settled(op); ended && err != nil {
+		if err, ended := h.settled(v, op); ended && err != nil {
 			h.fault(v, err)
 			return
 		}

@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -91,7 +92,7 @@ func TestPaused_AHerdIsServedByOneResume(t *testing.T) {
 	grant := w.grant(ide(id))
 	w.must(w.orch.Pause(id, "test").Wait(t.Context()))
 	var all sync.WaitGroup
-	for i := range 200 {
+	for i := range 500 {
 		r := w.program("GET", w.hosts.URL(id), grant)
 		if i%2 == 0 {
 			r = w.navigation(w.hosts.URL(id), grant)
@@ -192,9 +193,10 @@ func TestSleep_NoRequestIsCutOffAndNoneHangs(t *testing.T) {
 					t.Error(err)
 					return
 				}
+				text, err := io.ReadAll(resp.Body)
 				_ = resp.Body.Close()
-				if resp.StatusCode != http.StatusOK {
-					t.Errorf("worker %d: %d", worker, resp.StatusCode)
+				if resp.StatusCode != http.StatusOK || err != nil {
+					t.Errorf("worker %d: %d %s, %v", worker, resp.StatusCode, text, err)
 				}
 				time.Sleep(time.Duration(40+20*((i+worker)%3)) * time.Millisecond)
 			}
@@ -231,5 +233,26 @@ func TestPaused_BehindOurBackARequestThatIsUnderWayIsAnswered(t *testing.T) {
 	w.runtime.ReleaseEvents()
 	if status := <-answered; status != http.StatusOK {
 		t.Errorf("%d", status)
+	}
+}
+
+// The engine's word of a pause may come after the workspace was resumed already.
+func TestPaused_ALateReportCostsNobodyTheirAnswer(t *testing.T) {
+	w := newWorld(t)
+	id := w.running()
+	grant := w.grant(ide(id))
+	w.runtime.KeepEvents()
+	w.must(w.orch.Pause(id, "test").Wait(t.Context()))
+	w.must(w.orch.Wake(id).Wait(t.Context()))
+	w.runtime.ReleaseEvents()
+	for range 50 {
+		for name, r := range map[string]*http.Request{
+			"program": w.program("GET", w.hosts.URL(id), grant), "navigation": w.navigation(w.hosts.URL(id), grant),
+			"background": w.subresource(w.hosts.URL(id)+"a.png", grant),
+		} {
+			if a := w.do(r); a.StatusCode != http.StatusOK {
+				t.Errorf("%s: %d %s", name, a.StatusCode, a.text)
+			}
+		}
 	}
 }

@@ -31,6 +31,7 @@ const answerPoll = 100 * time.Millisecond
 // heldQuestion is a question that was answered.
 type heldQuestion struct {
 	id     workspace.ID
+	asked  Lease         // the question
 	answer string        // the name of the lease
 	route  *Route        // that was forgotten since the answer was yes, or nil
 	over   chan struct{} // closed when the question is gone
@@ -131,6 +132,7 @@ func (o *Orchestrator) answerQuestions(asked map[string]*heldQuestion) {
 		open[question] = true
 		if asked[question] == nil {
 			if q := o.answer(ctx, workspace.ID(id), question); q != nil {
+				q.asked = l
 				asked[question] = q
 			}
 		}
@@ -151,15 +153,13 @@ func (o *Orchestrator) answer(ctx context.Context, id workspace.ID, question str
 	if err != nil {
 		return nil // again at the next look
 	}
-	running := *w
-	running.State = workspace.StateRunning
 	o.mu.Lock()
 	op := o.ops[id]
 	if op != nil && op.kind != opSleep && op.kind != opRepair {
 		say = no
 	} else {
 		q.route = o.dropRoute(id) // first, so that no request comes while the answer is made up
-		if o.due(&running) == "" {
+		if o.due(ran(w)) == "" {
 			say = no
 			if q.route != nil {
 				o.putRoute(w)
@@ -183,6 +183,9 @@ func (o *Orchestrator) answer(ctx context.Context, id workspace.ID, question str
 
 // questionOver takes back an answer. Where the workspace runs on, requests get in again.
 func (o *Orchestrator) questionOver(ctx context.Context, q *heldQuestion) {
+	if q.asked.Name != "" {
+		_ = o.cfg.Store.ReleaseLease(ctx, q.asked.Name, q.asked.Holder) // whoever asked may be no more
+	}
 	if q.answer != "" {
 		_ = o.cfg.Store.ReleaseLease(ctx, q.answer, o.holder) // it ends by itself too
 	}
@@ -205,12 +208,12 @@ func (o *Orchestrator) questionOver(ctx context.Context, q *heldQuestion) {
 }
 
 // Settling returns a channel that is closed once it is decided whether a workspace sleeps, while one of
-// the gateways is about to let it; else nil. Until then it is worth to wait, also for those who wake
-// nothing.
+// the gateways is about to let it, or once it was looked at, while that is done; else nil. Until then it
+// is worth to wait, also for those who wake nothing.
 func (o *Orchestrator) Settling(id workspace.ID) <-chan struct{} {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if op := o.ops[id]; op != nil && (op.kind == opSleep || op.kind == opPause) {
+	if op := o.ops[id]; op != nil && (op.kind == opSleep || op.kind == opPause || op.kind == opRepair) {
 		return op.done
 	}
 	if over := o.settling[id]; over != nil {

@@ -284,8 +284,8 @@ func (o *Orchestrator) putInOrder(ctx context.Context, w *workspace.Workspace, s
 		o.cfg.Metrics.corrected(correctedStart)
 		o.finishWake(w.ID)
 		return nil
-	case before == workspace.StateStopping:
-		return o.corrected(ctx, w, "stopped")
+	case before == workspace.StateStopping, before == workspace.StateError && w.Desired == workspace.StateStopped:
+		return o.corrected(ctx, w, "stopped") // the engine would not stop it before
 	case state == ContainerPaused:
 		return o.adoptPaused(ctx, w)
 	case state == ContainerRunning && o.answers(ctx, w, answerTime):
@@ -315,7 +315,7 @@ func (o *Orchestrator) corrected(ctx context.Context, w *workspace.Workspace, re
 		}
 	}
 	before := w.State
-	if before == workspace.StateStopped || before == workspace.StateError {
+	if before == workspace.StateStopped || before == workspace.StateError && w.Desired != workspace.StateStopped {
 		o.cfg.Metrics.corrected(correctedContainer)
 		return nil
 	}

@@ -75,6 +75,8 @@ func TestReconcile_PutsInOrderWhatAGatewayLeft(t *testing.T) {
 		{failed, running, up, running},
 		{failed, running, frozen, paused},
 		{failed, running, down, failed},
+		{failed, stopped, up, stopped}, // a stop that the engine refused
+		{failed, stopped, frozen, stopped},
 		{stopped, stopped, up, running},
 		{stopped, stopped, frozen, paused},
 		{stopped, stopped, down, stopped},

@@ -65,13 +65,17 @@ func (o *Orchestrator) Awake(w *workspace.Workspace) Awake {
 func (s Sleep) next(w *workspace.Workspace, i idleness) (time.Time, workspace.State) {
 	var at time.Time
 	var to workspace.State
+	used := i.at
+	if w.StateSince.After(used) { // it was about to sleep, and did not
+		used = w.StateSince
+	}
 	switch {
 	case w.State == workspace.StateRunning && i.lasting:
 		return time.Time{}, ""
 	case w.State == workspace.StateRunning && s.PauseAfter > 0:
-		at, to = i.at.Add(s.PauseAfter), workspace.StatePaused
+		at, to = used.Add(s.PauseAfter), workspace.StatePaused
 	case w.State == workspace.StateRunning && s.StopAfter > 0:
-		at, to = i.at.Add(s.StopAfter), workspace.StateStopped
+		at, to = used.Add(s.StopAfter), workspace.StateStopped
 	case w.State == workspace.StatePaused && s.StopAfter > 0:
 		at, to = w.StateSince.Add(s.StopAfter), workspace.StateStopped
 	default:
@@ -320,6 +324,13 @@ func (o *Orchestrator) due(w *workspace.Workspace) workspace.State {
 	return to
 }
 
+// ran returns the record of a workspace that is about to sleep as it was when it ran.
+func ran(w *workspace.Workspace) *workspace.Workspace {
+	before := *w
+	before.State, before.StateSince = workspace.StateRunning, time.Time{}
+	return &before
+}
+
 // sleepRunning pauses or stops an idle workspace that runs. First it lets no request in any more, here
 // and at every other gateway, and then looks once more whether somebody needs it.
 func (o *Orchestrator) sleepRunning(ctx context.Context, w *workspace.Workspace, to workspace.State) error {
@@ -341,9 +352,7 @@ func (o *Orchestrator) sleepRunning(ctx context.Context, w *workspace.Workspace,
 		return o.unfreeze(ctx, w, err)
 	}
 	o.ask(ctx, route, sleep)
-	running := *w
-	running.State = workspace.StateRunning
-	if o.due(&running) == "" {
+	if o.due(ran(w)) == "" {
 		return o.unfreeze(ctx, w, workspace.ErrInUse)
 	}
 	if to == workspace.StateStopped && ctx.Err() == nil {

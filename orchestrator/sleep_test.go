@@ -473,8 +473,12 @@ func TestSleep_ALoopThatIsStartedDoesIt(t *testing.T) {
 	id := w.awake(o)
 	var states []workspace.State
 	for !slices.Contains(states, workspace.StatePaused) || states[len(states)-1] != workspace.StateStopped {
-		e := <-changes
-		states = append(states, e.Workspace.State)
+		select {
+		case e := <-changes:
+			states = append(states, e.Workspace.State)
+		case <-time.After(3 * patient):
+			t.Fatalf("states %v and no more", states)
+		}
 	}
 	w.wantState(id, workspace.StateStopped)
 	states = slices.Compact(states)

@@ -70,8 +70,13 @@ func TestLastStart_IsToldLiveAndWithWhatIsPrinted(t *testing.T) {
 	wake := o.Wake(id)
 	var seen []string
 	for {
-		e := <-changes
-		s := e.Workspace.LastStart
+		var s workspace.Start
+		select {
+		case e := <-changes:
+			s = e.Workspace.LastStart
+		case <-time.After(3 * patient):
+			t.Fatalf("stages %v and no more", seen)
+		}
 		for _, name := range stages(s) {
 			if !slices.Contains(seen, name) {
 				seen = append(seen, name)
