@@ -108,6 +108,9 @@ func TestQueue_PeopleTakeTurns(t *testing.T) {
 	if n := metric(t, o, "kalpana_starts_queued"); n != 0 {
 		t.Errorf("%v starts are said to be queued, want none", n)
 	}
+	if n := metric(t, o, "kalpana_wake_duration_seconds", "stage", "queued", "outcome", "ok"); n != 6 {
+		t.Errorf("%v waits are counted, want 6", n)
+	}
 }
 
 func TestQueue_WhoWaitsHoldsNoLeaseAndItsTimeDoesNotRun(t *testing.T) {
