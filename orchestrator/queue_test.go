@@ -115,10 +115,10 @@ func TestQueue_PeopleTakeTurns(t *testing.T) {
 
 func TestQueue_WhoWaitsHoldsNoLeaseAndItsTimeDoesNotRun(t *testing.T) {
 	w := newWorld(t)
-	o := w.gateway(oneAtOnce, func(c *orchestrator.Config) { c.StartTimeout = time.Second })
+	o := w.gateway(oneAtOnce, func(c *orchestrator.Config) { c.StartTimeout = 3 * time.Second })
 	first, second := w.createFor(o, "ann", "first"), w.createFor(o, "bob", "second")
 	held := w.gate(runtimetest.Start)
-	o.Wake(first)
+	slow := o.Wake(first)
 	<-held.reached
 	op := o.Wake(second)
 	w.wantPlace(op, 1, 1)
@@ -131,7 +131,7 @@ func TestQueue_WhoWaitsHoldsNoLeaseAndItsTimeDoesNotRun(t *testing.T) {
 		w.must(err)
 		return len(leases) == 0
 	})
-	time.Sleep(1200 * time.Millisecond) // longer than a start may take
+	w.wantErr(w.end(slow), workspace.ErrStartTimeout) // by then, it has waited for as long as a start may take
 	close(held.open)
 	w.must(w.end(op))
 	w.wantState(second, workspace.StateRunning)
