@@ -232,3 +232,31 @@ func TestQueue_WithoutABoundNobodyWaits(t *testing.T) {
 	}
 	close(held.open)
 }
+
+func TestQueue_WhatIsRestartedOrRebuiltRunsOnUntilItsTurn(t *testing.T) {
+	w := newWorld(t)
+	o := w.gateway(oneAtOnce)
+	restarted, rebuilt, other := w.createFor(o, "ann", "1"), w.createFor(o, "bob", "2"), w.createFor(o, "eve", "3")
+	w.wake(o, restarted)
+	w.wake(o, rebuilt)
+	held := w.gate(runtimetest.Start)
+	o.Wake(other)
+	<-held.reached
+	before := w.record(rebuilt).Container
+	one := o.Restart(restarted, "test")
+	w.wantPlace(one, 1, 1)
+	two := o.Rebuild(rebuilt)
+	w.wantPlace(two, 2, 2)
+	w.wantState(restarted, workspace.StateRunning)
+	w.wantState(rebuilt, workspace.StateRunning)
+	if o.Route(restarted) == nil || o.Route(rebuilt) == nil {
+		t.Error("requests are not let in while they wait")
+	}
+	close(held.open)
+	w.must(w.end(one))
+	w.must(w.end(two))
+	w.wantContainer(rebuilt, orchestrator.ContainerRunning)
+	if again := w.record(rebuilt).Container; again == before {
+		t.Error("it was not rebuilt")
+	}
+}

@@ -331,3 +331,18 @@ func TestReserve_AResumeTakesNothing(t *testing.T) {
 	w.runtime.SetHost(orchestrator.Host{Memory: gib, MemoryFree: 1})
 	w.wake(o, id)
 }
+
+func TestRunningLimit_ARestartBeyondItLeavesItRunning(t *testing.T) {
+	w := newWorld(t)
+	limit := 2
+	o := w.gateway(func(c *orchestrator.Config) {
+		c.Quota = func(context.Context, string) (workspace.Quota, error) { return workspace.Quota{Running: limit}, nil }
+	})
+	first, second := w.awake(o), w.awake(o)
+	w.must(w.end(o.Restart(first, "test")))
+	limit = 1
+	w.wantErr(w.end(o.Restart(first, "test")), workspace.ErrRunningLimit)
+	w.wantErr(w.end(o.Rebuild(second)), workspace.ErrRunningLimit)
+	w.wantState(first, workspace.StateRunning)
+	w.wantState(second, workspace.StateRunning)
+}
