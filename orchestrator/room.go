@@ -171,9 +171,12 @@ func (o *Orchestrator) exclusively(ctx context.Context, name string, run func(co
 		}
 		now = time.Now()
 	}
-	ctx, cancel := context.WithDeadlineCause(ctx, now.Add(o.timing.lease), workspace.ErrConflict)
+	held, cancel := context.WithDeadline(ctx, now.Add(o.timing.lease))
 	defer cancel()
-	err := run(ctx)
+	err := run(held)
+	if err != nil && held.Err() != nil && ctx.Err() == nil {
+		err = fmt.Errorf("%w in time: %w", workspace.ErrStoreDown, err)
+	}
 	release, stop := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer stop()
 	if e := o.cfg.Store.ReleaseLease(release, name, o.holder); e != nil {

@@ -148,6 +148,33 @@ func TestRunningLimit_OfADeadGatewaysDecisionIsWaitedForOnlyAsLongAsItsLease(t *
 	}
 }
 
+func TestRunningLimit_AStoreThatIsTooSlowToDecideSaysSo(t *testing.T) {
+	w := newWorld(t)
+	var slow atomic.Bool
+	store := &slowStore{Store: w.store, slow: &slow}
+	o := w.gateway(running(1), func(c *orchestrator.Config) { c.Store = store })
+	o.SetLease(300 * time.Millisecond)
+	id := w.create(o)
+	slow.Store(true)
+	w.wantErr(w.end(o.Wake(id)), workspace.ErrStoreDown)
+	slow.Store(false)
+	w.wake(o, id)
+}
+
+// slowStore takes longer to write down a start than anybody waits for.
+type slowStore struct {
+	orchestrator.Store
+	slow *atomic.Bool
+}
+
+func (s *slowStore) UpdateWorkspace(ctx context.Context, w *workspace.Workspace) error {
+	if s.slow.Load() && w.State == workspace.StateStarting {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return s.Store.UpdateWorkspace(ctx, w)
+}
+
 func TestQuota_OfAPersonComesBeforeTheTemplatesAndThatBeforeTheDefaults(t *testing.T) {
 	w := newWorld(t)
 	quotas := map[string]workspace.Quota{
