@@ -22,6 +22,8 @@ const (
 	diskSlack = 64 << 20
 	// diskWarning is from how many hundredths of the limit on people are warned.
 	diskWarning = 80
+	// diskLease is held by the gateway that measures.
+	diskLease = "disk"
 )
 
 // diskWatch is what one process remembers of the disks that it measures.
@@ -46,6 +48,11 @@ type diskRun struct {
 func (o *Orchestrator) watchDisks() {
 	tick := time.NewTicker(o.disks.every)
 	defer tick.Stop()
+	defer func() { // another gateway need not wait
+		release, cancel := context.WithTimeout(context.WithoutCancel(o.ctx), 5*time.Second)
+		defer cancel()
+		_ = o.cfg.Store.ReleaseLease(release, diskLease, o.holder) // it ends by itself
+	}()
 	failing := false
 	for {
 		select {
@@ -74,7 +81,7 @@ func (o *Orchestrator) MeasureDisks(ctx context.Context) error {
 	o.disks.mu.Lock()
 	defer o.disks.mu.Unlock()
 	now := time.Now()
-	mine, err := o.cfg.Store.AcquireLease(ctx, "disk", o.holder, now, now.Add(3*o.disks.every))
+	mine, err := o.cfg.Store.AcquireLease(ctx, diskLease, o.holder, now, now.Add(3*o.disks.every))
 	if err != nil || !mine {
 		return err
 	}

@@ -131,6 +131,21 @@ func TestDisk_OfSeveralGatewaysOneMeasures(t *testing.T) {
 	}
 }
 
+func TestDisk_WhenTheOneThatMeasuresEndsAnotherDoes(t *testing.T) {
+	w := newWorld(t)
+	one, two := w.gateway(diskLimit(gib)), w.second(diskLimit(gib))
+	one.Start()
+	id := w.awake(one)
+	w.wake(two, id)
+	w.measure(one)
+	one.Close()
+	w.runtime.SetDiskUsed(id, 5*mib)
+	w.measure(two)
+	if used := w.record(id).DiskUsed; used != 5*mib {
+		t.Errorf("%d bytes", used)
+	}
+}
+
 func TestDisk_WhatSleepsIsNotMeasured(t *testing.T) {
 	w := newWorld(t)
 	o := w.gateway(diskLimit(gib))

@@ -123,7 +123,9 @@ func (r meteredRuntime) Logs(ctx context.Context, container string, lines int) (
 
 func (r meteredRuntime) Limit(ctx context.Context, container string, limits Limits) error {
 	err := r.Runtime.Limit(ctx, container, limits)
-	r.count(ctx, "limit", err)
+	if !errors.Is(err, ErrNoContainer) { // another container is made for these limits
+		r.count(ctx, "limit", err)
+	}
 	return err
 }
 

@@ -108,14 +108,17 @@ func TestQueue_PeopleTakeTurns(t *testing.T) {
 	if n := metric(t, o, "kalpana_starts_queued"); n != 0 {
 		t.Errorf("%v starts are said to be queued, want none", n)
 	}
+	if n := metric(t, o, "kalpana_wake_duration_seconds", "stage", "queued", "outcome", "ok"); n != 6 {
+		t.Errorf("%v waits are counted, want 6", n)
+	}
 }
 
 func TestQueue_WhoWaitsHoldsNoLeaseAndItsTimeDoesNotRun(t *testing.T) {
 	w := newWorld(t)
-	o := w.gateway(oneAtOnce, func(c *orchestrator.Config) { c.StartTimeout = time.Second })
+	o := w.gateway(oneAtOnce, func(c *orchestrator.Config) { c.StartTimeout = 3 * time.Second })
 	first, second := w.createFor(o, "ann", "first"), w.createFor(o, "bob", "second")
 	held := w.gate(runtimetest.Start)
-	o.Wake(first)
+	slow := o.Wake(first)
 	<-held.reached
 	op := o.Wake(second)
 	w.wantPlace(op, 1, 1)
@@ -128,7 +131,7 @@ func TestQueue_WhoWaitsHoldsNoLeaseAndItsTimeDoesNotRun(t *testing.T) {
 		w.must(err)
 		return len(leases) == 0
 	})
-	time.Sleep(1200 * time.Millisecond) // longer than a start may take
+	w.wantErr(w.end(slow), workspace.ErrStartTimeout) // by then, it has waited for as long as a start may take
 	close(held.open)
 	w.must(w.end(op))
 	w.wantState(second, workspace.StateRunning)
@@ -228,4 +231,32 @@ func TestQueue_WithoutABoundNobodyWaits(t *testing.T) {
 		<-held.reached
 	}
 	close(held.open)
+}
+
+func TestQueue_WhatIsRestartedOrRebuiltRunsOnUntilItsTurn(t *testing.T) {
+	w := newWorld(t)
+	o := w.gateway(oneAtOnce)
+	restarted, rebuilt, other := w.createFor(o, "ann", "1"), w.createFor(o, "bob", "2"), w.createFor(o, "eve", "3")
+	w.wake(o, restarted)
+	w.wake(o, rebuilt)
+	held := w.gate(runtimetest.Start)
+	o.Wake(other)
+	<-held.reached
+	before := w.record(rebuilt).Container
+	one := o.Restart(restarted, "test")
+	w.wantPlace(one, 1, 1)
+	two := o.Rebuild(rebuilt)
+	w.wantPlace(two, 2, 2)
+	w.wantState(restarted, workspace.StateRunning)
+	w.wantState(rebuilt, workspace.StateRunning)
+	if o.Route(restarted) == nil || o.Route(rebuilt) == nil {
+		t.Error("requests are not let in while they wait")
+	}
+	close(held.open)
+	w.must(w.end(one))
+	w.must(w.end(two))
+	w.wantContainer(rebuilt, orchestrator.ContainerRunning)
+	if again := w.record(rebuilt).Container; again == before {
+		t.Error("it was not rebuilt")
+	}
 }

@@ -14,10 +14,16 @@ func (o *Orchestrator) Restart(id workspace.ID, reason string) *Operation {
 		if err != nil {
 			return err
 		}
+		if w.State == workspace.StateDeleting {
+			return workspace.ErrBusy
+		}
 		if o.Draining() {
 			return workspace.ErrDraining
 		}
 		op.from(w.State)
+		if _, err := o.inTurn(ctx, op, w); err != nil {
+			return err
+		}
 		op.enter(StageStop, "")
 		if err := o.stop(ctx, w, reason, workspace.StateRunning); err != nil {
 			return err
@@ -31,7 +37,6 @@ func (o *Orchestrator) Restart(id workspace.ID, reason string) *Operation {
 // is missing, the disk is full) leaves everything as it was. It returns at once; [Operation.Wait] tells
 // how it ended.
 func (o *Orchestrator) Rebuild(id workspace.ID) *Operation {
-	replaced := false // it comes again where it has to wait for its turn
 	return o.begin(opRebuild, id, func(ctx context.Context, op *Operation) error {
 		w, err := o.cfg.Store.Workspace(ctx, id)
 		if err != nil {
@@ -44,11 +49,13 @@ func (o *Orchestrator) Rebuild(id workspace.ID) *Operation {
 			return workspace.ErrDraining
 		}
 		op.from(w.State)
-		if w.Container != "" && !replaced {
+		if _, err := o.inTurn(ctx, op, w); err != nil {
+			return err
+		}
+		if w.Container != "" {
 			if err := o.replaceContainer(ctx, op, w); err != nil {
 				return err
 			}
-			replaced = true
 		}
 		return o.wake(ctx, op, w)
 	})

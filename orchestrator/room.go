@@ -19,15 +19,9 @@ var errNoRoom = errors.New("no room yet")
 // runs, it has its turn among the starts, and the machine has room. It returns ErrRunningLimit,
 // ErrHostFull, or errNoSlot, after which the wake waits without its lease and comes again.
 func (o *Orchestrator) admit(ctx context.Context, op *Operation, w *workspace.Workspace, begin func(context.Context) error) error {
-	quota, err := o.quota(ctx, w.Owner, w.Template)
+	quota, err := o.inTurn(ctx, op, w)
 	if err != nil {
 		return err
-	}
-	if err := o.makeRoom(ctx, w, quota.Running); err != nil {
-		return err
-	}
-	if !o.queue.take(op, w.Owner) {
-		return errNoSlot
 	}
 	if err := o.hostHasRoom(ctx); err != nil {
 		return err
@@ -53,6 +47,22 @@ func (o *Orchestrator) admit(ctx context.Context, op *Operation, w *workspace.Wo
 			return err
 		}
 	}
+}
+
+// inTurn sees to it that w's owner has room for it and that it has its turn among the starts. What stops a
+// workspace to start it again asks first, so that nobody waits in line with less than before.
+func (o *Orchestrator) inTurn(ctx context.Context, op *Operation, w *workspace.Workspace) (workspace.Quota, error) {
+	quota, err := o.quota(ctx, w.Owner, w.Template)
+	if err != nil {
+		return quota, err
+	}
+	if err := o.makeRoom(ctx, w, quota.Running); err != nil {
+		return quota, err
+	}
+	if !o.queue.take(op, w.Owner) {
+		return quota, errNoSlot
+	}
+	return quota, nil
 }
 
 // refused records that a wake was not admitted. What had begun before, and was cut short, ends here.
@@ -161,9 +171,12 @@ func (o *Orchestrator) exclusively(ctx context.Context, name string, run func(co
 		}
 		now = time.Now()
 	}
-	ctx, cancel := context.WithDeadlineCause(ctx, now.Add(o.timing.lease), workspace.ErrConflict)
+	held, cancel := context.WithDeadline(ctx, now.Add(o.timing.lease))
 	defer cancel()
-	err := run(ctx)
+	err := run(held)
+	if err != nil && held.Err() != nil && ctx.Err() == nil {
+		err = fmt.Errorf("%w in time: %w", workspace.ErrStoreDown, err)
+	}
 	release, stop := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer stop()
 	if e := o.cfg.Store.ReleaseLease(release, name, o.holder); e != nil {

@@ -148,6 +148,33 @@ func TestRunningLimit_OfADeadGatewaysDecisionIsWaitedForOnlyAsLongAsItsLease(t *
 	}
 }
 
+func TestRunningLimit_AStoreThatIsTooSlowToDecideSaysSo(t *testing.T) {
+	w := newWorld(t)
+	var slow atomic.Bool
+	store := &slowStore{Store: w.store, slow: &slow}
+	o := w.gateway(running(1), func(c *orchestrator.Config) { c.Store = store })
+	o.SetLease(300 * time.Millisecond)
+	id := w.create(o)
+	slow.Store(true)
+	w.wantErr(w.end(o.Wake(id)), workspace.ErrStoreDown)
+	slow.Store(false)
+	w.wake(o, id)
+}
+
+// slowStore takes longer to write down a start than anybody waits for.
+type slowStore struct {
+	orchestrator.Store
+	slow *atomic.Bool
+}
+
+func (s *slowStore) UpdateWorkspace(ctx context.Context, w *workspace.Workspace) error {
+	if s.slow.Load() && w.State == workspace.StateStarting {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return s.Store.UpdateWorkspace(ctx, w)
+}
+
 func TestQuota_OfAPersonComesBeforeTheTemplatesAndThatBeforeTheDefaults(t *testing.T) {
 	w := newWorld(t)
 	quotas := map[string]workspace.Quota{
@@ -330,4 +357,19 @@ func TestReserve_AResumeTakesNothing(t *testing.T) {
 	w.must(w.end(o.Pause(id, "test")))
 	w.runtime.SetHost(orchestrator.Host{Memory: gib, MemoryFree: 1})
 	w.wake(o, id)
+}
+
+func TestRunningLimit_ARestartBeyondItLeavesItRunning(t *testing.T) {
+	w := newWorld(t)
+	limit := 2
+	o := w.gateway(func(c *orchestrator.Config) {
+		c.Quota = func(context.Context, string) (workspace.Quota, error) { return workspace.Quota{Running: limit}, nil }
+	})
+	first, second := w.awake(o), w.awake(o)
+	w.must(w.end(o.Restart(first, "test")))
+	limit = 1
+	w.wantErr(w.end(o.Restart(first, "test")), workspace.ErrRunningLimit)
+	w.wantErr(w.end(o.Rebuild(second)), workspace.ErrRunningLimit)
+	w.wantState(first, workspace.StateRunning)
+	w.wantState(second, workspace.StateRunning)
 }

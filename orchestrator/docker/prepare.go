@@ -69,7 +69,11 @@ func (r *Runtime) Prepare(ctx context.Context) error {
 	if err := r.settle(ctx); err != nil {
 		return err
 	}
-	return r.prepareUnless(ctx, -1)
+	if err := r.prepareUnless(ctx, -1); err != nil {
+		return err
+	}
+	_ = r.machine.look(ctx, r) // so that no wake has to; it says itself what is wrong
+	return nil
 }
 
 // prepareUnless prepares unless somebody else's Prepare, for which it waited, has reached state done.
