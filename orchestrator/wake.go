@@ -128,11 +128,11 @@ const resumeTime = 10 * time.Second
 
 // resume lets a paused workspace go on. It reports false where only a start helps: the container ended
 // or vanished meanwhile, or does not come to its senses. An engine that does not answer changes nothing.
-func (o *Orchestrator) resume(ctx context.Context, op *Operation, w *workspace.Workspace) (bool, error) {
+func (o *Orchestrator) resume(ctx context.Context, op *Operation, w *workspace.Workspace) (resumed bool, err error) {
 	op.setResumes(true)
-	defer op.setResumes(false)
+	defer func() { op.setResumes(resumed) }() // whoever looks late must not take it for a start
 	op.enter(StageStart, w.Container)
-	err := o.timed(op, StageStart, func() error { return o.cfg.Runtime.Unpause(ctx, w.Container) })
+	err = o.timed(op, StageStart, func() error { return o.cfg.Runtime.Unpause(ctx, w.Container) })
 	switch {
 	case errors.Is(err, ErrNoContainer), errors.Is(err, ErrNotRunning):
 		o.log.Warn("a paused workspace is not there any more; starting it", "workspace", w.ID, "error", err)
