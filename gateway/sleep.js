@@ -29,28 +29,30 @@
   // --- What is known of the workspace ---
   const asleep = new Set(["paused", "stopping", "stopped", "error"]);
   let phase = "away"; // of the notice: away, asleep, waking, returning, failed, unsaved
+  let last = ""; // as the gateway last said
   let gone = false; // the container was stopped, and with it VS Code's session
-  let asked = 0, asking = false, shownAt = 0, keyAt = 0, awakeAt = 0;
+  let asked = 0, asking = false, shownAt = 0, keyAt = 0, wokenAt = 0, awakeAt = 0;
 
   async function state() {
     const r = await fetch("/.kalpana/state", { cache: "no-store", redirect: "error", signal: AbortSignal.timeout(5000) });
     if (!r.ok) return "";
-    const said = (await r.json()).state;
+    const said = last = (await r.json()).state;
     if (asleep.has(said) && said !== "paused") gone = true;
     return said;
   }
 
   async function ask() {
-    if (asking || document.hidden || !["away", "asleep", "failed"].includes(phase) || !quiet()) return;
+    const rests = () => ["away", "asleep", "failed"].includes(phase);
+    if (asking || document.hidden || !rests() || !quiet()) return;
     if (now() - asked < between[phase === "away" ? 0 : 1]) return;
     asking = true;
     asked = now();
     const said = await state().catch(() => "");
     asking = false;
-    if (livesSince(asked)) return; // it came back meanwhile
+    if (!rests() || livesSince(asked)) return; // it was woken, or came back, meanwhile
     if (asleep.has(said) && phase === "away") show();
-    if (said === "starting" && phase !== "waking") { show(); follow(); } // somebody else woke it
-    if (said === "running" && phase !== "away") awake();
+    if (said === "starting") { show(); wokenAt = now(); follow(); } // somebody else woke it
+    if (said === "running" && phase !== "away") { wokenAt = shownAt; awake(); }
   }
 
   setInterval(() => {
@@ -62,6 +64,7 @@
   // --- Waking ---
   async function wake() {
     phase = "waking";
+    wokenAt = now(); // what VS Code's server says from here on, it says awake
     say("", "Waking your workspace…");
     try {
       await state(); // it may have been stopped since the notice came
@@ -85,7 +88,7 @@
     const end = (then, ...args) => { source.close(); then(...args); };
     source.addEventListener("stage", (e) => {
       const { stage } = JSON.parse(e.data);
-      if (stage !== "queued" && stage !== "resume") gone = true;
+      if (stage === "container" || (last !== "paused" && ["start", "editor"].includes(stage))) gone = true;
       say(words[stage] || "", "Waking your workspace…");
     });
     source.addEventListener("ready", () => end(awake));
@@ -107,7 +110,7 @@
     say("VS Code is coming back…");
     const back = () => {
       if (phase !== "returning") return;
-      if (livesSince(awakeAt) && !gone) return hide();
+      if (livesSince(wokenAt) && !gone) return hide();
       if (gone || now() - awakeAt > patience) return reload();
       window.dispatchEvent(new Event("online")); // try now: see image/editor/defaults.mjs
       setTimeout(back, 150);

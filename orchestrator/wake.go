@@ -130,11 +130,7 @@ const resumeTime = 10 * time.Second
 // or vanished meanwhile, or does not come to its senses. An engine that does not answer changes nothing.
 func (o *Orchestrator) resume(ctx context.Context, op *Operation, w *workspace.Workspace) (resumed bool, err error) {
 	op.setResumes(true)
-	defer func() {
-		if !resumed && err == nil {
-			op.setResumes(false) // a start follows
-		}
-	}()
+	defer func() { op.setResumes(resumed || err != nil) }() // whoever looks late must not take it for a start
 	op.enter(StageStart, w.Container)
 	err = o.timed(op, StageStart, func() error { return o.cfg.Runtime.Unpause(ctx, w.Container) })
 	switch {

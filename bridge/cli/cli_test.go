@@ -86,8 +86,18 @@ func TestStatus_TellsOfUseAndOfBeingKeptAwake(t *testing.T) {
 
 func TestRun_WhatIsNotUnderstoodGetsTheHelp(t *testing.T) {
 	for _, args := range [][]string{
-		{"sleep"}, {"keep-alive"}, {"keep-alive", "2h", "now"}, {"status", "x"}, {"keep-alive", "2"}, {"keep-alive", "-2h"}, {"keep-alive", "soon"},
-		{"keep-alive", "1ms"}, {"keep-alive", "99999999d"}, {"keep-alive", "d"}, {"keep-alive", ""}, {"keep-alive", "-1d"},
+		{"sleep"},
+		{"keep-alive"},
+		{"keep-alive", "2h", "now"},
+		{"status", "x"},
+		{"keep-alive", "2"},
+		{"keep-alive", "-2h"},
+		{"keep-alive", "soon"},
+		{"keep-alive", "1ms"},
+		{"keep-alive", "99999999d"},
+		{"keep-alive", "d"},
+		{"keep-alive", ""},
+		{"keep-alive", "-1d"},
 	} {
 		if code, out, stderr := call("/nowhere", args...); code != 2 || out != "" || !strings.Contains(stderr, "kalpana keep-alive <time>") {
 			t.Errorf("%q: %d %q %q", args, code, out, stderr)

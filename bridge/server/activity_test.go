@@ -103,7 +103,7 @@ func TestActivity_NeedsTheTokenAndIsNoPreview(t *testing.T) {
 			t.Errorf("%s: %d", method, resp.StatusCode)
 		}
 	}
-	if resp, _ := get(t, "GET", "http://"+c.BridgeAddr()+bridge.ActivityPath, nil, bridge.PortHeader, "1"); resp.StatusCode != 404 {
+	if resp, _ := get(t, "GET", "http://"+c.BridgeAddr()+bridge.ActivityPath, nil, bridge.PortHeader, "1"); resp.StatusCode != http.StatusNotFound {
 		t.Errorf("as a preview: %d", resp.StatusCode)
 	}
 }

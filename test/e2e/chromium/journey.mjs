@@ -162,10 +162,20 @@ async function journey() {
   });
 
   await step("wake page at the address", async () => {
+    // The page reloads itself as soon as the workspace is awake: not before it was seen.
+    let seen, loads = 0;
+    const looked = new Promise((resolve) => { seen = resolve; });
+    const page = (url) => `${url.origin}/` === address && url.pathname === "/";
+    await own.route(page, async (route) => {
+      if (loads++ > 0) await looked;
+      await route.continue();
+    });
     const response = await own.goto(address, { waitUntil: "commit" });
     assert(response.status() === 503, `the address of a stopped workspace answers ${response.status()}`);
-    await own.locator("#stages li.now").waitFor();
-    await shootBoth(own, "waking"); // quickly: the page reloads itself within two seconds
+    await own.locator("#stages li.now, #stages li.done").first().waitFor();
+    await shootBoth(own, "waking");
+    seen();
+    await own.unroute(page);
   });
 
   await step("awake again, files kept", async () => {
