@@ -130,6 +130,14 @@ func (c *client) stop(ctx context.Context, id string) error {
 	return c.await(ctx, id, "stopped")
 }
 
+// pause pauses a workspace and waits until it is.
+func (c *client) pause(ctx context.Context, id string) error {
+	if err := c.api(ctx, http.MethodPost, "/api/workspaces/"+id+"/pause", nil, nil); err != nil {
+		return err
+	}
+	return c.await(ctx, id, "paused")
+}
+
 func (c *client) await(ctx context.Context, id, state string) error {
 	var w workspaceView
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {

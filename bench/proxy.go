@@ -17,7 +17,6 @@ import (
 // the same build.
 type proxied struct {
 	kalpana, caddy gatewayEnd
-	engine         *engine
 	gateway        *installation
 	client         *client
 	box            *box
@@ -58,7 +57,7 @@ func (b *bench) proxied(ctx context.Context) (*proxied, error) {
 	b.ends = &proxied{
 		kalpana: gatewayEnd{i.process, fmt.Sprintf("127.0.0.1:%d", i.port)},
 		caddy:   gatewayEnd{caddy, fmt.Sprintf("127.0.0.1:%d", port)},
-		engine:  b.engine, gateway: i, client: i.client, box: box, id: w.ID, host: u.Host, cookies: i.client.cookieHeader(u.Hostname()),
+		gateway: i, client: i.client, box: box, id: w.ID, host: u.Host, cookies: i.client.cookieHeader(u.Hostname()),
 	}
 	return b.ends, nil
 }

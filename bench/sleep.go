@@ -117,15 +117,12 @@ func noted(figures *[]float64) func(float64, error) (string, error) {
 	}
 }
 
-// pause freezes the workspace's container and waits until Kalpana knows.
+// pause waits until the workspace runs, and pauses it.
 func (p *proxied) pause(ctx context.Context) error {
 	if err := p.client.await(ctx, p.id, "running"); err != nil {
 		return err
 	}
-	if err := p.engine.ContainerPause(ctx, p.box.ID); err != nil {
-		return err
-	}
-	if err := p.client.await(ctx, p.id, "paused"); err != nil {
+	if err := p.client.pause(ctx, p.id); err != nil {
 		return err
 	}
 	return pause(ctx, rest)

@@ -13,12 +13,15 @@ let cachedData;
 try {
   cachedData = readFileSync(`${filename}.cache`);
 } catch {
-  // While the image is built. One that V8 does not want, since it runs with other flags, costs time alone.
+  // There is none while the image is built.
 }
 
 // [file, {request: file of the pack}, function] of each module.
-const modules = new Script(readFileSync(filename, "latin1"), { filename, cachedData }).runInThisContext();
-const pack = new Map(modules.map(([file, links, body]) => [file, { links, body }]));
+const script = new Script(readFileSync(filename, "latin1"), { filename, cachedData });
+if (script.cachedDataRejected) {
+  console.error("V8 does not take the image's code cache: VS Code starts more slowly.");
+}
+const pack = new Map(script.runInThisContext().map(([file, links, body]) => [file, { links, body }]));
 
 function evaluate(module, file) {
   const { links, body } = pack.get(file);
