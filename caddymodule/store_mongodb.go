@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -27,20 +28,39 @@ func (*MongoDB) CaddyModule() caddy.ModuleInfo {
 
 // Open implements Store.
 func (m *MongoDB) Open(ctx context.Context, _ string) (OpenStore, error) {
+	uri, database, err := m.place()
+	if err != nil {
+		return nil, err
+	}
+	return mongo.Open(ctx, uri, database)
+}
+
+// Inspect implements StoreInspector.
+func (m *MongoDB) Inspect(ctx context.Context, _ string) (StoreInfo, error) {
+	uri, database, err := m.place()
+	if err != nil {
+		return StoreInfo{Where: "MongoDB"}, err
+	}
+	i, err := mongo.Look(ctx, uri, database, mongo.Wait(checkTime-time.Second))
+	return StoreInfo{Where: "MongoDB, database " + i.Where, Version: i.Version, Known: i.Known, Newest: i.Newest, Ports: i.Ports}, err
+}
+
+// place returns the connection string and the name of the database.
+func (m *MongoDB) place() (uri, database string, err error) {
 	repl := caddy.NewReplacer()
 	from := m.URI
 	if from == "" {
 		from = "{env.KALPANA_MONGODB_URI}"
 	}
-	uri := repl.ReplaceAll(from, "")
+	uri = repl.ReplaceAll(from, "")
 	if uri == "" {
-		return nil, errors.New("store mongodb: the connection string is empty: set KALPANA_MONGODB_URI, or name another variable with uri {env.NAME}")
+		return "", "", errors.New("store mongodb: the connection string is empty: set KALPANA_MONGODB_URI, or name another variable with uri {env.NAME}")
 	}
-	database := repl.ReplaceAll(m.Database, "")
+	database = repl.ReplaceAll(m.Database, "")
 	if database == "" {
 		database = "kalpana"
 	}
-	return mongo.Open(ctx, uri, database)
+	return uri, database, nil
 }
 
 // UnmarshalCaddyfile sets up the store:
@@ -63,5 +83,6 @@ func (m *MongoDB) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 
 var (
 	_ Store                 = (*MongoDB)(nil)
+	_ StoreInspector        = (*MongoDB)(nil)
 	_ caddyfile.Unmarshaler = (*MongoDB)(nil)
 )

@@ -41,14 +41,11 @@ func (s *Store) migrate(ctx context.Context) error {
 	if errors.Is(err, errNoSchema) {
 		found, err = s.adopt(ctx)
 	}
-	switch {
-	case err != nil:
+	if err == nil {
+		err = s.refuses(found)
+	}
+	if err != nil {
 		return err
-	case found.Version > len(migrations):
-		return fmt.Errorf("%w: the database %s was written by a newer Kalpana (schema %d, this one knows %d); run the newer one, or restore the backup from before the upgrade",
-			workspace.ErrStoreDown, s.database, found.Version, len(migrations))
-	case found.Copying && !s.unfinished:
-		return fmt.Errorf("%w: a copy into the database %s was cut off; run kalpana store copy again", workspace.ErrStoreDown, s.database)
 	}
 	for version := found.Version; version < len(migrations); version++ {
 		if err := migrations[version](ctx, s.db); err != nil {
@@ -60,6 +57,22 @@ func (s *Store) migrate(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// refuses returns why a database with that schema is not opened, or nil.
+func (s *Store) refuses(found schema) error {
+	switch {
+	case found.Version > len(migrations):
+		return fmt.Errorf("%w: the database %s was written by a newer Kalpana (schema %d, this one knows %d); run the newer one, or restore the backup from before the upgrade",
+			workspace.ErrStoreDown, s.database, found.Version, len(migrations))
+	case found.Copying && !s.unfinished:
+		return fmt.Errorf("%w: a copy into the database %s was cut off; run kalpana store copy again", workspace.ErrStoreDown, s.database)
+	}
+	return nil
+}
+
+func (s *Store) foreign() error {
+	return fmt.Errorf("%w: the database %s holds collections of another program; name another database", workspace.ErrStoreDown, s.database)
 }
 
 // adopt marks an empty database as Kalpana's.
@@ -75,7 +88,7 @@ func (s *Store) adopt(ctx context.Context) (schema, error) {
 	}
 	found, err := s.schema(ctx) // perhaps another gateway's, which was first
 	if errors.Is(err, errNoSchema) {
-		err = fmt.Errorf("%w: the database %s holds collections of another program; name another database", workspace.ErrStoreDown, s.database)
+		err = s.foreign()
 	}
 	return found, err
 }

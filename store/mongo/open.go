@@ -38,6 +38,18 @@ func Unfinished() Option { return func(s *Store) { s.unfinished = true } }
 //
 // A database that belongs to another program or that a newer Kalpana wrote is refused and not changed.
 func Open(ctx context.Context, uri, database string, opts ...Option) (*Store, error) {
+	s, err := connect(uri, database, opts...)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.prepare(ctx); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// connect returns a store that has asked its servers nothing yet.
+func connect(uri, database string, opts ...Option) (*Store, error) {
 	s := &Store{database: database, wait: defaultWait}
 	for _, option := range opts {
 		option(s)
@@ -72,9 +84,6 @@ func Open(ctx context.Context, uri, database string, opts ...Option) (*Store, er
 	}
 	s.client = client
 	s.db = client.Database(database)
-	if err := s.prepare(ctx); err != nil {
-		return nil, errors.Join(err, s.Close())
-	}
 	return s, nil
 }
 
