@@ -389,7 +389,7 @@ func checkKeys(_ context.Context, p *patient) checkResult {
 	}
 	// Where there is a file, loading it makes none.
 	var found []string
-	keyFile, keysetFile := p.app.Secrets.files(dir)
+	keyFile, keysetFile := p.app.Secrets.keyFiles(dir)
 	for _, secret := range []struct {
 		what, path string
 		load       func() error

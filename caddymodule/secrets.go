@@ -106,24 +106,6 @@ func (s *Secrets) loadKey(dataDir string) (identity.Key, error) {
 	return identity.LoadKey(usual)
 }
 
-// files returns the paths of the key and the keyset, "" for one that comes from elsewhere; a nil
-// Secrets means the defaults.
-func (s *Secrets) files(dataDir string) (key, keyset string) {
-	if s == nil {
-		s = new(Secrets)
-	}
-	path := func(given, direct, variable, usual string) string {
-		switch {
-		case given != "":
-			return caddy.NewReplacer().ReplaceAll(given, "")
-		case direct != "", os.Getenv(variable) != "":
-			return ""
-		}
-		return filepath.Join(dataDir, usual)
-	}
-	return path(s.KeyFile, s.Key, "KALPANA_KEY", "key"), path(s.KeysetFile, s.Keyset, "KALPANA_KEYSET", "keyset.json")
-}
-
 // open returns the sealer; a nil Secrets means the defaults.
 func (s *Secrets) open(dataDir string) (*identity.Sealer, error) {
 	if s == nil {

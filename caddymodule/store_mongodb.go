@@ -41,7 +41,7 @@ func (m *MongoDB) Inspect(ctx context.Context, _ string) (StoreInfo, error) {
 	if err != nil {
 		return StoreInfo{Where: "MongoDB"}, err
 	}
-	i, err := mongo.Look(ctx, uri, database, mongo.Wait(checkTime-time.Second))
+	i, err := mongo.Inspect(ctx, uri, database, mongo.Wait(checkTime-time.Second))
 	return StoreInfo{Where: "MongoDB, database " + i.Where, Version: i.Version, Known: i.Known, Newest: i.Newest, Ports: i.Ports}, err
 }
 

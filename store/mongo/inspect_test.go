@@ -16,7 +16,7 @@ import (
 	"github.com/kalpana-dev/kalpana/workspace"
 )
 
-func TestLook_TellsOfADatabaseAndChangesNothing(t *testing.T) {
+func TestInspect_TellsOfADatabaseAndChangesNothing(t *testing.T) {
 	d := fresh(t, mongotest.Start(t))
 	collections := func() []string {
 		names, err := d.raw(t).ListCollectionNames(t.Context(), bson.M{})
@@ -25,7 +25,7 @@ func TestLook_TellsOfADatabaseAndChangesNothing(t *testing.T) {
 		}
 		return names
 	}
-	if info, err := mongo.Look(t.Context(), d.uri, d.name); !errors.Is(err, fs.ErrNotExist) || !strings.HasPrefix(info.Where, d.name+" at ") {
+	if info, err := mongo.Inspect(t.Context(), d.uri, d.name); !errors.Is(err, fs.ErrNotExist) || !strings.HasPrefix(info.Where, d.name+" at ") {
 		t.Errorf("a new one: %+v, %v", info, err)
 	}
 	if names := collections(); len(names) > 0 {
@@ -43,7 +43,7 @@ func TestLook_TellsOfADatabaseAndChangesNothing(t *testing.T) {
 	if err := s.AppendAudit(t.Context(), identity.AuditEvent{ID: "1", At: at, Action: "start"}); err != nil {
 		t.Fatal(err)
 	}
-	info, err := mongo.Look(t.Context(), d.uri, d.name)
+	info, err := mongo.Inspect(t.Context(), d.uri, d.name)
 	if err != nil || info.Version != info.Known || info.Version == 0 || !info.Newest.Equal(at) || !slices.Equal(info.Ports, []int{40000}) {
 		t.Errorf("%+v, %v", info, err)
 	}
@@ -52,7 +52,7 @@ func TestLook_TellsOfADatabaseAndChangesNothing(t *testing.T) {
 	if _, err := other.raw(t).Collection("theirs").InsertOne(t.Context(), bson.M{"a": 1}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := mongo.Look(t.Context(), other.uri, other.name); !errors.Is(err, workspace.ErrStoreDown) || !strings.Contains(err.Error(), "another program") {
+	if _, err := mongo.Inspect(t.Context(), other.uri, other.name); !errors.Is(err, workspace.ErrStoreDown) || !strings.Contains(err.Error(), "another program") {
 		t.Errorf("another program's: %v", err)
 	}
 }

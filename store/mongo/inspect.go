@@ -23,9 +23,9 @@ type Info struct {
 	Ports   []int     // that workspaces have
 }
 
-// Look looks at a database and changes nothing. Errors: fs.ErrNotExist where there is none; else
+// Inspect looks at a database and changes nothing. Errors: fs.ErrNotExist where there is none; else
 // those of [Open]. Where is filled in once uri is understood.
-func Look(ctx context.Context, uri, database string, opts ...Option) (Info, error) {
+func Inspect(ctx context.Context, uri, database string, opts ...Option) (Info, error) {
 	s, err := connect(uri, database, opts...)
 	if err != nil {
 		return Info{}, err
