@@ -73,7 +73,7 @@ func (m *Admin) backup(app *App, w http.ResponseWriter, r *http.Request) error {
 	}
 	source := backupSource{dir: i.app.DataDir, database: file.file(i.app.DataDir), withKeys: r.URL.Query().Get("keys") != "no"}
 	source.key, source.keyset = i.app.Secrets.files(i.app.DataDir)
-	i.identity.Audit(r.Context(), identity.AuditEvent{Action: identity.ActionAdmin, Via: "admin socket", Detail: "a backup of the database"})
+	app.audit(r, "", "a backup of the database")
 	return source.prepare(r.Context(), func(manifest archive.Manifest, paths map[string]string) error {
 		w.Header().Set("Content-Type", "application/gzip")
 		if err := archive.Write(w, manifest, paths); err != nil {

@@ -131,8 +131,8 @@ func TestWorkspaces_AreListedShownStartedStoppedAndDeleted(t *testing.T) {
 		t.Errorf("those of Asha that run:\n%s", out)
 	}
 	out, _ = o.does(workspacesCommand, "show", string(first))
-	for _, want := range []string{"name         one", "Asha (" + asha.ID, "state        running", "ports        127.0.0.1: VS Code"} {
-		if !strings.Contains(out, want) {
+	for _, want := range []string{"name one", "Asha (" + asha.ID, "state running", "ports 127.0.0.1: VS Code", "awake by started", "will be paused"} {
+		if !strings.Contains(strings.Join(strings.Fields(out), " "), want) {
 			t.Errorf("it lacks %q:\n%s", want, out)
 		}
 	}

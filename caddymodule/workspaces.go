@@ -44,6 +44,15 @@ type adminWorkspace struct {
 	KeepAwakeUntil time.Time          `json:"keepAwakeUntil,omitzero"`
 	Schedule       workspace.Schedule `json:"schedule,omitzero"`
 	LastStart      workspace.Start    `json:"lastStart,omitzero"`
+	Awake          adminAwake         `json:"awake,omitzero"`
+}
+
+// adminAwake is why a workspace is awake, and when it will sleep; see [orchestrator.Awake].
+type adminAwake struct {
+	Reason   string          `json:"reason,omitempty"`
+	Since    time.Time       `json:"since,omitzero"`
+	SleepsAt time.Time       `json:"sleepsAt,omitzero"`
+	Next     workspace.State `json:"next,omitempty"`
 }
 
 type adminOwner struct {
@@ -94,6 +103,11 @@ func (a *App) adminView(w *workspace.Workspace, known people) adminWorkspace {
 		}
 		return t
 	}
+	awake := adminAwake{}
+	if w.State == workspace.StateRunning || w.State == workspace.StatePaused {
+		a := a.instance.orchestrator.Awake(w)
+		awake = adminAwake{Reason: a.Reason, Since: moment(a.Since), SleepsAt: moment(a.SleepsAt), Next: a.Next}
+	}
 	start := w.LastStart
 	start.At = moment(start.At)
 	return adminWorkspace{
@@ -102,7 +116,7 @@ func (a *App) adminView(w *workspace.Workspace, known people) adminWorkspace {
 		State: w.State, StateSince: moment(w.StateSince), Reason: w.Reason, Desired: w.Desired,
 		Container: w.Container, Image: w.Image, Address: w.Address, IDEPort: w.IDEPort, BridgePort: w.BridgePort, DiskUsed: w.DiskUsed,
 		CreatedAt: w.CreatedAt, StartedAt: moment(w.StartedAt), LastActiveAt: moment(w.LastActiveAt), LastActivity: w.LastActivity,
-		KeepAwakeUntil: moment(w.KeepAwakeUntil), Schedule: w.Schedule, LastStart: start,
+		KeepAwakeUntil: moment(w.KeepAwakeUntil), Schedule: w.Schedule, LastStart: start, Awake: awake,
 	}
 }
 

@@ -243,6 +243,12 @@ func (w adminWorkspace) print(out io.Writer, now time.Time) {
 		active += ", " + printable(w.LastActivity)
 	}
 	line("last active", active)
+	if w.State == workspace.StateRunning {
+		line("awake by", printable(w.Awake.Reason))
+	}
+	if w.Awake.Next != "" {
+		line("will be "+string(w.Awake.Next), moment(w.Awake.SleepsAt))
+	}
 	line("kept awake until", moment(w.KeepAwakeUntil))
 	if s := w.Schedule; s.WakeAt != "" || s.StopAt != "" {
 		line("schedule", printable(strings.Join([]string{"wake", or(s.WakeAt, "never"), "stop", or(s.StopAt, "never"), or(s.Zone, "UTC"), strings.Join(s.Days, " ")}, " ")))

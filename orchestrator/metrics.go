@@ -155,8 +155,24 @@ func outcomeOf(err error) string {
 }
 
 // observe counts a stage of a wake that began in the state from.
-func (m *Metrics) observe(from workspace.State, stage Stage, start time.Time, err error) {
-	m.wakes.WithLabelValues(string(from), string(stage), outcomeOf(err)).Observe(time.Since(start).Seconds())
+func (m *Metrics) observe(from workspace.State, stage Stage, took time.Duration, err error) {
+	m.wakes.WithLabelValues(string(from), string(stage), outcomeOf(err)).Observe(max(took, 0).Seconds()) // a clock may be set back
+}
+
+// woken counts a wake, from when it was asked for, and how much of that it waited for its turn. began is
+// when its turn came. One that had nothing to do, since the workspace ran, is none.
+func (m *Metrics) woken(op *Operation, began time.Time, err error) {
+	asked, waited, stages, restart := op.stages()
+	if stages <= 1 && err == nil {
+		return
+	}
+	from := op.startedFrom()
+	if restart {
+		asked = began
+	} else if stages > 1 {
+		m.observe(from, StageQueued, waited, nil)
+	}
+	m.observe(from, StageTotal, time.Since(asked), err)
 }
 
 func (m *Metrics) corrected(c correction) { m.corrections.WithLabelValues(string(c)).Inc() }

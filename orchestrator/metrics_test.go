@@ -3,6 +3,7 @@ package orchestrator_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/kalpana-dev/kalpana/orchestrator"
 	"github.com/kalpana-dev/kalpana/orchestrator/runtimetest"
@@ -106,4 +107,26 @@ func TestMetrics_SleepsThatNobodyAskedFor(t *testing.T) {
 	w.wake(o, id)
 	w.runtime.Kill(w.record(id).Container, 137, true)
 	want("error", "out_of_memory", 1)
+}
+
+func TestMetrics_AWakeBeginsWhenItIsAskedFor(t *testing.T) {
+	w := newWorld(t)
+	o := w.gateway(oneAtOnce)
+	first, second := w.createFor(o, "ann", "1"), w.createFor(o, "bob", "2")
+	l := newLine(w, o, map[workspace.ID]string{first: "1", second: "2"})
+	starts := o.Wake(first)
+	w.eventually("the first has begun", func() bool { return l.began() == "1" })
+	waits := o.Wake(second)
+	w.wantPlace(waits, 1, 1)
+	w.eventually("one waits", func() bool { return metric(t, o, "kalpana_starts_queued") == 1 })
+	const wait = 50 * time.Millisecond
+	time.Sleep(wait) // that long it waits for its turn
+	close(l.next)
+	w.must(w.end(starts))
+	w.must(w.end(waits))
+	for _, stage := range []string{"queued", "total"} {
+		if n, sum := metric(t, o, "kalpana_wake_duration_seconds", "stage", stage), metric(t, o, "kalpana_wake_duration_seconds_sum", "stage", stage); n != 2 || sum < wait.Seconds() {
+			t.Errorf("%s: %v, %v s in all", stage, n, sum)
+		}
+	}
 }

@@ -48,11 +48,27 @@ func (op *Operation) from(s workspace.State) {
 	}
 }
 
-// begun returns the state that a wake began in, and whether it has anything to do.
-func (op *Operation) begun() (workspace.State, bool) {
+// startedFrom returns the state that a wake began in.
+func (op *Operation) startedFrom() workspace.State {
 	op.mu.Lock()
 	defer op.mu.Unlock()
-	return op.start.From, len(op.start.Stages) > 1
+	return op.start.From
+}
+
+// stages tells when a wake was asked for, how long it waited for its turn, through how many stages it
+// came, and whether it is a restart, which ends the container first.
+func (op *Operation) stages() (asked time.Time, waited time.Duration, stages int, restart bool) {
+	op.mu.Lock()
+	defer op.mu.Unlock()
+	for _, s := range op.start.Stages {
+		switch s.Name {
+		case string(StageQueued):
+			waited += s.Took
+		case string(StageStop):
+			restart = true
+		}
+	}
+	return op.start.At, waited, len(op.start.Stages), restart
 }
 
 // Resumes reports whether the operation lets a paused workspace go on, which is a matter of

@@ -29,8 +29,8 @@ func (o *Orchestrator) Wake(id workspace.ID) *Operation {
 func (o *Orchestrator) wake(parent context.Context, op *Operation, w *workspace.Workspace) error {
 	started := time.Now()
 	err := o.toRunning(parent, op, w)
-	if from, begun := op.begun(); (begun || err != nil) && !errors.Is(err, errNoSlot) { // it comes again
-		o.cfg.Metrics.observe(from, StageTotal, started, err)
+	if !errors.Is(err, errNoSlot) { // else it comes again
+		o.cfg.Metrics.woken(op, started, err)
 	}
 	return err
 }
@@ -217,8 +217,7 @@ func (o *Orchestrator) bringUp(ctx context.Context, op *Operation, w *workspace.
 func (o *Orchestrator) timed(op *Operation, stage Stage, f func() error) error {
 	start := time.Now()
 	err := f()
-	from, _ := op.begun()
-	o.cfg.Metrics.observe(from, stage, start, err)
+	o.cfg.Metrics.observe(op.startedFrom(), stage, time.Since(start), err)
 	return err
 }
 

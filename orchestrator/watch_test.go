@@ -167,7 +167,8 @@ func gauge(t *testing.T, o *orchestrator.Orchestrator, state string) float64 {
 	return metric(t, o, "kalpana_workspaces", "state", state)
 }
 
-// metric returns the value of a gauge or counter, or the count of a histogram, that has all the labels.
+// metric returns the value of a gauge or counter, or the count of a histogram, that has all the labels;
+// with _sum after its name, the sum of a histogram.
 func metric(t *testing.T, o *orchestrator.Orchestrator, name string, labels ...string) float64 {
 	t.Helper()
 	registry := prometheus.NewPedanticRegistry()
@@ -176,6 +177,7 @@ func metric(t *testing.T, o *orchestrator.Orchestrator, name string, labels ...s
 	if err != nil {
 		t.Fatal(err)
 	}
+	name, sum := strings.CutSuffix(name, "_sum")
 	for _, family := range families {
 		if family.GetName() != name {
 			continue
@@ -190,6 +192,9 @@ func metric(t *testing.T, o *orchestrator.Orchestrator, name string, labels ...s
 				if have[labels[i]] != labels[i+1] {
 					continue metrics
 				}
+			}
+			if sum {
+				return m.GetHistogram().GetSampleSum()
 			}
 			if m.GetHistogram() != nil {
 				return float64(m.GetHistogram().GetSampleCount())

@@ -68,7 +68,7 @@ func TestBackup_RefusesWhatIsNoDatabaseOfOurs(t *testing.T) {
 	}
 }
 
-func TestInspect_ChangesNothing(t *testing.T) {
+func TestVerify_ChangesNothing(t *testing.T) {
 	path := filled(t)
 	before := read(t, path)
 	if _, err := sqlite.Verify(t.Context(), path); err != nil {

@@ -125,7 +125,7 @@ func TestOperator_ActsOnWorkspacesAndDrains(t *testing.T) {
 			t.Errorf("the list lacks %s:\n%s", want, out)
 		}
 	}
-	if out := i.does("workspaces", "show", w.ID); !strings.Contains(out, "state        running") || !strings.Contains(out, "last start") {
+	if out := i.does("workspaces", "show", w.ID); !strings.Contains(strings.Join(strings.Fields(out), " "), "state running since") || !strings.Contains(out, "last start") {
 		t.Errorf("show:\n%s", out)
 	}
 	if out := i.does("workspaces", "logs", w.ID); out == "" {
