@@ -117,8 +117,8 @@ func TestMetrics_OpenStreamsAndHeldRequestsAreThoseOfNow(t *testing.T) {
 	for range 3 {
 		all.Go(func() { w.do(w.program("GET", w.hosts.URL(asleep), grant)) })
 	}
-	all.Go(func() { w.do(w.program("GET", w.hosts.URL(asleep)+".kalpana/progress", grant)) })
 	w.eventually("three are held", func() bool { return w.gather(held)[""] == 3 && w.metrics.Held() == 3 })
+	all.Go(func() { w.do(w.program("GET", w.hosts.URL(asleep)+".kalpana/progress", grant)) })
 	w.eventually("one follows", func() bool { return w.gather(streams)["progress"] == 1 || w.orch.Waking(asleep) == nil })
 	close(up)
 	all.Wait()
