@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/docker/docker/api/types/container"
 	"github.com/gorilla/websocket"
 
 	"github.com/kalpana-dev/kalpana/test/harness"
@@ -40,7 +41,8 @@ func TestEngineRestarted_WorkspacesStopAndWakeAgain(t *testing.T) {
 	s.kept(w)
 	s.await(other, workspace.StateStopped)
 	s.agree("after the engine was restarted")
-	s.served("the other", other)
+	s.must(world.engine.ContainerRemove(t.Context(), s.record(other).Container, container.RemoveOptions{}))
+	s.served("the other, in a new container", other)
 	s.kept(other)
 	s.agree("when both run again")
 }
