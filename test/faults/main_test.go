@@ -141,7 +141,7 @@ func prepare(t *testing.T, lines ...string) *site {
 			t.Errorf("%v; see %s", err, path)
 		}
 		if s.Browser != nil {
-			s.Browser.Close()
+			s.Close()
 		}
 		if s.store != nil {
 			_ = s.store.Close()

@@ -75,12 +75,11 @@ type walk struct {
 	all   sync.WaitGroup
 	slots chan struct{} // events under way
 
-	mu       sync.Mutex
-	count    map[string]int // of events
-	answers  map[string]int // of their answers
-	faults   []string       // what must not be
-	deleted  map[string]bool
-	unserved int
+	mu      sync.Mutex
+	count   map[string]int // of events
+	answers map[string]int // of their answers
+	faults  []string       // what must not be
+	deleted map[string]bool
 }
 
 // gateway is one of the installation's two, which may or may not run.
