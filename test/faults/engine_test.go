@@ -150,7 +150,7 @@ func fill(t *testing.T, dir string) (empty func()) {
 // socket opens a WebSocket to the app of a workspace.
 func (s *site) socket(w harness.View) *websocket.Conn {
 	s.t.Helper()
-	conn, resp, err := s.Socket(s.Workspace(w.ID) + "/socket")
+	conn, resp, err := s.Socket(s.Workspace(w.ID)+"/socket", s.Workspace(w.ID))
 	if err != nil {
 		s.t.Fatalf("WebSocket: %v %v", err, resp)
 	}
