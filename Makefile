@@ -17,7 +17,7 @@ GOTESTSUM := $(TOOLS)/gotestsum-v1.13.0
 
 WEB_SOURCES := $(shell find web -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -path 'web/look/*' -not -name '*.go')
 
-.PHONY: help run build web image engine test check lint bench clean
+.PHONY: help run build web image engine test soak check lint bench clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -41,6 +41,9 @@ engine: ## Make sure that a container engine answers
 
 test: ## Install what is missing and run all tests
 	@scripts/test.sh
+
+soak: web ## Walk at random through faults and requests: SEED=… EVENTS=… WORKSPACES=…
+	@go test ./test/soak -count=1 -timeout 60m -v -args -seed $(or $(SEED),0) -events $(or $(EVENTS),1000) -workspaces $(or $(WORKSPACES),20)
 
 check: lint ## The quick part: vet, lint, unit tests, console
 	@cd web && npm run --silent check

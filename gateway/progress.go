@@ -119,6 +119,10 @@ func (h *Handler) serveProgress(v *visit) {
 		for {
 			select {
 			case <-op.Done():
+				if next := op.Next(); next != nil {
+					op = next
+					break wait
+				}
 				if err := op.Err(); err != nil {
 					send("failed", failure(v, explainTo(v, err)))
 				} else {

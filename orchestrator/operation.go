@@ -73,6 +73,7 @@ type Operation struct {
 	admitted bool // it was asked for while this gateway did not drain: it is done all the same
 
 	mu        sync.Mutex
+	next      *Operation // has taken its place, if it fails
 	stage     Stage
 	start     workspace.Start // what is recorded of a wake
 	tell      func(workspace.Start)
@@ -117,16 +118,39 @@ func (op *Operation) AwaitRoute(ctx context.Context) error {
 	case <-op.runs:
 		return nil
 	case <-op.done:
+		if next := op.Next(); next != nil {
+			return next.AwaitRoute(ctx)
+		}
 		return op.err
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-// Wait waits for the operation or for ctx.
+// Next returns the operation that has taken the place of one that failed: a restart, or a rebuild, of a
+// wake that it cut short. Who waits for the one waits for the other. Only after Done; else, and mostly, nil.
+func (op *Operation) Next() *Operation {
+	op.mu.Lock()
+	defer op.mu.Unlock()
+	if op.err == nil {
+		return nil
+	}
+	return op.next
+}
+
+func (op *Operation) follow(next *Operation) {
+	op.mu.Lock()
+	defer op.mu.Unlock()
+	op.next = next
+}
+
+// Wait waits for the operation, and for what has taken its place, or for ctx.
 func (op *Operation) Wait(ctx context.Context) error {
 	select {
 	case <-op.done:
+		if next := op.Next(); next != nil {
+			return next.Wait(ctx)
+		}
 		return op.err
 	case <-ctx.Done():
 		return ctx.Err()
@@ -217,9 +241,10 @@ func (o *Orchestrator) begin(kind operationKind, id workspace.ID, run work) *Ope
 func (o *Orchestrator) beginLocked(kind operationKind, id workspace.ID, run work) *Operation {
 	before := o.ops[id]
 	o.overtake(id)
+	var op *Operation
 	switch {
 	case o.closed:
-		op := newOperation(o.ctx, kind)
+		op = newOperation(o.ctx, kind)
 		op.end(workspace.ErrShuttingDown)
 		close(op.done)
 		return op
@@ -232,13 +257,20 @@ func (o *Orchestrator) beginLocked(kind operationKind, id workspace.ID, run work
 		if kind != opStop && kind != opDelete {
 			cause = workspace.ErrInUse
 		}
+		op = newOperation(o.ctx, kind)
 		for cut := before; cut != nil; cut = cut.before {
-			if kind.overrules(cut.kind) {
-				cut.cancel(cause)
+			if !kind.overrules(cut.kind) {
+				continue
 			}
+			if kind.wakes() && cut.kind.wakes() {
+				cut.follow(op)
+			}
+			cut.cancel(cause)
 		}
 	}
-	op := newOperation(o.ctx, kind)
+	if op == nil {
+		op = newOperation(o.ctx, kind)
+	}
 	op.before, op.admitted = before, !o.Draining()
 	if kind.wakes() {
 		op.tell = func(s workspace.Start) { o.publishStart(id, s) }

@@ -404,7 +404,13 @@ func (o *Orchestrator) containerChanged(e ContainerEvent) {
 			})
 		}
 		return
-	case !e.Died && !e.Paused, r == nil, r.container != e.Container:
+	case !e.Died && !e.Paused:
+		return
+	case r == nil: // a request may just have found out that nothing answers, and this says why
+		if w := o.hub.lastOf(e.Workspace); !e.Died || w == nil || w.State != workspace.StateRunning || w.Container != e.Container {
+			return
+		}
+	case r.container != e.Container:
 		return
 	}
 	o.dropRoute(e.Workspace)

@@ -290,3 +290,19 @@ func TestFinish_WaitsNoLongerThanItMay(t *testing.T) {
 	o.Finish(ctx)
 	w.wantErr(w.end(wake), workspace.ErrShuttingDown)
 }
+
+// A request finds out that nothing answers a moment before the engine says why.
+func TestWatch_WhyAContainerEndedIsToldThoughARequestFoundOutFirst(t *testing.T) {
+	w := newWorld(t)
+	o := w.started()
+	id := w.awake(o)
+	held := w.gate(runtimetest.Prepare) // of the reconcile that follows
+	o.Lost(o.Route(id))
+	<-held.reached
+	w.runtime.Kill(w.record(id).Container, 137, true)
+	w.eventually("it is known to have run out of memory", func() bool {
+		r := w.record(id)
+		return r.State == workspace.StateError && strings.Contains(r.Reason, "out of memory")
+	})
+	close(held.open)
+}

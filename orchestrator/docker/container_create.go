@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"strconv"
 	"strings"
 
@@ -103,31 +102,22 @@ func (r *Runtime) createVolume(ctx context.Context, spec orchestrator.Spec) erro
 	if spec.Volume == "" {
 		return errors.New("create container: it has no volume")
 	}
-	ours := map[string]string{LabelInstance: r.cfg.Instance, LabelWorkspace: string(spec.Workspace)}
-	for attempt := 0; ; attempt++ {
-		v, err := r.api.VolumeCreate(ctx, volume.CreateOptions{Name: spec.Volume, Labels: ours})
-		if err != nil {
-			return fault("create volume", err)
-		}
-		if v.Labels[LabelInstance] == r.cfg.Instance && v.Labels[LabelWorkspace] == string(spec.Workspace) {
-			return nil
-		}
-		if attempt > 0 || !r.halfMade(v) || r.api.VolumeRemove(ctx, spec.Volume, false) != nil {
-			return fmt.Errorf("volume %s: %w; ask the operator to remove it, if nobody needs it", spec.Volume, ErrForeign)
-		}
-		r.log.Warn("making a volume again that the engine had made without its labels", "volume", spec.Volume)
+	_, err := r.api.VolumeCreate(ctx, volume.CreateOptions{
+		Name:   spec.Volume,
+		Labels: map[string]string{LabelInstance: r.cfg.Instance, LabelWorkspace: string(spec.Workspace)},
+	})
+	if err != nil {
+		return fault("create volume", err)
 	}
-}
-
-// halfMade reports whether an engine that was killed has left a volume half made: it then finds the
-// folder again, and knows no labels. One that has labels, or files, or whose folder is not on this machine,
-// is somebody's.
-func (r *Runtime) halfMade(v volume.Volume) bool {
-	if len(v.Labels) > 0 || !strings.HasPrefix(r.api.DaemonHost(), "unix://") {
-		return false
+	// What that answers of a volume that exists has no labels, once the engine was restarted (Docker 20.10).
+	v, err := r.api.VolumeInspect(ctx, spec.Volume)
+	if err != nil {
+		return fault("look at volume", err)
 	}
-	files, err := os.ReadDir(v.Mountpoint)
-	return err == nil && len(files) == 0
+	if v.Labels[LabelInstance] != r.cfg.Instance || v.Labels[LabelWorkspace] != string(spec.Workspace) {
+		return fmt.Errorf("volume %s: %w; ask the operator to remove it, if nobody needs it", spec.Volume, ErrForeign)
+	}
+	return nil
 }
 
 // cpuShares is a workspace's weight when processors are scarce, a quarter of what the engine gives to

@@ -46,7 +46,8 @@ func name(err error) error {
 		return orchestrator.ErrPortBusy
 	case cerrdefs.IsNotFound(err) && strings.Contains(text, "no such image"):
 		return workspace.ErrImageMissing
-	case cerrdefs.IsNotFound(err) && strings.Contains(text, "no such container"):
+	case cerrdefs.IsNotFound(err) && strings.Contains(text, "no such container"),
+		strings.Contains(text, "container is marked for removal"): // which an engine that was killed left undone
 		return orchestrator.ErrNoContainer
 	}
 	return nil

@@ -3,8 +3,6 @@ package docker
 import (
 	"context"
 	"errors"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -69,9 +67,6 @@ func TestForeign_VolumesAreNeitherMountedNorRemoved(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(v.Mountpoint, "file"), nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
 		if id, err := r.Create(t.Context(), s); !errors.Is(err, ErrForeign) {
 			t.Errorf("a volume %s was mounted: %s, %v", what, id, err)
 		}
@@ -83,22 +78,5 @@ func TestForeign_VolumesAreNeitherMountedNorRemoved(t *testing.T) {
 		if err := world.api.VolumeRemove(t.Context(), v.Name, false); err != nil {
 			t.Errorf("the volume %s is gone: %v", what, err)
 		}
-	}
-}
-
-// An engine that is killed while it makes a volume finds its folder again, and knows no labels.
-func TestForeign_AVolumeThatWasHalfMadeIsMadeAgain(t *testing.T) {
-	t.Parallel()
-	r := prepared(t)
-	s := spec(t, r, "serve")
-	if _, err := world.api.VolumeCreate(t.Context(), volume.CreateOptions{Name: s.Volume}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := r.Create(t.Context(), s); err != nil {
-		t.Fatal(err)
-	}
-	v, err := world.api.VolumeInspect(t.Context(), s.Volume)
-	if err != nil || v.Labels[LabelInstance] != r.cfg.Instance {
-		t.Errorf("the volume has labels %v, %v", v.Labels, err)
 	}
 }

@@ -106,12 +106,14 @@ func TestFence_HoldsAfterTheEngineWasRestartedAndTheFirewallReloaded(t *testing.
 		t.Fatal(err)
 	}
 	var ids []string
+	var made orchestrator.Spec
 	for range 2 {
 		w := workspace.Workspace{ID: workspace.NewID()}
-		id, err := r.Create(ctx, orchestrator.Spec{
+		made = orchestrator.Spec{
 			Workspace: w.ID, Image: testImage, Env: []string{"TOOLBOX=serve 80"}, Volume: w.Volume(),
 			Address: "0.0.0.0", Ports: map[int]int{80: 40000 + len(ids)},
-		})
+		}
+		id, err := r.Create(ctx, made)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -154,6 +156,11 @@ func TestFence_HoldsAfterTheEngineWasRestartedAndTheFirewallReloaded(t *testing.
 		t.Fatal("an engine that was stopped answers")
 	}
 	e.start()
+	if id, err := r.Create(ctx, made); err != nil { // the engine has to be asked for the volume's labels
+		t.Errorf("a second container on a volume, after the engine was restarted: %v", err)
+	} else if err := r.Remove(ctx, id); err != nil {
+		t.Error(err)
+	}
 	fenced("after the engine was restarted", "silent")
 	if err := r.Prepare(ctx); err != nil {
 		t.Fatal(err)

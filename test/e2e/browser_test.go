@@ -1,164 +1,94 @@
 package e2e
 
 import (
-	"bytes"
-	"context"
 	"encoding/json"
 	"io"
-	"net"
 	"net/http"
-	"net/url"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"github.com/kalpana-dev/kalpana/test/harness"
 )
 
-// browser plays the part of a browser that matters to the gateway: cookies by host (as a browser
-// treats .localhost, Secure ones included), Fetch Metadata, redirects.
+// browser is a browser whose faults end the test.
 type browser struct {
-	t       *testing.T
-	at      *installation
-	client  *http.Client
-	cookies map[string]map[string]string // host → name → value
-}
-
-func dialLoopback(ctx context.Context, network, addr string) (net.Conn, error) {
-	_, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		return nil, err
-	}
-	return (&net.Dialer{}).DialContext(ctx, network, "127.0.0.1:"+port)
+	*harness.Browser
+	t  *testing.T
+	at *installation
 }
 
 func (i *installation) browser() *browser {
-	transport := &http.Transport{DialContext: dialLoopback}
-	i.t.Cleanup(transport.CloseIdleConnections)
-	return &browser{
-		t: i.t, at: i, cookies: map[string]map[string]string{},
-		client: &http.Client{
-			Transport: transport, Timeout: 2 * time.Minute,
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
-	}
+	b := i.Browser()
+	i.t.Cleanup(b.Close)
+	return &browser{b, i.t, i}
 }
 
 // signIn returns a browser that is signed in as the first admin.
 func (i *installation) signIn() *browser {
 	i.t.Helper()
-	b := i.browser()
-	_, token, _ := strings.Cut(i.signInLink(), "#")
-	if code, body := b.api("POST", "/api/login/link", map[string]string{"token": token}, nil); code != 204 {
-		i.t.Fatalf("signing in: %d %s", code, body)
+	b, err := i.SignIn()
+	if err != nil {
+		i.t.Fatal(err)
 	}
-	return b
+	i.t.Cleanup(b.Close)
+	return &browser{b, i.t, i}
 }
 
 // do sends one request with the host's cookies and keeps those that come back.
 func (b *browser) do(r *http.Request) *http.Response {
 	b.t.Helper()
-	host := r.URL.Hostname()
-	for name, value := range b.cookies[host] {
-		r.AddCookie(&http.Cookie{Name: name, Value: value})
-	}
-	resp, err := b.client.Do(r)
+	resp, err := b.Do(r)
 	if err != nil {
 		b.t.Fatalf("%s %s: %v\n%s", r.Method, r.URL, err, b.at.Log.Tail())
-	}
-	for _, c := range resp.Cookies() {
-		if b.cookies[host] == nil {
-			b.cookies[host] = map[string]string{}
-		}
-		if c.MaxAge < 0 {
-			delete(b.cookies[host], c.Name)
-		} else {
-			b.cookies[host][c.Name] = c.Value
-		}
 	}
 	return resp
 }
 
 func request(method, address string, body io.Reader, header ...string) *http.Request {
-	r, err := http.NewRequest(method, address, body)
-	if err != nil {
-		panic(err)
-	}
-	for i := 0; i+1 < len(header); i += 2 {
-		r.Header.Set(header[i], header[i+1])
-	}
-	return r
+	return harness.Request(method, address, body, header...)
 }
 
 // api calls the console's API as its own page does.
 func (b *browser) api(method, path string, in, out any) (int, string) {
 	b.t.Helper()
-	var body io.Reader
-	if in != nil {
-		raw, err := json.Marshal(in)
-		if err != nil {
-			b.t.Fatal(err)
-		}
-		body = bytes.NewReader(raw)
+	a, err := b.API(method, path, in)
+	if err == nil && out != nil && a.Status < 300 {
+		err = json.Unmarshal([]byte(a.Body), out)
 	}
-	resp := b.do(request(method, b.at.console()+path, body, "Content-Type", "application/json",
-		"Sec-Fetch-Site", "same-origin", "Sec-Fetch-Mode", "cors", "Sec-Fetch-Dest", "empty", "Origin", b.at.console()))
-	defer resp.Body.Close()
-	text, _ := io.ReadAll(resp.Body)
-	if out != nil && resp.StatusCode < 300 {
-		if err := json.Unmarshal(text, out); err != nil {
-			b.t.Fatalf("%s %s: %v\n%s", method, path, err, text)
-		}
+	return b.answered(method+" "+path, a, err)
+}
+
+func (b *browser) answered(what string, a harness.Answer, err error) (int, string) {
+	b.t.Helper()
+	if err != nil {
+		b.t.Fatalf("%s: %v\n%v\n%s", what, err, a, b.at.Log.Tail())
 	}
-	return resp.StatusCode, string(text)
+	return a.Status, a.Body
 }
 
 // navigate opens an address in a tab, following redirects, and returns the last answer.
 func (b *browser) navigate(address string) (int, string) {
 	b.t.Helper()
-	for range 10 {
-		resp := b.do(request("GET", address, nil, "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document", "Sec-Fetch-Site", "none", "Accept", "text/html"))
-		text, _ := io.ReadAll(resp.Body)
-		resp.Body.Close()
-		location := resp.Header.Get("Location")
-		if location == "" {
-			return resp.StatusCode, string(text)
-		}
-		next, err := resp.Request.URL.Parse(location)
-		if err != nil {
-			b.t.Fatal(err)
-		}
-		address = next.String()
-	}
-	b.t.Fatalf("too many redirects at %s", address)
-	return 0, ""
+	a, err := b.Navigate(address)
+	return b.answered(address, a, err)
 }
 
 // get fetches as a program does: without Fetch Metadata.
 func (b *browser) get(address string) (int, string) {
 	b.t.Helper()
-	resp := b.do(request("GET", address, nil))
-	defer resp.Body.Close()
-	text, _ := io.ReadAll(resp.Body)
-	return resp.StatusCode, string(text)
+	a, err := b.Get(address)
+	return b.answered(address, a, err)
 }
 
 // socket opens a WebSocket with the host's cookies and the given Origin.
 func (b *browser) socket(address, origin string, protocols ...string) (*websocket.Conn, *http.Response, error) {
-	u, err := url.Parse(address)
-	if err != nil {
-		return nil, nil, err
-	}
-	var cookies []string
-	for name, value := range b.cookies[u.Hostname()] {
-		cookies = append(cookies, name+"="+value)
-	}
-	header := http.Header{"Origin": {origin}, "Cookie": {strings.Join(cookies, "; ")}}
-	dialer := websocket.Dialer{NetDialContext: dialLoopback, HandshakeTimeout: time.Minute, Subprotocols: protocols}
-	return dialer.Dial(strings.Replace(address, "http", "ws", 1), header)
+	return b.Socket(address, origin, protocols...)
 }
 
-type workspaceView struct{ ID, Name, State, Reason, URL string }
+type workspaceView = harness.View
 
 func (b *browser) workspaces() []workspaceView {
 	b.t.Helper()

@@ -38,16 +38,12 @@ func TestLeftoverBody_IsNeverTakenForARequest(t *testing.T) {
 					return
 				}
 				defer conn.Close()
-				var cookies []string
 				name, _, _ := strings.Cut(c.host, ":")
-				for k, v := range b.cookies[name] {
-					cookies = append(cookies, k+"="+v)
-				}
 				hidden := fmt.Sprintf("GET /hidden HTTP/1.1\r\nHost: %s\r\n\r\n", c.host)
 				body := strings.Repeat(hidden, size/len(hidden))
 				go func() {
 					_, _ = fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: %s\r\nCookie: %s\r\n%sContent-Length: %d\r\n\r\n%s",
-						c.path, c.host, strings.Join(cookies, "; "), c.header, len(body), body)
+						c.path, c.host, b.Cookies(name), c.header, len(body), body)
 				}()
 				_ = conn.SetReadDeadline(time.Now().Add(3 * time.Second))
 				answer, _ := io.ReadAll(conn)

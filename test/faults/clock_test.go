@@ -38,6 +38,7 @@ func TestClockMoved_NothingIsInterrupted(t *testing.T) {
 		}
 		echo(t, "after the clock was moved", conn)
 		s.served("after the clock was moved", w)
+		s.await(asleep, workspace.StateRunning)
 		if d := time.Until(s.record(asleep).StartedAt); d < by-time.Minute || d > by+time.Minute {
 			t.Fatalf("the clock was not moved by %v, but by %v", by, d)
 		}

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/docker/docker/api/types/container"
 	"github.com/gorilla/websocket"
 
 	"github.com/kalpana-dev/kalpana/test/harness"
@@ -40,7 +41,8 @@ func TestEngineRestarted_WorkspacesStopAndWakeAgain(t *testing.T) {
 	s.kept(w)
 	s.await(other, workspace.StateStopped)
 	s.agree("after the engine was restarted")
-	s.served("the other", other)
+	s.must(world.engine.ContainerRemove(t.Context(), s.record(other).Container, container.RemoveOptions{}))
+	s.served("the other, in a new container", other)
 	s.kept(other)
 	s.agree("when both run again")
 }
@@ -148,7 +150,7 @@ func fill(t *testing.T, dir string) (empty func()) {
 // socket opens a WebSocket to the app of a workspace.
 func (s *site) socket(w harness.View) *websocket.Conn {
 	s.t.Helper()
-	conn, resp, err := s.Socket(s.Workspace(w.ID) + "/socket")
+	conn, resp, err := s.Socket(s.Workspace(w.ID)+"/socket", s.Workspace(w.ID))
 	if err != nil {
 		s.t.Fatalf("WebSocket: %v %v", err, resp)
 	}

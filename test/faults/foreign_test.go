@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/docker/docker/api/types/container"
@@ -99,7 +97,6 @@ func TestForeignVolume_IsNeitherUsedNorRemoved(t *testing.T) {
 	w := s.create("")
 	v, err := world.engine.VolumeCreate(t.Context(), volume.CreateOptions{Name: "kalpana-" + w.ID})
 	s.must(err)
-	s.must(os.WriteFile(filepath.Join(v.Mountpoint, "file"), nil, 0o600))
 	t.Cleanup(func() {
 		if err := world.engine.VolumeRemove(context.Background(), v.Name, false); err != nil {
 			t.Errorf("somebody's volume is gone: %v", err)

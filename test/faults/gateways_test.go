@@ -30,7 +30,7 @@ func (s *site) second() *site {
 		if err := errors.Join(other.Stop(), other.Faults()); err != nil {
 			s.t.Errorf("the second gateway: %v", err)
 		}
-		other.Browser.Close()
+		other.Close()
 		_ = other.relay.Close()
 	})
 	return other

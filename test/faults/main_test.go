@@ -93,7 +93,7 @@ var sites atomic.Int32
 
 // always are lines of the global option kalpana that every installation here has. What is kept for the
 // machine is not at stake, but for the disk that is full.
-var always = []string{"rate_limits off", "running_limit unlimited", "reserve {\n memory off\n disk off\n}"}
+var always = []string{"rate_limits off", "reserve {\n memory off\n disk off\n}"}
 
 // unfenced spares an installation the proof of its firewall, which takes seconds of the machine's time:
 // the fence has its own tests, and stays where the engine is restarted.
@@ -122,7 +122,7 @@ func prepare(t *testing.T, lines ...string) *site {
 		t.Fatal(err)
 	}
 	first := 20000 + 100*int(sites.Add(1))
-	if s.Installation, err = harness.New(world.binary, dir, "KALPANA_IMAGE="+image, "KALPANA_WORKSPACE_LIMIT=100",
+	if s.Installation, err = harness.New(world.binary, dir, "KALPANA_IMAGE="+image, "KALPANA_WORKSPACE_LIMIT=100", "KALPANA_RUNNING_LIMIT=unlimited",
 		"DOCKER_HOST="+s.relay.Host(), fmt.Sprintf("KALPANA_PORTS=%d-%d", first, first+99), "KALPANA_OPTIONS="+strings.Join(append(lines, always...), "\n")); err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +141,7 @@ func prepare(t *testing.T, lines ...string) *site {
 			t.Errorf("%v; see %s", err, path)
 		}
 		if s.Browser != nil {
-			s.Browser.Close()
+			s.Close()
 		}
 		if s.store != nil {
 			_ = s.store.Close()

@@ -47,7 +47,7 @@ func TestReload_DropsNoneOfAThousandWebSocketsAndNoHeldRequest(t *testing.T) {
 		slots <- struct{}{}
 		all.Go(func() {
 			defer func() { <-slots }()
-			conn, _, err := s.Socket(s.Workspace(w.ID) + "/socket")
+			conn, _, err := s.Socket(s.Workspace(w.ID)+"/socket", s.Workspace(w.ID))
 			mu.Lock()
 			defer mu.Unlock()
 			if conns[n] = conn; err != nil {

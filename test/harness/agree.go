@@ -92,12 +92,16 @@ func (i *Installation) Look(ctx context.Context, store orchestrator.Store, engin
 	return l, err
 }
 
+// ended are the states of containers that do not run, "" of none. One that an engine was killed while it
+// removed it is dead.
+var ended = []string{"", "created", "exited", "dead"}
+
 // settled are the container states that agree with a record's.
 var settled = map[workspace.State][]string{
 	workspace.StateRunning: {"running"},
 	workspace.StatePaused:  {"paused"},
-	workspace.StateStopped: {"", "created", "exited"},
-	workspace.StateError:   {"", "created", "exited"},
+	workspace.StateStopped: ended,
+	workspace.StateError:   ended,
 }
 
 // Agree returns what of records, containers, volumes and ports does not fit together.

@@ -180,14 +180,14 @@ func (b *Browser) Navigate(address string) (Answer, error) {
 // Get fetches as a program does: without Fetch Metadata.
 func (b *Browser) Get(address string) (Answer, error) { return b.Send(Request("GET", address, nil)) }
 
-// Socket opens a WebSocket from the host's own page.
-func (b *Browser) Socket(address string) (*websocket.Conn, *http.Response, error) {
+// Socket opens a WebSocket with the host's cookies from a page of an origin.
+func (b *Browser) Socket(address, origin string, protocols ...string) (*websocket.Conn, *http.Response, error) {
 	u, err := url.Parse(address)
 	if err != nil {
 		return nil, nil, err
 	}
-	header := http.Header{"Origin": {u.Scheme + "://" + u.Host}, "Cookie": {b.Cookies(u.Hostname())}}
-	dialer := websocket.Dialer{NetDialContext: b.At.Dial, HandshakeTimeout: time.Minute, ReadBufferSize: 1 << 10, WriteBufferSize: 1 << 10}
+	header := http.Header{"Origin": {origin}, "Cookie": {b.Cookies(u.Hostname())}}
+	dialer := websocket.Dialer{NetDialContext: b.At.Dial, HandshakeTimeout: time.Minute, Subprotocols: protocols, ReadBufferSize: 1 << 10, WriteBufferSize: 1 << 10}
 	return dialer.Dial(strings.Replace(address, "http", "ws", 1), header)
 }
 

@@ -96,17 +96,18 @@ func (w *walk) hit(g *gateway, p *place) {
 		w.fault("a hit on workspace %s was answered by %q", id, a.header.Get("X-App"))
 	case a.status == http.StatusServiceUnavailable && !strings.Contains(a.body, `"detail":"`):
 		w.fault("a hit was refused without a word: %.300s", a.body)
-	case a.status == http.StatusNotFound && *p.id.Load() == id:
-		w.missing(g, id)
+	case a.status == http.StatusNotFound, a.status == http.StatusUnauthorized:
+		w.missing(g, id, a)
 	}
 }
 
 // missing says so where a workspace does not exist that nobody deleted.
-func (w *walk) missing(g *gateway, id string) {
+func (w *walk) missing(g *gateway, id string, a answer) {
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	if !w.deleted[id] {
-		w.faults = append(w.faults, "workspace "+id+" does not exist, says "+g.Dir)
+	deleted := w.deleted[id]
+	w.mu.Unlock()
+	if !deleted {
+		w.fault("a hit on workspace %s, which nobody deleted, at %s: %d %.300s", id, g.Dir, a.status, a.body)
 	}
 }
 

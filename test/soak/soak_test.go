@@ -75,12 +75,11 @@ type walk struct {
 	all   sync.WaitGroup
 	slots chan struct{} // events under way
 
-	mu       sync.Mutex
-	count    map[string]int // of events
-	answers  map[string]int // of their answers
-	faults   []string       // what must not be
-	deleted  map[string]bool
-	unserved int
+	mu      sync.Mutex
+	count   map[string]int // of events
+	answers map[string]int // of their answers
+	faults  []string       // what must not be
+	deleted map[string]bool
 }
 
 // gateway is one of the installation's two, which may or may not run.
@@ -123,9 +122,9 @@ func newWalk(t *testing.T) *walk {
 	w.must(err)
 	w.must(app.Import(t.Context(), w.engine.Client, image))
 
-	one, err := harness.New(binary, w.dir(), "KALPANA_IMAGE="+image, "KALPANA_WORKSPACE_LIMIT=1000", "KALPANA_PORTS=20000-20999",
+	one, err := harness.New(binary, w.dir(), "KALPANA_IMAGE="+image, "KALPANA_WORKSPACE_LIMIT=1000", "KALPANA_RUNNING_LIMIT=unlimited", "KALPANA_PORTS=20000-20999",
 		"KALPANA_OPTIONS="+strings.Join([]string{
-			"rate_limits off", "running_limit unlimited", "reserve {\n memory off\n disk off\n}", "start_timeout 45s",
+			"rate_limits off", "reserve {\n memory off\n disk off\n}", "start_timeout 45s",
 			"runtime docker {\n allow_host_access true\n}", "limits {\n memory 64MiB\n cpus 1\n}",
 		}, "\n"))
 	w.must(err)
