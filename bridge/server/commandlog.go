@@ -13,11 +13,10 @@ import (
 type commandLog struct {
 	mu    sync.Mutex
 	file  *os.File
-	limit int64 // of the file
-	saved int64 // bytes in it
-	total int64 // bytes printed
-	tail  ring  // of what is not in the file
-	fault error
+	limit int64         // of the file
+	saved int64         // bytes in it
+	total int64         // bytes printed
+	tail  ring          // of what is not in the file
 	more  chan struct{} // closed and replaced when something is printed
 }
 

@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"errors"
+	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
@@ -106,7 +107,7 @@ func TestTerminal_IsSharedReplayedAndResized(t *testing.T) {
 		list, err := c.dial().ListTerminals(t.Context())
 		return err == nil && len(list.Terminals) == 0
 	})
-	if resp, _ := get(t, "GET", "http://"+c.BridgeAddr()+bridge.TerminalPath+"?id="+id, nil); resp.StatusCode != 404 {
+	if resp, _ := get(t, "GET", "http://"+c.BridgeAddr()+bridge.TerminalPath+"?id="+id, nil); resp.StatusCode != http.StatusNotFound {
 		t.Errorf("one that has ended: %s", resp.Status)
 	}
 }
