@@ -200,7 +200,7 @@ func (o *Orchestrator) queued(op *Operation, id workspace.ID, run work) error {
 			return err
 		}
 		op.enter(StageQueued, "")
-		if err := o.timed(op, StageQueued, func() error { return o.queue.wait(op.ctx, op) }); err != nil {
+		if err := o.queue.wait(op.ctx, op); err != nil {
 			return err
 		}
 	}
