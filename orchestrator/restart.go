@@ -2,6 +2,7 @@ package orchestrator
 
 import (
 	"context"
+	"errors"
 
 	"github.com/kalpana-dev/kalpana/workspace"
 )
@@ -65,6 +66,11 @@ func (o *Orchestrator) Rebuild(id workspace.ID) *Operation {
 func (o *Orchestrator) replaceContainer(ctx context.Context, op *Operation, w *workspace.Workspace) error {
 	op.enter(StageContainer, "")
 	made, err := o.createContainer(ctx, w)
+	if errors.Is(err, workspace.ErrFirewall) { // the gateway, or the engine, has just started
+		if err = o.cfg.Runtime.Prepare(ctx); err == nil {
+			made, err = o.createContainer(ctx, w)
+		}
+	}
 	if err != nil {
 		return err
 	}

@@ -35,3 +35,15 @@ func TestRestart_DuringAWakeServesWhoWaitsForIt(t *testing.T) {
 		})
 	}
 }
+
+func TestRebuild_PreparesTheFirewallItself(t *testing.T) {
+	w := newWorld(t)
+	o := w.gateway()
+	id := w.awake(o)
+	old := w.record(id).Container
+	w.runtime.Unfenced = true // the engine was restarted
+	w.must(w.end(o.Rebuild(id)))
+	if now := w.record(id).Container; now == old {
+		t.Error("it is the old container")
+	}
+}

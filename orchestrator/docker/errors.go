@@ -47,7 +47,8 @@ func name(err error) error {
 	case cerrdefs.IsNotFound(err) && strings.Contains(text, "no such image"):
 		return workspace.ErrImageMissing
 	case cerrdefs.IsNotFound(err) && strings.Contains(text, "no such container"),
-		strings.Contains(text, "container is marked for removal"): // which an engine that was killed left undone
+		// What an engine that was killed left undone keeps a container from ever being started again.
+		strings.Contains(text, "container is marked for removal"), strings.Contains(text, "id already in use"):
 		return orchestrator.ErrNoContainer
 	}
 	return nil

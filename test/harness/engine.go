@@ -82,9 +82,13 @@ func (e *Engine) make(disk int64) error {
 	if err := os.Mkdir(e.Disk(), 0o711); err != nil {
 		return err
 	}
+	if err := errors.Join(run("mkfs.ext4", "-q", "-F", "-m", "0", "-O", "^has_journal", image), run("mount", "-o", "loop", image, e.Disk())); err != nil {
+		// Where there are no loop devices, as in a container, memory has to do.
+		if e := run("mount", "-t", "tmpfs", "-o", fmt.Sprintf("size=%d,mode=711", disk), "tmpfs", e.Disk()); e != nil {
+			return errors.Join(err, e)
+		}
+	}
 	for _, command := range [][]string{
-		{"mkfs.ext4", "-q", "-F", "-m", "0", "-O", "^has_journal", image},
-		{"mount", "-o", "loop", image, e.Disk()},
 		// The namespace outlives the engine, as the machine does.
 		{"ip", "netns", "add", e.name},
 		{"ip", "netns", "exec", e.name, "ip", "link", "set", "lo", "up"},

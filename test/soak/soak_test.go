@@ -166,8 +166,9 @@ func (w *walk) add(i *harness.Installation) {
 	w.must(err)
 	i.Env = append(i.Env, "DOCKER_HOST="+relay.Host())
 	g := &gateway{Installation: i, relay: relay, client: &http.Client{
-		Timeout:       longest,
-		Transport:     &http.Transport{DialContext: i.Dial, MaxIdleConnsPerHost: atOnce},
+		Timeout: longest,
+		// A connection that is kept may be closed just when a request goes out on it.
+		Transport:     &http.Transport{DialContext: i.Dial, DisableKeepAlives: true},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 	w.gateways = append(w.gateways, g)
