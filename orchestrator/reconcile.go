@@ -441,13 +441,7 @@ func (o *Orchestrator) paused(ctx context.Context, e ContainerEvent) error {
 	}
 	switch state {
 	case ContainerPaused:
-		err := o.adoptPaused(ctx, w)
-		if err == nil && o.useOf(w.ID).inFlight.Load() > 0 {
-			// Somebody waits for an answer, who would wait for ever.
-			o.log.Info("a workspace that was paused by somebody else is being used; resuming it", "workspace", w.ID)
-			o.Wake(w.ID)
-		}
-		return err
+		return o.adoptPaused(ctx, w)
 	case ContainerRunning: // it was a late report, of an earlier pause
 		o.putRoute(w)
 		return nil
@@ -496,6 +490,11 @@ func (o *Orchestrator) adoptPaused(ctx context.Context, w *workspace.Workspace) 
 		return err
 	}
 	o.cfg.Metrics.corrected(correctedAdopted)
+	if before == workspace.StateRunning && o.useOf(w.ID).inFlight.Load() > 0 {
+		// Somebody waits for an answer, who would wait for ever.
+		o.log.Info("a workspace that was paused by somebody else is being used; resuming it", "workspace", w.ID)
+		o.Wake(w.ID)
+	}
 	return nil
 }
 
