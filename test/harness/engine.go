@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -243,6 +244,7 @@ func (e *Engine) Close() error {
 		_ = e.containerd.Process.Signal(syscall.SIGTERM)
 		_ = e.containerd.Wait()
 	}
+	e.endShims()
 	if e.Client != nil {
 		_ = e.Client.Close()
 	}
@@ -257,6 +259,25 @@ func (e *Engine) Close() error {
 		_ = syscall.Unmount(m, syscall.MNT_DETACH)
 	}
 	return errors.Join(append(faults, os.RemoveAll(e.dir))...)
+}
+
+// endShims ends what an engine that was killed forgot: containers that nobody knows any more, and the
+// processes that look after them, which name the containerd that they belong to.
+func (e *Engine) endShims() {
+	processes, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, path := range processes {
+		line, _ := os.ReadFile(path)
+		if !strings.Contains(string(line), "containerd-shim") || !strings.Contains(string(line), e.containerdSocket()) {
+			continue
+		}
+		shim := filepath.Base(filepath.Dir(path))
+		children, _ := os.ReadFile(filepath.Join("/proc", shim, "task", shim, "children"))
+		for _, id := range append(strings.Fields(string(children)), shim) {
+			if pid, err := strconv.Atoi(id); err == nil {
+				_ = syscall.Kill(pid, syscall.SIGKILL)
+			}
+		}
+	}
 }
 
 func (e *Engine) removeContainers() error {
