@@ -214,9 +214,6 @@ func TestCommandLog_KeepsTheStartInAFileAndTheEndInMemory(t *testing.T) {
 }
 
 func TestBackground_AGigabyteOfOutputHoldsUpNobody(t *testing.T) {
-	if testing.Short() {
-		t.Skip("a gigabyte takes seconds")
-	}
 	c := start(t, "serve")
 	cl := c.dial()
 	id := started(t, cl, "head -c 1G /dev/zero; echo end")

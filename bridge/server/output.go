@@ -17,9 +17,9 @@ const (
 
 // output keeps the head and the tail of what is written to it: half of bridge.MaxOutput each.
 type output struct {
-	head, tail []byte
-	at         int // where the tail, a ring once it is full, goes on
-	total      int64
+	head  []byte
+	tail  ring
+	total int64
 }
 
 const outputHalf = bridge.MaxOutput / 2
@@ -32,26 +32,15 @@ func (o *output) Write(p []byte) (int, error) {
 		o.head = append(o.head, p[:take]...)
 		p = p[take:]
 	}
-	if len(p) > outputHalf {
-		p = p[len(p)-outputHalf:]
-	}
-	if room := outputHalf - len(o.tail); room > 0 {
-		take := min(room, len(p))
-		o.tail = append(o.tail, p[:take]...)
-		p = p[take:]
-	}
-	for len(p) > 0 {
-		k := copy(o.tail[o.at:], p)
-		o.at = (o.at + k) % outputHalf
-		p = p[k:]
-	}
+	o.tail.limit = outputHalf
+	o.tail.write(p)
 	return n, nil
 }
 
 // text returns the output as UTF-8 of at most bridge.MaxOutput bytes, beside the line that says how much is
 // missing, and of at most outputJSON bytes as JSON.
 func (o *output) text() (text string, truncated bool) {
-	tail := string(o.tail[o.at:]) + string(o.tail[:o.at])
+	tail := string(o.tail.bytes())
 	if o.total <= int64(len(o.head)+len(tail)) {
 		if all := valid(string(o.head) + tail); len(all) <= bridge.MaxOutput && bridge.JSONSize(all) <= outputJSON {
 			return all, false
