@@ -3,12 +3,11 @@ package server
 import (
 	"bufio"
 	"context"
-	"errors"
+	"io"
 	"io/fs"
 	"path"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/kalpana-dev/kalpana/bridge"
 )
@@ -48,49 +47,30 @@ func (c commands) glob(ctx context.Context, p bridge.GlobParams) (*bridge.GlobRe
 		"rg", "--files", "--null", "--no-config", "--no-messages", "--hidden", "--no-require-git", "--threads=2",
 		"--glob=" + p.Pattern, "--glob=!.git", ".",
 	})
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, bridge.ErrInternal.With("%v", err)
-	}
-	var stderr output
-	cmd.Stderr = &stderr
-	cmd.WaitDelay = time.Second
-	if err := cmd.Start(); err != nil {
-		return nil, startFailed("rg", err)
-	}
 	result := &bridge.GlobResult{Entries: []bridge.FileEntry{}}
-	names := bufio.NewReaderSize(stdout, 64<<10)
-	for {
-		name, err := names.ReadString(0)
-		if err != nil {
-			break
-		}
-		if len(result.Entries) == globFiles {
-			result.Truncated = true
-			cancel()
-			break
-		}
-		found := path.Join(rel, strings.TrimSuffix(name, "\x00"))
-		if info, err := root.Lstat(found); err == nil && info.Mode().IsRegular() {
-			if entry, ok := describe(valid(found), fs.FileInfoToDirEntry(info)); ok {
-				result.Entries = append(result.Entries, entry)
+	read := func(stdout io.Reader) (enough bool) {
+		for names := bufio.NewReaderSize(stdout, 64<<10); ; {
+			name, err := names.ReadString(0)
+			if err != nil {
+				return false
+			}
+			if len(result.Entries) == globFiles {
+				result.Truncated = true
+				return true
+			}
+			found := path.Join(rel, strings.TrimSuffix(name, "\x00"))
+			if info, err := root.Lstat(found); err == nil && info.Mode().IsRegular() {
+				if entry, ok := describe(valid(found), fs.FileInfoToDirEntry(info)); ok {
+					result.Entries = append(result.Entries, entry)
+				}
 			}
 		}
 	}
-	err = cmd.Wait()
-	switch {
-	case result.Truncated:
-	case ctx.Err() != nil && !errors.Is(context.Cause(ctx), errTimeLimit):
-		return nil, bridge.ErrCancelled
-	case ctx.Err() != nil:
-		result.Truncated = true
-	case cmd.ProcessState.ExitCode() == 2 && len(result.Entries) == 0:
-		if reason, _ := stderr.text(); strings.TrimSpace(reason) != "" {
-			return nil, bridge.ErrInvalid.With("%s", bridge.Printable(lastLine(strings.TrimSpace(reason)), 400))
-		}
-	case cmd.ProcessState.ExitCode() > 2 || cmd.ProcessState.ExitCode() < 0:
-		return nil, bridge.ErrInternal.With("rg: %v", err)
+	inTime, err := ripgrep(ctx, cancel, cmd, read, func() bool { return len(result.Entries) > 0 })
+	if err != nil {
+		return nil, err
 	}
+	result.Truncated = result.Truncated || !inTime
 	slices.SortFunc(result.Entries, func(a, b bridge.FileEntry) int {
 		if a.ModTime != b.ModTime {
 			return int(min(max(b.ModTime-a.ModTime, -1), 1))

@@ -98,35 +98,11 @@ func searchArgv(p bridge.SearchCodeParams, place string) []string {
 
 // search runs ripgrep until it ends, limit is reached or ctx is done.
 func search(ctx context.Context, stop func(), cmd *exec.Cmd, found *findings) (*bridge.SearchCodeResult, error) {
-	stdout, err := cmd.StdoutPipe()
+	inTime, err := ripgrep(ctx, stop, cmd, found.read, func() bool { return len(found.matches) > 0 })
 	if err != nil {
-		return nil, bridge.ErrInternal.With("%v", err)
+		return nil, err
 	}
-	var stderr output
-	cmd.Stderr = &stderr
-	cmd.WaitDelay = time.Second
-	if err := cmd.Start(); err != nil {
-		return nil, startFailed("rg", err)
-	}
-	full := found.read(stdout)
-	if full {
-		stop()
-	}
-	err = cmd.Wait()
-	switch {
-	case full:
-	case ctx.Err() != nil && !errors.Is(context.Cause(ctx), errTimeLimit):
-		return nil, bridge.ErrCancelled
-	case ctx.Err() != nil:
-		found.truncated = true
-	case cmd.ProcessState.ExitCode() == 2 && len(found.matches) == 0:
-		reason, _ := stderr.text()
-		if reason = strings.TrimSpace(reason); reason != "" {
-			return nil, bridge.ErrInvalid.With("%s", bridge.Printable(lastLine(reason), 400))
-		}
-	case cmd.ProcessState.ExitCode() > 2 || cmd.ProcessState.ExitCode() < 0:
-		return nil, bridge.ErrInternal.With("rg: %v", err)
-	}
+	found.truncated = found.truncated || !inTime
 	slices.SortStableFunc(found.matches, func(a, b bridge.SearchMatch) int {
 		if c := strings.Compare(a.Path, b.Path); c != 0 {
 			return c
@@ -134,6 +110,41 @@ func search(ctx context.Context, stop func(), cmd *exec.Cmd, found *findings) (*
 		return a.Line - b.Line
 	})
 	return &bridge.SearchCodeResult{Matches: found.matches, Truncated: found.truncated}, nil
+}
+
+// ripgrep runs it until it ends, read has enough, or ctx is done; inTime is false where the time was over
+// before it was through. What is wrong with its parameters is ErrInvalid, where nothing was found all the same.
+func ripgrep(ctx context.Context, stop func(), cmd *exec.Cmd, read func(io.Reader) (enough bool), found func() bool) (inTime bool, err error) {
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return false, bridge.ErrInternal.With("%v", err)
+	}
+	var stderr output
+	cmd.Stderr = &stderr
+	cmd.WaitDelay = time.Second
+	if err := cmd.Start(); err != nil {
+		return false, startFailed("rg", err)
+	}
+	enough := read(stdout)
+	if enough {
+		stop()
+	}
+	err = cmd.Wait()
+	switch code := cmd.ProcessState.ExitCode(); {
+	case enough:
+	case ctx.Err() != nil && !errors.Is(context.Cause(ctx), errTimeLimit):
+		return false, bridge.ErrCancelled
+	case ctx.Err() != nil:
+		return false, nil
+	case code == 2 && !found():
+		reason, _ := stderr.text()
+		if reason = strings.TrimSpace(reason); reason != "" {
+			return false, bridge.ErrInvalid.With("%s", bridge.Printable(lastLine(reason), 400))
+		}
+	case code > 2 || code < 0:
+		return false, bridge.ErrInternal.With("rg: %v", err)
+	}
+	return true, nil
 }
 
 // lastLine is where ripgrep says what is wrong with an expression.
