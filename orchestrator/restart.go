@@ -10,26 +10,9 @@ import (
 // Restart stops a workspace, as [Orchestrator.Stop] does, and wakes it. It returns at once;
 // [Operation.Wait] tells how it ended; errors are those of a stop and of a wake.
 func (o *Orchestrator) Restart(id workspace.ID, reason string) *Operation {
-	return o.begin(opRestart, id, func(ctx context.Context, op *Operation) error {
-		w, err := o.cfg.Store.Workspace(ctx, id)
-		if err != nil {
-			return err
-		}
-		if w.State == workspace.StateDeleting {
-			return workspace.ErrBusy
-		}
-		if o.Draining() {
-			return workspace.ErrDraining
-		}
-		op.from(w.State)
-		if _, err := o.inTurn(ctx, op, w); err != nil {
-			return err
-		}
+	return o.again(opRestart, id, func(ctx context.Context, op *Operation, w *workspace.Workspace) error {
 		op.enter(StageStop, "")
-		if err := o.stop(ctx, w, reason, workspace.StateRunning); err != nil {
-			return err
-		}
-		return o.wake(ctx, op, w)
+		return o.stop(ctx, w, reason, workspace.StateRunning)
 	})
 }
 
@@ -38,7 +21,17 @@ func (o *Orchestrator) Restart(id workspace.ID, reason string) *Operation {
 // is missing, the disk is full) leaves everything as it was. It returns at once; [Operation.Wait] tells
 // how it ended.
 func (o *Orchestrator) Rebuild(id workspace.ID) *Operation {
-	return o.begin(opRebuild, id, func(ctx context.Context, op *Operation) error {
+	return o.again(opRebuild, id, func(ctx context.Context, op *Operation, w *workspace.Workspace) error {
+		if w.Container == "" {
+			return nil
+		}
+		return o.replaceContainer(ctx, op, w)
+	})
+}
+
+// again takes a workspace down, when its turn to start has come, and wakes it.
+func (o *Orchestrator) again(kind operationKind, id workspace.ID, down func(context.Context, *Operation, *workspace.Workspace) error) *Operation {
+	return o.begin(kind, id, func(ctx context.Context, op *Operation) error {
 		w, err := o.cfg.Store.Workspace(ctx, id)
 		if err != nil {
 			return err
@@ -46,17 +39,15 @@ func (o *Orchestrator) Rebuild(id workspace.ID) *Operation {
 		if w.State == workspace.StateDeleting {
 			return workspace.ErrBusy
 		}
-		if o.Draining() {
+		if !op.admitted {
 			return workspace.ErrDraining
 		}
 		op.from(w.State)
 		if _, err := o.inTurn(ctx, op, w); err != nil {
 			return err
 		}
-		if w.Container != "" {
-			if err := o.replaceContainer(ctx, op, w); err != nil {
-				return err
-			}
+		if err := down(ctx, op, w); err != nil {
+			return err
 		}
 		return o.wake(ctx, op, w)
 	})
