@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -140,11 +139,6 @@ func (e *Engine) Namespace() string { return "/run/netns/" + e.name }
 // Command returns a command that runs on the engine's machine, as far as networks go.
 func (e *Engine) Command(name string, args ...string) *exec.Cmd {
 	return exec.Command("nsenter", append([]string{"--net=" + e.Namespace(), "--", name}, args...)...)
-}
-
-// Dial connects to a numeric TCP address on the engine's machine.
-func (e *Engine) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	return DialIn(ctx, e.Namespace(), network, addr)
 }
 
 // Start runs the engine and waits until it answers.

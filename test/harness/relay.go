@@ -32,9 +32,6 @@ type Relay struct {
 // "POST /containers/*/start".
 type Fault func(call string, done bool) bool
 
-// Down is the fault of an engine that is not there.
-func Down(string, bool) bool { return false }
-
 // Slow returns the fault of an engine that takes so much longer for every call.
 func Slow(d time.Duration) Fault {
 	return func(_ string, done bool) bool {
