@@ -21,9 +21,11 @@ import (
 )
 
 const (
-	// viewerQueue is how far a viewer may lag behind, in bytes; then it is sent away, and may come again for
-	// what is replayed. The others, and the terminal, never wait for it.
+	// viewerQueue is how far a viewer may lag behind, in bytes, before the terminal waits for it.
 	viewerQueue = 1 << 20
+	// viewerStall is for how long it does; then the viewer is sent away, and may come again for what is
+	// replayed.
+	viewerStall = 2 * time.Second
 	// viewerWrite bounds the writing of one message to a viewer.
 	viewerWrite = 10 * time.Second
 	// viewerPing is the pause between pings to a viewer; one that is silent for three of them is gone.
@@ -53,6 +55,7 @@ type terminal struct {
 	mu      sync.Mutex
 	replay  ring
 	viewers map[*viewer]struct{}
+	room    chan struct{} // holds one when a viewer may have room again
 	ended   bool
 	code    int
 }
@@ -97,7 +100,7 @@ func (p *ptys) create(_ context.Context, params bridge.CreateTerminalParams) (*b
 	}
 	t := &terminal{
 		id: strings.ToLower(rand.Text()[:12]), text: commandText(argv), started: time.Now(),
-		replay: ring{limit: bridge.TerminalReplay}, viewers: map[*viewer]struct{}{},
+		replay: ring{limit: bridge.TerminalReplay}, viewers: map[*viewer]struct{}{}, room: make(chan struct{}, 1),
 	}
 	t.cmd = p.commands.inside(context.Background(), dir, rel, argv)
 	t.cmd.Env = append(append(t.cmd.Env, "TERM=xterm-256color", "COLORTERM=truecolor"), params.Env...)
@@ -161,25 +164,65 @@ const leftBehind = time.Second
 // kill ends the program and its group.
 func (t *terminal) kill() { _ = syscall.Kill(-t.cmd.Process.Pid, syscall.SIGKILL) }
 
+// printed passes on what was printed. The program waits for viewers that are behind, as it would for a slow
+// screen, but not for longer than viewerStall: whoever is still behind then is sent away.
 func (t *terminal) printed(b []byte) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.replay.write(b)
-	for v := range t.viewers {
-		v.send(b)
+	stalled := time.NewTimer(viewerStall)
+	defer stalled.Stop()
+	for patient := true; ; {
+		t.mu.Lock()
+		if !patient || !t.behind() {
+			t.replay.write(b)
+			for v := range t.viewers {
+				v.send(b, !patient)
+			}
+			t.mu.Unlock()
+			return
+		}
+		t.mu.Unlock()
+		select {
+		case <-t.room:
+		case <-stalled.C:
+			patient = false
+		}
 	}
 }
 
-func (v *viewer) send(b []byte) {
+// behind reports whether the queue of a viewer is full; the caller holds the lock.
+func (t *terminal) behind() bool {
+	for v := range t.viewers {
+		if v.full() {
+			return true
+		}
+	}
+	return false
+}
+
+func (v *viewer) full() bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.code != 0 {
-		return
+	return v.code == 0 && v.queued >= viewerQueue
+}
+
+// drained says that a viewer has taken what was queued for it, or has gone.
+func (t *terminal) drained() {
+	select {
+	case t.room <- struct{}{}:
+	default:
 	}
-	if v.queued += len(b); v.queued > viewerQueue {
+}
+
+// send queues b, or sends a viewer away that is behind.
+func (v *viewer) send(b []byte, away bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	switch {
+	case v.code != 0:
+		return
+	case away && v.queued >= viewerQueue:
 		v.queue, v.code, v.reason = nil, websocket.CloseTryAgainLater, "too slow; connect again for the end of it"
-	} else {
-		v.queue = append(v.queue, b)
+	default:
+		v.queue, v.queued = append(v.queue, b), v.queued+len(b)
 	}
 	v.wake()
 }
@@ -202,7 +245,7 @@ func (v *viewer) wake() {
 }
 
 // write sends what is queued until the viewer is to end or cannot be reached.
-func (v *viewer) write() {
+func (v *viewer) write(t *terminal) {
 	ping := time.NewTicker(viewerPing)
 	defer ping.Stop()
 	defer v.conn.Close()
@@ -216,13 +259,17 @@ func (v *viewer) write() {
 		}
 		v.mu.Lock()
 		queue, code, reason := v.queue, v.code, v.reason
-		v.queue, v.queued = nil, 0
+		v.queue = nil
 		v.mu.Unlock()
-		if len(queue) > 0 {
+		if message := slices.Concat(queue...); len(message) > 0 {
 			_ = v.conn.SetWriteDeadline(time.Now().Add(viewerWrite))
-			if v.conn.WriteMessage(websocket.BinaryMessage, slices.Concat(queue...)) != nil {
+			if v.conn.WriteMessage(websocket.BinaryMessage, message) != nil {
 				return
 			}
+			v.mu.Lock()
+			v.queued -= len(message)
+			v.mu.Unlock()
+			t.drained()
 		}
 		if code != 0 {
 			_ = v.conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, reason), time.Now().Add(viewerWrite))
@@ -274,7 +321,7 @@ func (p *ptys) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	v := &viewer{conn: conn, ready: make(chan struct{}, 1)}
 	t.mu.Lock()
-	v.send(t.replay.bytes())
+	v.send(t.replay.bytes(), false)
 	if t.ended {
 		v.end(websocket.CloseNormalClosure, fmt.Sprintf("exited %d", t.code))
 	}
@@ -284,13 +331,14 @@ func (p *ptys) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		t.mu.Lock()
 		delete(t.viewers, v)
 		t.mu.Unlock()
+		t.drained()
 		v.end(websocket.CloseGoingAway, "")
 	}()
 	defer context.AfterFunc(r.Context(), func() { _ = conn.Close() })()
 	written := make(chan struct{})
 	go func() {
 		defer close(written)
-		v.write()
+		v.write(t)
 	}()
 	v.read(t)
 	v.end(websocket.CloseGoingAway, "")
