@@ -8,8 +8,11 @@ import (
 
 // The layers of the design: a package may import those of lower numbers only.
 var layers = map[string]int{
-	"workspace": 0, "upstream": 0, "bridge": 1, "identity": 2, "orchestrator": 2, "image": 0, "web": 0, "ratelimit": 0,
-	"identity/login": 3, "identity/login/github": 4, "identity/login/oidc": 4, "gateway": 4, "api": 4, "agent": 4, "caddymodule": 5, "cmd/kalpana": 6,
+	"workspace": 0, "upstream": 0, "image": 0, "web": 0, "ratelimit": 0,
+	"agent/model": 0, "agent/uistream": 0, "agent/approval": 0,
+	"bridge": 1, "agent/budget": 1, "identity": 2, "orchestrator": 2, "agent/tools": 2,
+	"identity/login": 3, "identity/login/github": 4, "identity/login/oidc": 4, "gateway": 4, "agent": 4,
+	"api": 5, "caddymodule": 6, "cmd/kalpana": 7,
 }
 
 // aside are packages that nothing but these may import: implementations of interfaces that their
