@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"log"
+	"maps"
 	"net/http"
 	"runtime/debug"
 	"sync"
@@ -15,6 +16,7 @@ import (
 	"github.com/sourcegraph/jsonrpc2"
 
 	"github.com/kalpana-dev/kalpana/bridge"
+	"github.com/kalpana-dev/kalpana/bridge/server/checkpoint"
 )
 
 // method decodes the parameters of one method, serves it, and returns its result.
@@ -45,6 +47,7 @@ type rpc struct {
 	server   *Server
 	jobs     *background
 	ptys     *ptys
+	undo     *checkpoint.Store
 	methods  map[string]method
 	upgrader websocket.Upgrader
 }
@@ -54,10 +57,11 @@ func newRPC(s *Server) *rpc {
 	run := commands{files, s.cfg.Env}
 	jobs := &background{commands: run, runDir: s.cfg.RunDir}
 	terminals := &ptys{commands: run}
-	return &rpc{
+	h := &rpc{
 		server: s,
 		jobs:   jobs,
 		ptys:   terminals,
+		undo:   newCheckpoints(s.cfg.WorkspaceDir),
 		methods: map[string]method{
 			bridge.MethodHealth: typed(func(context.Context, bridge.HealthParams) (*bridge.HealthResult, error) {
 				h := s.health()
@@ -82,6 +86,8 @@ func newRPC(s *Server) *rpc {
 		},
 		upgrader: websocket.Upgrader{ReadBufferSize: 16 << 10, WriteBufferSize: 16 << 10},
 	}
+	maps.Copy(h.methods, checkpointMethods(h.undo))
+	return h
 }
 
 // ServeHTTP serves one connection until it ends. Requests that are being served then are cancelled, and waited
