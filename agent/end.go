@@ -175,6 +175,9 @@ func (r *Run) store(ctx context.Context, e ending, goOn bool) (updated *chat, qu
 				return nil
 			}
 			c.State, c.Holder, c.data.Stop = e.state, "", false
+			if e.state == StateWaiting {
+				c.data.Pending = r.pending
+			}
 			return nil
 		})
 		return err
