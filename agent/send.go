@@ -460,6 +460,9 @@ func (s *Service) start(b *beginning) (*Run, error) {
 		}
 		before = b.messages[:len(b.messages)-1]
 		r.log = uistream.ContinueLog(shown)
+		for _, p := range shown.Parts {
+			r.callIDs[p.ToolCallID] = true // a call that broke off is there, and the model is not told of it
+		}
 		r.messageID, r.seq, r.created, r.turn = b.goOn.ID, b.goOn.Seq, b.goOn.CreatedAt, b.goOn.turn
 	}
 	if !r.turn.Fresh {
