@@ -1,7 +1,12 @@
 package bridge
 
+// Protocol is the version of the protocol that this program speaks. It goes up when a client cannot do with an older
+// bridge any more; what is only added has a name in HelloResult.
+const Protocol = 1
+
 // Methods of the bridge. The table is closed: any other name is ErrUnknownMethod.
 const (
+	MethodHello      = "hello"
 	MethodHealth     = "health"
 	MethodReadFile   = "readFile"
 	MethodWriteFile  = "writeFile"
@@ -29,8 +34,9 @@ const (
 const (
 	// MaxFrame bounds a JSON-RPC frame in either direction; a longer one ends the connection.
 	MaxFrame = 1 << 20
-	// MaxInFlight bounds the requests of one connection that are being served; one more gets ErrBusy.
-	MaxInFlight = 8
+	// MaxInFlight bounds the requests of one connection that are being served; one more gets ErrBusy. Client never
+	// sends more, and lets at most 24 of them be commands and searches: see Client.
+	MaxInFlight = 32
 	// MaxString bounds every string that has no limit of its own.
 	MaxString = 4096
 	// MaxPath bounds a path.
@@ -102,6 +108,28 @@ const (
 	TypeDir     = "dir"
 	TypeSymlink = "symlink"
 	TypeOther   = "other"
+)
+
+// HelloParams are the parameters of MethodHello, which a client calls first.
+type HelloParams struct {
+	// Protocol is the client's version of the protocol, Version the client's own. They are for people who look.
+	Protocol int    `json:"protocol"`
+	Version  string `json:"version,omitempty"`
+}
+
+// HelloResult is the answer to MethodHello.
+type HelloResult struct {
+	Protocol int    `json:"protocol"`
+	Version  string `json:"version"`
+	// Methods are the names of all methods, sorted.
+	Methods []string `json:"methods"`
+	// Features are what there is beside methods: of the Feature constants.
+	Features []string `json:"features"`
+}
+
+// Values of HelloResult.Features.
+const (
+	FeatureTerminal = "terminal" // TerminalPath
 )
 
 // HealthParams are the parameters of MethodHealth: none.
