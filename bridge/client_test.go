@@ -405,3 +405,24 @@ func FuzzPrintable(f *testing.F) {
 		}
 	})
 }
+
+func TestRepositoryURL_NamesARepositoryInOneWay(t *testing.T) {
+	for address, want := range map[string]string{
+		"https://GitHub.com/o/r.git":          "https://github.com/o/r",
+		"https://user:pass@github.com/o/r/":   "https://github.com/o/r",
+		"git@github.com:o/r.git":              "ssh://github.com/o/r",
+		"ssh://git@github.com:22/o/r":         "ssh://github.com:22/o/r",
+		"http://127.0.0.1:8080/x/repo.git":    "http://127.0.0.1:8080/x/repo",
+		"ext::sh -c id":                       "",
+		"/srv/repo.git":                       "",
+		"../repo":                             "",
+		"file:///srv/repo":                    "",
+		"-oProxyCommand=x:y":                  "",
+		"https://":                            "",
+		"https://github.com.evil.org/o/r.git": "https://github.com.evil.org/o/r",
+	} {
+		if got := RepositoryURL(address); got != want {
+			t.Errorf("%q: %q, want %q", address, got, want)
+		}
+	}
+}

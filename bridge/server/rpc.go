@@ -72,6 +72,7 @@ func newRPC(s *Server) *rpc {
 			bridge.MethodGlob:       typed(run.glob),
 			bridge.MethodRunCommand: typed(run.runCommand),
 			bridge.MethodSearchCode: typed(run.searchCode),
+			bridge.MethodGit:        typed(run.git),
 
 			bridge.MethodStartCommand:  typed(jobs.start),
 			bridge.MethodCommandOutput: typed(jobs.output),
