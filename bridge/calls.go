@@ -219,6 +219,11 @@ func (r *RunCommandResult) check() error {
 	if len(r.Stdout) > maxOutputText || len(r.Stderr) > maxOutputText {
 		return fmt.Errorf("output above the limit")
 	}
+	if r.Log != "" {
+		if err := checkCommandID(r.Log); err != nil {
+			return err
+		}
+	}
 	return errors.Join(checkExitCode(r.ExitCode), notNegative(r.DurationMs))
 }
 

@@ -9,6 +9,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"os"
 	"runtime/debug"
 	"strings"
 	"sync/atomic"
@@ -106,6 +107,10 @@ func (e Endpoint) webSocket(ctx context.Context, path string) (*websocket.Conn, 
 	switch {
 	case err == nil:
 		return ws, nil
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case pastDeadline(ctx, err):
+		return nil, context.DeadlineExceeded
 	case resp == nil:
 		return nil, fmt.Errorf("bridge: %w", err)
 	case resp.StatusCode == http.StatusUnauthorized:
@@ -113,6 +118,12 @@ func (e Endpoint) webSocket(ctx context.Context, path string) (*websocket.Conn, 
 	}
 	path, _, _ = strings.Cut(path, "?")
 	return nil, &statusError{status: resp.StatusCode, path: path}
+}
+
+// pastDeadline reports whether err is the end of ctx's time, which the connection may see before ctx does.
+func pastDeadline(ctx context.Context, err error) bool {
+	end, ok := ctx.Deadline()
+	return ok && errors.Is(err, os.ErrDeadlineExceeded) && !time.Now().Before(end)
 }
 
 // statusError is an answer that is no WebSocket.

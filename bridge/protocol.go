@@ -60,7 +60,7 @@ const (
 	// after their end.
 	MaxCommands = 64
 	// MaxCommandLog bounds what is kept of the start of one's output, in bytes; of what comes after it the
-	// last MaxOutput are kept.
+	// last MaxOutput are kept. All commands together keep eight times as much: what ended first gives way.
 	MaxCommandLog = 64 << 20
 	// MaxTerminals bounds the terminals that are open at a time, MaxTerminalSide their columns and rows.
 	MaxTerminals    = 32
@@ -130,6 +130,7 @@ type HelloResult struct {
 // Values of HelloResult.Features.
 const (
 	FeatureTerminal = "terminal" // TerminalPath
+	FeatureCommand  = "command"  // CommandPath
 )
 
 // HealthParams are the parameters of MethodHealth: none.
@@ -308,6 +309,9 @@ type RunCommandParams struct {
 	TimeoutSeconds int `json:"timeoutSeconds,omitempty"`
 	// Stdin is at most MaxContent bytes; empty means end of file at once.
 	Stdin string `json:"stdin,omitempty"`
+	// ID, if it is given, names the command for CommandOutput, StopCommand and CommandPath, from its start until some
+	// time after its end: 8 to 64 of a-z and 0-9 that nobody guesses. See Client.RunCommandLive.
+	ID string `json:"id,omitempty"`
 }
 
 // RunCommandResult is the answer to MethodRunCommand.
@@ -320,9 +324,12 @@ type RunCommandResult struct {
 	Stdout string `json:"stdout"`
 	Stderr string `json:"stderr"`
 	// Truncated: something is missing in one of them.
-	Truncated  bool  `json:"truncated"`
-	DurationMs int64 `json:"durationMs"`
-	TimedOut   bool  `json:"timedOut"`
+	Truncated bool `json:"truncated"`
+	// Log, where something is missing or an ID was given, is the id under which CommandOutput has both outputs in full,
+	// up to MaxCommandLog and the end.
+	Log        string `json:"log,omitempty"`
+	DurationMs int64  `json:"durationMs"`
+	TimedOut   bool   `json:"timedOut"`
 }
 
 // StartCommandParams are the parameters of MethodStartCommand, which are RunCommandParams' for a command that

@@ -70,7 +70,7 @@ func newRPC(s *Server) *rpc {
 			bridge.MethodEditFile:   typed(files.editFile),
 			bridge.MethodListFiles:  typed(files.listFiles),
 			bridge.MethodGlob:       typed(run.glob),
-			bridge.MethodRunCommand: typed(run.runCommand),
+			bridge.MethodRunCommand: typed(jobs.run),
 			bridge.MethodSearchCode: typed(run.searchCode),
 			bridge.MethodGit:        typed(run.git),
 
@@ -90,7 +90,7 @@ func newRPC(s *Server) *rpc {
 }
 
 // features are what there is beside the methods.
-var features = []string{bridge.FeatureTerminal}
+var features = []string{bridge.FeatureTerminal, bridge.FeatureCommand}
 
 func (h *rpc) hello(_ context.Context, p bridge.HelloParams) (*bridge.HelloResult, error) {
 	if p.Protocol < 1 {
