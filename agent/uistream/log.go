@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"sort"
+	"strings"
 	"sync"
 )
 
@@ -107,6 +108,7 @@ func (l *Log) append(c Chunk) error {
 		if c.Delta == "" && c.InputTextDelta == "" {
 			return nil
 		}
+		c.Delta, c.InputTextDelta = strings.ToValidUTF8(c.Delta, "\ufffd"), strings.ToValidUTF8(c.InputTextDelta, "\ufffd")
 	}
 	c.complete()
 	if l.builder.Size() > maxMessage && c.grows() {
