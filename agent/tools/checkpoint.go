@@ -31,15 +31,18 @@ func withCheckpoints(t Tool) Tool {
 		begun, err := ask(ctx, env, func(cl *bridge.Client) (*bridge.BeginCheckpointResult, error) {
 			return cl.BeginCheckpoint(ctx, p)
 		})
-		if errors.Is(err, ErrWorkspace) || ctx.Err() != nil {
-			return nil, errors.Join(ctx.Err(), err)
+		switch {
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case errors.Is(err, ErrWorkspace):
+			return nil, err
 		}
 		if err != nil {
 			result, runErr := run(ctx, env, call)
 			return noUndo(result, err), runErr
 		}
 		result, runErr := run(ctx, env, call)
-		ended, err := endCheckpoint(ctx, env, begun.ID, open(result))
+		ended, err := endCheckpoint(ctx, env, begun.ID, !t.follows && open(result))
 		if err != nil {
 			return noUndo(result, err), runErr
 		}

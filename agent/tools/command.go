@@ -76,8 +76,12 @@ func runRunCommand(ctx context.Context, env *Env, call Call, p *runCommandInput)
 		p.TimeoutSeconds = defaultCommandSeconds
 	}
 	started := time.Now()
-	cmd, err := once(ctx, env, func(cl *bridge.Client) (*bridge.StartCommandResult, error) {
-		return cl.StartCommand(ctx, bridge.StartCommandParams{Command: p.Command, Cwd: p.Cwd, Env: env.commandEnv()})
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	starting := context.WithoutCancel(ctx) // else it could run without anybody knowing its id
+	cmd, err := once(starting, env, func(cl *bridge.Client) (*bridge.StartCommandResult, error) {
+		return cl.StartCommand(starting, bridge.StartCommandParams{Command: p.Command, Cwd: p.Cwd, Env: env.commandEnv()})
 	})
 	if errors.Is(err, bridge.ErrNotFound) {
 		return nil, fmt.Errorf("cannot run in %s: there is no such folder", shown(p.Cwd))
@@ -153,6 +157,7 @@ func (w *watch) follow(ctx context.Context, limit time.Duration) (*bridge.Comman
 	end := w.started.Add(limit)
 	var next int64
 	var clean cleaner
+	var came time.Time // the last output
 	left := showAll
 	for {
 		wait := min(max(time.Until(end), 0), bridge.MaxWaitSeconds*time.Second)
@@ -186,10 +191,14 @@ func (w *watch) follow(ctx context.Context, limit time.Duration) (*bridge.Comman
 			return r, nil
 		case r.Running && !time.Now().Before(end):
 			return r, nil
-		case r.Running:
-			if err := pause(ctx, showEvery); err != nil {
+		}
+		if since := time.Since(came); since < showEvery {
+			if err := pause(ctx, showEvery-since); err != nil {
 				return nil, err
 			}
+		}
+		if len(r.Content) > 0 {
+			came = time.Now()
 		}
 	}
 }

@@ -127,14 +127,22 @@ func ask[R any](ctx context.Context, env *Env, call func(cl *bridge.Client) (*R,
 	}
 }
 
-// once makes a call that may have been carried out although its answer did not come.
+// once makes a call that must not be made twice: it may have been carried out although its answer did not come.
 func once[R any](ctx context.Context, env *Env, call func(cl *bridge.Client) (*R, error)) (*R, error) {
-	cl, err := env.connect(ctx)
-	if err != nil {
-		return nil, err
+	for tries := 0; ; tries++ {
+		cl, err := env.connect(ctx)
+		if err != nil {
+			return nil, err
+		}
+		r, err := call(cl)
+		switch {
+		case errors.Is(err, bridge.ErrNotSent) && tries < 2:
+			continue
+		case errors.Is(err, bridge.ErrClosed):
+			return nil, errors.New("the connection to the workspace was cut: whether this was done is not known. Look before trying again")
+		}
+		return r, workspaceError(ctx, err)
 	}
-	r, err := call(cl)
-	return r, workspaceError(ctx, err)
 }
 
 // workspaceError marks an error that is none of the call's own.
