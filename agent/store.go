@@ -84,6 +84,8 @@ type Store interface {
 	Chat(ctx context.Context, id string) (*Chat, error)
 	// Chats returns those of a workspace ("" for all) and of a person ("" for all), what was changed last first.
 	Chats(ctx context.Context, id workspace.ID, person string) ([]*Chat, error)
+	// RunningChats returns those whose state is StateRunning.
+	RunningChats(ctx context.Context) ([]*Chat, error)
 	// UpdateChat writes c where the stored revision is still c.Revision, and increments it and sets c.UpdatedAt; else
 	// ErrConflict, or ErrNotFound. ID, Workspace, Person and CreatedAt never change.
 	UpdateChat(ctx context.Context, c *Chat) error
