@@ -73,48 +73,6 @@ type Span struct {
 	Until time.Time // when it ends
 }
 
-// Cost returns the money that is left by all bounds together, in millionths of a US dollar; false where nothing
-// bounds it. It is never below 0.
-func (l Left) Cost() (left int64, bounded bool) {
-	return l.least(func(a Amount) int64 { return a.Cost })
-}
-
-// Tokens is Cost of tokens.
-func (l Left) Tokens() (left int64, bounded bool) {
-	return l.least(func(a Amount) int64 { return a.Tokens })
-}
-
-func (l Left) least(of func(Amount) int64) (left int64, bounded bool) {
-	for _, s := range []Span{l.Person.Day, l.Person.Month, l.Workspace.Day, l.Workspace.Month} {
-		limit := of(s.Limit)
-		if limit <= 0 {
-			continue
-		}
-		if one := max(0, limit-of(s.Used)-of(s.Held)); !bounded || one < left {
-			left, bounded = one, true
-		}
-	}
-	return left, bounded
-}
-
-// Left is what may still be spent.
-type Left struct {
-	Person, Workspace Spans
-}
-
-// Spans are those of one person or one workspace.
-type Spans struct {
-	Day, Month Span
-}
-
-// Span is what is used in a span, and its limits; 0 is none.
-type Span struct {
-	Used  Amount
-	Held  Amount // reserved by calls under way, beside Used
-	Limit Amount
-	Until time.Time // when it ends
-}
-
 // Amount is money in millionths of a US dollar, and tokens of requests and answers together.
 type Amount struct {
 	Cost   int64
