@@ -23,10 +23,12 @@ type Seen struct {
 type seenFile struct {
 	Version string `json:"v"`
 	At      int64  `json:"t"` // of the clock
+	// CRLF: its lines end with CR LF, of which a model sees and writes the LF alone.
+	CRLF bool `json:"crlf,omitempty"`
 }
 
 // put notes the version that a file has, "" for one that is to be read anew.
-func (s *Seen) put(file, version string) {
+func (s *Seen) put(file, version string, crlf bool) {
 	if s == nil {
 		return
 	}
@@ -40,7 +42,7 @@ func (s *Seen) put(file, version string) {
 		s.versions = make(map[string]seenFile)
 	}
 	s.clock++
-	s.versions[pathKey(file)] = seenFile{version, s.clock}
+	s.versions[pathKey(file)] = seenFile{version, s.clock, crlf}
 	if len(s.versions) > maxSeen {
 		oldest, at := "", s.clock
 		for file, seen := range s.versions {
@@ -52,14 +54,14 @@ func (s *Seen) put(file, version string) {
 	}
 }
 
-// version returns the version that a file had when it was last read or written, or "".
-func (s *Seen) version(file string) string {
+// get returns what is known of a file since it was last read or written; its version is "" where nothing is.
+func (s *Seen) get(file string) seenFile {
 	if s == nil {
-		return ""
+		return seenFile{}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.versions[pathKey(file)].Version
+	return s.versions[pathKey(file)]
 }
 
 // MarshalJSON returns what is remembered.

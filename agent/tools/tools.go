@@ -28,6 +28,8 @@ type Tool struct {
 
 	// paths are the only ones that a call may change; nil where it may change any. For checkpoints.
 	paths func(input json.RawMessage) []string
+	// follows: a command may change files while the call waits for it, though the call itself changes nothing.
+	follows bool
 }
 
 // ReadsWith reports whether a call with that input changes nothing.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"sort"
+	"strings"
 	"sync"
 )
 
@@ -107,6 +108,7 @@ func (l *Log) append(c Chunk) error {
 		if c.Delta == "" && c.InputTextDelta == "" {
 			return nil
 		}
+		c.Delta, c.InputTextDelta = strings.ToValidUTF8(c.Delta, "\ufffd"), strings.ToValidUTF8(c.InputTextDelta, "\ufffd")
 	}
 	c.complete()
 	if l.builder.Size() > maxMessage && c.grows() {
@@ -258,40 +260,45 @@ func (l *Log) Close() {
 // Read returns the frames from the given place on, each one server-sent event, waiting for one where there is none
 // yet, and the place of the next. It is io.EOF at the end of a closed log.
 func (l *Log) Read(ctx context.Context, from int) (frames [][]byte, next int, err error) {
-	if from < FromStart {
-		for _, c := range l.before { // which nothing writes to
-			frame, err := event(c)
-			if err != nil {
-				return nil, from, err
-			}
-			frames = append(frames, frame)
-		}
-		if from = FromStart; len(frames) > 0 {
-			return frames, from, nil
-		}
-	}
 	for {
-		l.mu.Lock()
-		if from < l.next {
-			frames, next = l.since(from), l.next
-			l.mu.Unlock()
-			if len(frames) > 0 {
-				return frames, next, nil
-			}
-			from = next // all of it was for others
-			continue
+		frames, next, more, err := l.Next(from)
+		if err != nil || len(frames) > 0 {
+			return frames, next, err
 		}
-		closed, more := l.closed, l.more
-		l.mu.Unlock()
-		if closed {
-			return nil, from, io.EOF
-		}
+		from = next
 		select {
 		case <-more:
 		case <-ctx.Done():
 			return nil, from, ctx.Err()
 		}
 	}
+}
+
+// Next is Read that does not wait: where there is nothing yet, more is closed once it is worth to look again.
+func (l *Log) Next(from int) (frames [][]byte, next int, more <-chan struct{}, err error) {
+	if from < FromStart {
+		for _, c := range l.before { // which nothing writes to
+			frame, err := event(c)
+			if err != nil {
+				return nil, from, nil, err
+			}
+			frames = append(frames, frame)
+		}
+		if from = FromStart; len(frames) > 0 {
+			return frames, from, nil, nil
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if from < l.next {
+		if frames = l.since(from); len(frames) > 0 {
+			return frames, l.next, nil, nil
+		} // else all of it was for others
+	}
+	if l.closed {
+		return nil, l.next, nil, io.EOF
+	}
+	return nil, l.next, l.more, nil
 }
 
 // since returns the frames from the given place on.

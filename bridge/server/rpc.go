@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"sync"
 
 	"github.com/gorilla/websocket"
@@ -72,8 +73,9 @@ func newRPC(s *Server) *rpc {
 			bridge.MethodEditFile:   typed(files.editFile),
 			bridge.MethodListFiles:  typed(files.listFiles),
 			bridge.MethodGlob:       typed(run.glob),
-			bridge.MethodRunCommand: typed(run.runCommand),
+			bridge.MethodRunCommand: typed(jobs.run),
 			bridge.MethodSearchCode: typed(run.searchCode),
+			bridge.MethodGit:        typed(run.git),
 
 			bridge.MethodStartCommand:  typed(jobs.start),
 			bridge.MethodCommandOutput: typed(jobs.output),
@@ -87,7 +89,21 @@ func newRPC(s *Server) *rpc {
 		upgrader: websocket.Upgrader{ReadBufferSize: 16 << 10, WriteBufferSize: 16 << 10},
 	}
 	maps.Copy(h.methods, checkpointMethods(h.undo))
+	h.methods[bridge.MethodHello] = typed(h.hello)
 	return h
+}
+
+// features are what there is beside the methods.
+var features = []string{bridge.FeatureTerminal, bridge.FeatureCommand}
+
+func (h *rpc) hello(_ context.Context, p bridge.HelloParams) (*bridge.HelloResult, error) {
+	if p.Protocol < 1 {
+		return nil, bridge.ErrInvalid.With("protocol is from 1 on")
+	}
+	return &bridge.HelloResult{
+		Protocol: bridge.Protocol, Version: h.server.cfg.Version,
+		Methods: slices.Sorted(maps.Keys(h.methods)), Features: features,
+	}, nil
 }
 
 // ServeHTTP serves one connection until it ends. Requests that are being served then are cancelled, and waited

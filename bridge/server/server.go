@@ -185,6 +185,8 @@ func (s *Server) controlHandler(previews http.Handler, rpc *rpc) http.Handler {
 			rpc.ServeHTTP(w, r)
 		case r.URL.Path == bridge.TerminalPath && r.Method == http.MethodGet:
 			rpc.ptys.ServeHTTP(w, r)
+		case r.URL.Path == bridge.CommandPath && r.Method == http.MethodGet:
+			rpc.jobs.ServeHTTP(w, r)
 		case r.URL.Path == bridge.HealthPath && r.Method == http.MethodGet:
 			s.serveHealth(w, r)
 		case r.URL.Path == bridge.ActivityPath && r.Method == http.MethodGet:
