@@ -114,9 +114,10 @@ func (m *Send) check() error {
 			return invalid("the reason is longer than %d KiB", maxReason>>10)
 		}
 	}
+	outputs := 0
 	for _, o := range m.Outputs {
-		if len(o.Output) > maxOutput || !json.Valid(o.Output) {
-			return invalid("an answer is JSON of at most %d KiB", maxOutput>>10)
+		if outputs += len(o.Output); outputs > maxOutput || !json.Valid(o.Output) {
+			return invalid("answers are JSON of at most %d KiB", maxOutput>>10)
 		}
 	}
 	if err := checkMode(m.Mode); err != nil {
