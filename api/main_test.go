@@ -17,7 +17,9 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/kalpana-dev/kalpana/agent"
+	"github.com/kalpana-dev/kalpana/agent/tools"
 	"github.com/kalpana-dev/kalpana/api"
+	"github.com/kalpana-dev/kalpana/bridge"
 	"github.com/kalpana-dev/kalpana/identity"
 	"github.com/kalpana-dev/kalpana/orchestrator"
 	"github.com/kalpana-dev/kalpana/store/sqlite"
@@ -162,6 +164,8 @@ type site struct {
 	orchestrator *orchestrator.Orchestrator
 	hosts        *workspace.Hosts
 	stopping     chan struct{}
+	agent        *agent.Service
+	model        *speaker
 }
 
 func newSite(t testing.TB) *site {
@@ -184,13 +188,22 @@ func newSite(t testing.TB) *site {
 		Sleep: orchestrator.Sleep{PauseAfter: 10 * time.Minute, StopAfter: time.Hour, MaxAwake: 24 * time.Hour},
 		Quota: s.identity.Quota, RunningLimit: 3, StartsAtOnce: 1,
 	})
+	s.model = &speaker{turns: make(chan turn, 16)}
+	s.agent = agent.New(agent.Config{
+		Store: s.store, Model: s.model, Tools: []tools.Tool{deployTool},
+		Bridge: func(context.Context, workspace.ID) (*bridge.Client, error) {
+			return nil, errors.New("there is no container here")
+		},
+		Find: s.store.Workspace,
+	})
 	t.Cleanup(func() {
+		s.agent.Close()
 		s.orchestrator.Close()
 		_ = s.store.Close()
 	})
 	s.Handler = api.New(api.Config{
 		Hosts: s.hosts, Identity: s.identity, Orchestrator: s.orchestrator, Links: true, Stopping: s.stopping,
-		Agent: api.AgentConfig{Service: agent.New(agent.Config{})},
+		Agent:     api.AgentConfig{Service: s.agent, Models: s.model.Models, Configured: true},
 		Templates: []api.Template{{Name: "blank", Title: "Blank", Ports: []int{}}, {Name: "node", Title: "Node", Ports: []int{3000}}},
 	})
 	return s
