@@ -59,9 +59,11 @@ func (r *Run) compact(ctx context.Context) (err error) {
 	r.status("The conversation has become long: summing it up …")
 	defer r.status("")
 	all := wellFormed(r.told())
-	k := tailStart(all, int64(r.window())*keptTail/100)
+	// A quarter at most, since the window may be smaller than it is said to be.
+	keep := min(int64(r.window())*keptTail/100, tokens(all)/4)
+	k := tailStart(all, keep)
 	head, tail := all[:k], all[k:]
-	tail = shortened(tail, r.window()*bytesPerToken*2*keptTail/100)
+	tail = shortened(tail, max(8<<10, int(2*keep*bytesPerToken)))
 	summary := ""
 	if len(head) > 0 {
 		if summary, err = r.summary(ctx, head); err != nil {

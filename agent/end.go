@@ -35,11 +35,11 @@ func (r *Run) end(reason string, err error) {
 		r.emit(uistream.Chunk{Type: uistream.FinishStep})
 		reason, err = uistream.FinishOther, nil
 	}
+	r.findLeft(ctx)
 	e := r.ending(reason, err)
 	if e.state != StateWaiting {
 		r.closeCalls(e.notDone, e.short)
 	}
-	r.findLeft(ctx)
 	r.showUsage()
 	if errors.Is(err, errTaken) {
 		r.s.release(r)
@@ -175,6 +175,9 @@ func (r *Run) store(ctx context.Context, e ending, goOn bool) (updated *chat, qu
 				return nil
 			}
 			c.State, c.Holder, c.data.Stop = e.state, "", false
+			if e.state == StateWaiting {
+				c.data.Pending = r.pending
+			}
 			return nil
 		})
 		return err

@@ -147,7 +147,7 @@ func (s *Service) Send(ctx context.Context, send Send) (*Run, error) {
 	}
 	if err := s.take(send.Chat); err != nil {
 		if errors.Is(err, ErrRunning) { // whose it is comes first
-			if _, owned := s.owned(ctx, send.Person.ID, send.Chat); errors.Is(owned, ErrNotFound) {
+			if c, err := s.chat(ctx, send.Chat); err == nil && c.Person != send.Person.ID {
 				return nil, ErrNotFound
 			}
 		}
