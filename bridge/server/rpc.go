@@ -17,6 +17,7 @@ import (
 	"github.com/sourcegraph/jsonrpc2"
 
 	"github.com/kalpana-dev/kalpana/bridge"
+	"github.com/kalpana-dev/kalpana/bridge/server/checkpoint"
 )
 
 // method decodes the parameters of one method, serves it, and returns its result.
@@ -47,6 +48,7 @@ type rpc struct {
 	server   *Server
 	jobs     *background
 	ptys     *ptys
+	undo     *checkpoint.Store
 	methods  map[string]method
 	upgrader websocket.Upgrader
 }
@@ -60,6 +62,7 @@ func newRPC(s *Server) *rpc {
 		server: s,
 		jobs:   jobs,
 		ptys:   terminals,
+		undo:   newCheckpoints(s.cfg.WorkspaceDir),
 		methods: map[string]method{
 			bridge.MethodHealth: typed(func(context.Context, bridge.HealthParams) (*bridge.HealthResult, error) {
 				h := s.health()
@@ -85,6 +88,7 @@ func newRPC(s *Server) *rpc {
 		},
 		upgrader: websocket.Upgrader{ReadBufferSize: 16 << 10, WriteBufferSize: 16 << 10},
 	}
+	maps.Copy(h.methods, checkpointMethods(h.undo))
 	h.methods[bridge.MethodHello] = typed(h.hello)
 	return h
 }

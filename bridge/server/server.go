@@ -110,6 +110,7 @@ func (s *Server) Run(parent context.Context) error {
 	rpc := newRPC(s)
 	defer rpc.jobs.close()
 	defer rpc.ptys.close()
+	defer rpc.undo.Close()
 
 	var work sync.WaitGroup
 	ports := []*http.Server{
