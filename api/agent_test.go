@@ -268,7 +268,7 @@ func TestAgent_ARunGoesOnWithoutItsReader(t *testing.T) {
 	})
 }
 
-func TestAgent_ASilentStreamLivesForHoursAndEndsAtOnceWhenItMust(t *testing.T) {
+func TestAgent_ASilentStreamLivesOnAndEndsAtOnceWhenItMust(t *testing.T) {
 	for name, test := range map[string]struct {
 		client func(*online) *http.Client
 		end    func(t *testing.T, s *online, b *browser, id string)
@@ -296,7 +296,7 @@ func TestAgent_ASilentStreamLivesForHoursAndEndsAtOnceWhenItMust(t *testing.T) {
 						case err == io.EOF:
 							ended <- "end"
 							return
-						case err != nil && comments < 80:
+						case err != nil && comments < 14:
 							ended <- "no signs of life"
 							return
 						case err != nil:
@@ -307,7 +307,7 @@ func TestAgent_ASilentStreamLivesForHoursAndEndsAtOnceWhenItMust(t *testing.T) {
 						}
 					}
 				}()
-				time.Sleep(30 * time.Minute)
+				time.Sleep(5 * time.Minute)
 				start := time.Now()
 				test.end(t, s, asha, w.ID)
 				if how := <-ended; how != "cut" { // else the client would take it for a success
@@ -537,7 +537,7 @@ func TestAgent_ModelsAreListedWithTheirPrices(t *testing.T) {
 		Models: []api.Model{
 			{ID: "m/one", Name: "One", Context: 100_000, Reasoning: true, InputPrice: 3, OutputPrice: 15.5}, {ID: "m/two", Name: "Two"},
 		},
-		Default: "m/one", Configured: true,
+		Default: "m/one", Configured: true, OwnKeys: true,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
