@@ -49,6 +49,8 @@ func (c *call) reads() bool { return c.fault != "" || c.tool.Reads }
 // Limits of calls.
 const (
 	maxParallel = 8         // reads at once
+	maxCalls    = 64        // of one answer
+	maxSuggest  = 2 << 10   // bytes of the rules that are suggested for one call
 	maxResult   = 256 << 10 // bytes of what a model is told of one call
 	maxShown    = 256 << 10 // bytes of what a person is shown of one call
 	// afterStop is how long a tool that was told to stop may take to do so before nobody waits for it.
@@ -62,6 +64,9 @@ func (r *Run) act(ctx context.Context, calls []*call) (waiting bool, err error) 
 	// Those that cannot be carried out are out of the way first.
 	var open []*call
 	for i, c := range calls {
+		if i >= maxCalls && c.fault == "" {
+			c.fault = fmt.Sprintf("These are too many calls at once, so this one is not carried out: there may be %d.", maxCalls)
+		}
 		if c.fault == "" {
 			r.judge(ctx, c)
 		}
@@ -104,7 +109,10 @@ func (r *Run) judge(ctx context.Context, c *call) {
 	rules := append(append([]approval.Rule(nil), r.cfg.Rules...), r.rules...)
 	r.mu.Unlock()
 	d := r.cfg.Decide(approval.Call{Tool: c.Name, Reads: c.tool.Reads, Input: c.input, Remotes: r.remotes(ctx)}, mode, rules...)
-	c.verdict, c.reason, c.suggest = d.Verdict, word(d.Reason, 500), d.Suggest
+	c.verdict, c.reason = d.Verdict, word(d.Reason, 500)
+	if text, err := json.Marshal(d.Suggest); err == nil && len(text) <= maxSuggest {
+		c.suggest = d.Suggest
+	}
 	if r.cfg.Metrics != nil {
 		r.cfg.Metrics.Decided(d.Verdict)
 	}
@@ -283,20 +291,10 @@ func (r *Run) one(ctx context.Context, c *call) (model.Message, error) {
 	return told, nil
 }
 
-// unknownOutcome is what is said of something that changes the workspace whose connection ended before its answer.
-const unknownOutcome = "The connection to the workspace ended before there was an answer, so it is not known whether this happened. Look at the state of things before you repeat it."
-
-// use runs a tool. What reads is run once more where the connection ended meanwhile.
+// use runs a tool, and counts it.
 func (r *Run) use(ctx context.Context, c *call) (*tools.Result, error) {
 	began := r.cfg.Now()
 	result, err := r.runTool(ctx, c)
-	if errors.Is(err, bridge.ErrClosed) && ctx.Err() == nil && !errors.Is(err, tools.ErrWorkspace) {
-		if c.tool.Reads {
-			result, err = r.runTool(ctx, c)
-		} else {
-			err = errors.New(unknownOutcome)
-		}
-	}
 	if r.cfg.Metrics != nil {
 		r.cfg.Metrics.ToolCall(c.Name, r.cfg.Now().Sub(began), err)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/kalpana-dev/kalpana/agent/tools"
 	"github.com/kalpana-dev/kalpana/agent/uistream"
 	"github.com/kalpana-dev/kalpana/bridge"
+	"github.com/kalpana-dev/kalpana/workspace"
 )
 
 // ending is what a run comes to.
@@ -34,6 +35,10 @@ func (r *Run) end(reason string, err error) {
 		r.say(fmt.Sprintf("I stopped here: a turn may take %s, and that is over. Send “go on” to let me continue.", spell(r.cfg.MaxTime)), true)
 		r.emit(uistream.Chunk{Type: uistream.FinishStep})
 		reason, err = uistream.FinishOther, nil
+		r.ended = &Failure{Kind: ErrorTime, Err: errTime}
+	}
+	if r.cfg.Metrics != nil {
+		defer r.counting(r.countedAs(err))
 	}
 	r.findLeft(ctx)
 	e := r.ending(reason, err)
@@ -82,11 +87,40 @@ func (r *Run) ending(reason string, err error) ending {
 		e.last.ErrorText = "This answer has become longer than a message can be, so it ends here. Send “go on” to continue in a new one."
 	case errors.Is(err, tools.ErrWorkspace):
 		e.last.ErrorText = bridge.Printable(err.Error(), maxFault)
+	case errors.Is(err, ErrTooLarge):
+		e.last.ErrorText = "This chat has grown too large to be kept. Begin a new one."
+	case errors.Is(err, workspace.ErrStorageFull), errors.Is(err, workspace.ErrStoreDown):
+		r.cfg.Log.Error("what a run of the agent does cannot be stored", "chat", r.chat, "error", err)
+		e.last.ErrorText = "What the agent does cannot be stored now, so it has stopped: " + storeFault(err) + ". Try again later, or ask an administrator."
 	default:
 		r.cfg.Log.Error("a run of the agent failed", "chat", r.chat, "error", err)
 		e.last.ErrorText = "Something went wrong in the server, and its log tells what. Send a message to try again."
 	}
 	return e
+}
+
+func storeFault(err error) string {
+	if errors.Is(err, workspace.ErrStorageFull) {
+		return "the server's disk is full"
+	}
+	return "the server's store does not answer"
+}
+
+// countedAs returns why a run ended as the metrics have it.
+func (r *Run) countedAs(err error) error {
+	var spent *budget.Spent
+	var fault *model.Error
+	switch {
+	case err == nil:
+		return r.ended
+	case errors.Is(err, errStopped), errors.Is(err, errClosing), errors.Is(err, errTaken):
+		return context.Canceled
+	case errors.As(err, &spent), errors.As(err, &fault), errors.Is(err, tools.ErrWorkspace):
+		return err
+	case errors.Is(err, ErrTooLarge), errors.Is(err, workspace.ErrStorageFull), errors.Is(err, workspace.ErrStoreDown):
+		return &Failure{Kind: ErrorStore, Err: err}
+	}
+	return &Failure{Kind: ErrorInternal, Err: err}
 }
 
 // maxFault bounds what is said of an error, in bytes.
@@ -161,7 +195,7 @@ func unansweredCalls(messages []model.Message) []model.Call {
 // turn, if it may: that is returned, and the chat is still running.
 func (r *Run) store(ctx context.Context, e ending, goOn bool) (updated *chat, queue []Queued) {
 	err := retry(ctx, func() error {
-		if err := r.save(ctx, true); err != nil {
+		if err := r.save(ctx, true); err != nil && !errors.Is(err, ErrTooLarge) {
 			return err
 		}
 		var err error

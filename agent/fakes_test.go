@@ -382,8 +382,10 @@ func newStageOn(t *testing.T, store *memStore, change ...func(*Config)) *stage {
 	s.model = &fakeModel{t: t, offered: []model.Info{{ID: "maker/one", Context: 100_000}, {ID: "maker/two"}}}
 	s.cfg = Config{
 		Store: store, Model: s.model, Decide: decide, Holder: "gateway-1", Log: slog.New(slog.DiscardHandler),
-		Tools:  []tools.Tool{s.did.tool("readFile", true), s.did.tool("searchCode", true), s.did.tool("writeFile", false), s.did.tool("runCommand", false)},
-		Bridge: func(context.Context, workspace.ID) (*bridge.Client, error) { return nil, errors.New("there is no bridge") },
+		Tools: []tools.Tool{s.did.tool("readFile", true), s.did.tool("searchCode", true), s.did.tool("writeFile", false), s.did.tool("runCommand", false)},
+		Bridge: func(context.Context, workspace.ID) (*bridge.Client, error) {
+			return nil, errors.New("there is no bridge")
+		},
 		Find: func(_ context.Context, id workspace.ID) (*workspace.Workspace, error) {
 			return &workspace.Workspace{ID: id, State: workspace.StateStopped, Repository: "https://git.example.com/a/b"}, nil
 		},

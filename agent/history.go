@@ -6,6 +6,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/kalpana-dev/kalpana/agent/model"
+	"github.com/kalpana-dev/kalpana/agent/uistream"
 )
 
 // conversation returns what a model was told in the messages of a chat.
@@ -163,4 +164,35 @@ func shortened(messages []model.Message, limit int) []model.Message {
 func messageSize(m *model.Message) int {
 	text, _ := json.Marshal(m)
 	return len(text)
+}
+
+// shortenedUI returns a message that is at most limit bytes as JSON, about: of the longest texts and outputs, the oldest
+// first, the middle is left out.
+func shortenedUI(m uistream.Message, limit int) uistream.Message {
+	size := 0
+	sizes := make([]int, len(m.Parts))
+	for i := range m.Parts {
+		text, _ := encodeJSON(m.Parts[i])
+		sizes[i] = len(text)
+		size += len(text)
+	}
+	for i := range m.Parts {
+		p := &m.Parts[i]
+		if size <= limit || sizes[i] < 2<<10 {
+			continue
+		}
+		if p.Text != nil {
+			text := headTail(*p.Text, 1<<10)
+			p.Text = &text
+		}
+		for _, long := range []*json.RawMessage{&p.Input, &p.Output, &p.Data} {
+			if len(*long) > 1<<10 {
+				*long = json.RawMessage(leftOut)
+			}
+		}
+		p.RawInput, p.ErrorText = headTail(p.RawInput, 1<<10), headTail(p.ErrorText, 1<<10)
+		text, _ := encodeJSON(*p)
+		size += len(text) - sizes[i]
+	}
+	return m
 }

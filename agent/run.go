@@ -63,8 +63,10 @@ type Run struct {
 	memory *memory
 	fetch  sync.Once
 	tools  []tools.Tool // those that are not the agent's own
-	ended  error        // why the run's end is counted as a fault, where it is one in words of the agent's
-	began  time.Time
+	// counting is told why the run ended.
+	counting func(error)
+	ended    error // why the run's end is counted as a fault, where it is one in words of the agent's
+	began    time.Time
 
 	queued atomic.Bool // there may be something in the queue
 	saving sync.Mutex
@@ -105,6 +107,9 @@ func (r *Run) begin(release func()) {
 		defer close(r.done)
 		defer r.log.Close()
 		defer release()
+		if r.cfg.Metrics != nil {
+			r.counting = r.cfg.Metrics.Run(r.info.ID)
+		}
 		kept := make(chan struct{})
 		keeping, stop := context.WithCancel(r.ctx)
 		go func() {
@@ -289,11 +294,16 @@ func (r *Run) record(t turn) (*Message, error) {
 	if m.UI, err = encodeJSON(shown); err != nil {
 		return nil, err
 	}
+	if len(m.UI) > MaxMessage-maxTurn {
+		if m.UI, err = encodeJSON(shortenedUI(shown, MaxMessage-maxTurn)); err != nil {
+			return nil, err
+		}
+	}
 	if m.Model, err = encodeJSON(t); err != nil {
 		return nil, err
 	}
 	if len(m.Model) > maxTurn {
-		t.Messages = shortened(t.Messages, maxTurn)
+		t.Messages = shortened(t.Messages, maxTurn/2) // not each time anew
 		m.Model, err = encodeJSON(t)
 	}
 	return m, err

@@ -114,9 +114,10 @@ func (m *Send) check() error {
 			return invalid("the reason is longer than %d KiB", maxReason>>10)
 		}
 	}
+	outputs := 0
 	for _, o := range m.Outputs {
-		if len(o.Output) > maxOutput || !json.Valid(o.Output) {
-			return invalid("an answer is JSON of at most %d KiB", maxOutput>>10)
+		if outputs += len(o.Output); outputs > maxOutput || !json.Valid(o.Output) {
+			return invalid("answers are JSON of at most %d KiB", maxOutput>>10)
 		}
 	}
 	if err := checkMode(m.Mode); err != nil {
@@ -460,6 +461,9 @@ func (s *Service) start(b *beginning) (*Run, error) {
 		}
 		before = b.messages[:len(b.messages)-1]
 		r.log = uistream.ContinueLog(shown)
+		for _, p := range shown.Parts {
+			r.callIDs[p.ToolCallID] = true // a call that broke off is there, and the model is not told of it
+		}
 		r.messageID, r.seq, r.created, r.turn = b.goOn.ID, b.goOn.Seq, b.goOn.CreatedAt, b.goOn.turn
 	}
 	if !r.turn.Fresh {

@@ -354,9 +354,9 @@ func TestDelete_StopsTheRun(t *testing.T) {
 func TestTitle_IsTheFirstLineThatSaysSomething(t *testing.T) {
 	for text, want := range map[string]string{
 		"\n\n  # Fix   the tests\nplease": "Fix the tests",
-		"```\ncode":                        "code",
-		"---":                              "Chat",
-		strings.Repeat("ä", 200):           strings.Repeat("ä", 79) + "…",
+		"```\ncode":                       "code",
+		"---":                             "Chat",
+		strings.Repeat("ä", 200):          strings.Repeat("ä", 79) + "…",
 	} {
 		if got := titleOf(text); got != want {
 			t.Errorf("%q: %q", text, got)
