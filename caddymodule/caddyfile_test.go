@@ -260,7 +260,7 @@ func TestRootCaddyfile_IsValidAsItIs(t *testing.T) {
 // What a person copies from the documentation works.
 func TestDocs_TheirCaddyfilesAreValid(t *testing.T) {
 	found := 0
-	for _, file := range []string{"../README.md", "../docs/how-to/deploy.md", "../docs/how-to/protect-a-site.md"} {
+	for _, file := range []string{"../README.md", "../docs/how-to/deploy.md", "../docs/how-to/protect-a-site.md", "../docs/how-to/agent.md"} {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
