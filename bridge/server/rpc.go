@@ -56,6 +56,7 @@ func newRPC(s *Server) *rpc {
 	run := commands{files, s.cfg.Env}
 	jobs := &background{commands: run, runDir: s.cfg.RunDir}
 	terminals := &ptys{commands: run}
+	machine := &resources{folder: files, cgroup: s.cfg.cgroupDir, cpu: newCPUMeter(s.cfg.cgroupDir)}
 	h := &rpc{
 		server: s,
 		jobs:   jobs,
@@ -82,6 +83,9 @@ func newRPC(s *Server) *rpc {
 			bridge.MethodCreateTerminal: typed(terminals.create),
 			bridge.MethodCloseTerminal:  typed(terminals.shut),
 			bridge.MethodListTerminals:  typed(terminals.list),
+
+			bridge.MethodListPorts: typed(s.listPorts),
+			bridge.MethodResources: typed(machine.use),
 		},
 		upgrader: websocket.Upgrader{ReadBufferSize: 16 << 10, WriteBufferSize: 16 << 10},
 	}
