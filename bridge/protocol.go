@@ -131,6 +131,7 @@ type HelloResult struct {
 const (
 	FeatureTerminal = "terminal" // TerminalPath
 	FeatureCommand  = "command"  // CommandPath
+	FeatureTunnel   = "tunnel"   // TunnelPath
 )
 
 // HealthParams are the parameters of MethodHealth: none.

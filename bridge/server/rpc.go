@@ -47,6 +47,7 @@ type rpc struct {
 	server   *Server
 	jobs     *background
 	ptys     *ptys
+	tunnels  tunnels
 	methods  map[string]method
 	upgrader websocket.Upgrader
 }
@@ -94,7 +95,7 @@ func newRPC(s *Server) *rpc {
 }
 
 // features are what there is beside the methods.
-var features = []string{bridge.FeatureTerminal, bridge.FeatureCommand}
+var features = []string{bridge.FeatureTerminal, bridge.FeatureCommand, bridge.FeatureTunnel}
 
 func (h *rpc) hello(_ context.Context, p bridge.HelloParams) (*bridge.HelloResult, error) {
 	if p.Protocol < 1 {
