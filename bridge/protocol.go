@@ -132,6 +132,7 @@ const (
 	FeatureTerminal = "terminal" // TerminalPath
 	FeatureCommand  = "command"  // CommandPath
 	FeatureTunnel   = "tunnel"   // TunnelPath
+	FeatureWatch    = "watch"    // WatchPath
 )
 
 // HealthParams are the parameters of MethodHealth: none.

@@ -48,6 +48,7 @@ type rpc struct {
 	jobs     *background
 	ptys     *ptys
 	tunnels  tunnels
+	watches  *watches
 	methods  map[string]method
 	upgrader websocket.Upgrader
 }
@@ -59,9 +60,10 @@ func newRPC(s *Server) *rpc {
 	terminals := &ptys{commands: run}
 	machine := &resources{folder: files, cgroup: s.cfg.cgroupDir, cpu: newCPUMeter(s.cfg.cgroupDir)}
 	h := &rpc{
-		server: s,
-		jobs:   jobs,
-		ptys:   terminals,
+		server:  s,
+		jobs:    jobs,
+		ptys:    terminals,
+		watches: &watches{folder: files, most: s.cfg.watchFolders},
 		methods: map[string]method{
 			bridge.MethodHealth: typed(func(context.Context, bridge.HealthParams) (*bridge.HealthResult, error) {
 				h := s.health()
@@ -95,7 +97,7 @@ func newRPC(s *Server) *rpc {
 }
 
 // features are what there is beside the methods.
-var features = []string{bridge.FeatureTerminal, bridge.FeatureCommand, bridge.FeatureTunnel}
+var features = []string{bridge.FeatureTerminal, bridge.FeatureCommand, bridge.FeatureTunnel, bridge.FeatureWatch}
 
 func (h *rpc) hello(_ context.Context, p bridge.HelloParams) (*bridge.HelloResult, error) {
 	if p.Protocol < 1 {
