@@ -383,4 +383,3 @@ func (s *Service) next(ctx context.Context, r *Run, c *chat, queue []Queued) {
 	}
 	s.release(r)
 }
-

@@ -287,4 +287,3 @@ func (r *Run) one(ctx context.Context, c *call) (model.Message, error) {
 	told.Text += r.nudge(c)
 	return told, nil
 }
-
