@@ -30,7 +30,7 @@ func newBench(t testing.TB) *bench {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{t: t, dir: dir, Store: New(filepath.Join(home, "checkpoints"), dir)}
+	b := &bench{t: t, dir: dir, Store: New(filepath.Join(home, "checkpoints"), dir, os.Environ())}
 	t.Cleanup(b.Close)
 	return b
 }
@@ -38,7 +38,7 @@ func newBench(t testing.TB) *bench {
 // again is the store after the bridge was started anew.
 func (b *bench) again() {
 	b.Close()
-	b.Store = New(b.Store.dir, b.dir)
+	b.Store = New(b.Store.dir, b.dir, os.Environ())
 	b.t.Cleanup(b.Close)
 }
 

@@ -150,8 +150,17 @@ func TestUndo_KeepsWhatThePersonChangedSince(t *testing.T) {
 			"a folder, moved",
 			func(b *bench) { b.must(os.Rename(b.path("sub"), b.path("moved"))) }, nil, bridge.UndoRestored, nil,
 		},
+		{
+			"a file, moved, and edited since",
+			func(b *bench) { b.must(os.Rename(b.path("f"), b.path("moved"))) },
+			func(b *bench) { b.write("moved", line(tenLines, "9", "nine")) }, bridge.UndoMerged,
+			func(b *bench) { b.write("f", line(tenLines, "9", "nine")) },
+		},
 	} {
 		for _, byFile := range []bool{false, true} {
+			if byFile && strings.Contains(tc.name, "moved, and edited") {
+				continue // by its file, it is not known where it came from
+			}
 			t.Run(fmt.Sprintf("%s, undone by file: %v", tc.name, byFile), func(t *testing.T) {
 				t.Parallel()
 				b := newBench(t)
@@ -251,7 +260,10 @@ func TestUndo_AnEarlierTurnLeavesALaterOne(t *testing.T) {
 	b.write("g", "g\n")
 	b.agent("m1", func() { b.write("f", strings.Replace(tenLines, "2", "two", 1)); b.write("g", "G\n") })
 	b.write("h", "mine\n")
-	b.agent("m2", func() { b.write("f", strings.Replace(strings.Replace(tenLines, "2", "two", 1), "9", "nine", 1)); b.write("h", "yours\n") })
+	b.agent("m2", func() {
+		b.write("f", strings.Replace(strings.Replace(tenLines, "2", "two", 1), "9", "nine", 1))
+		b.write("h", "yours\n")
+	})
 	_, results := b.undo(bridge.UndoCheckpointsParams{Message: "m1"})
 	same(t, "the results", map[string]string{"f": bridge.UndoMerged, "g": bridge.UndoRestored}, results)
 	_, results = b.undo(bridge.UndoCheckpointsParams{Message: "m2", Path: "f"})
@@ -472,6 +484,30 @@ func TestCheckpoint_IgnoredFilesAreLeftOutButForThoseTheAgentWrote(t *testing.T)
 	}
 }
 
+func TestCheckpoint_FilesThatGitTracksAreNeverIgnored(t *testing.T) {
+	b := newBench(t)
+	b.write("repo/.gitignore", "dist/\n*.gen\n")
+	b.write("repo/dist/app.js", "1\n")
+	b.write("repo/dist/other.js", "1\n")
+	b.write("repo/a.gen", "1\n")
+	b.write("repo/b.gen", "1\n")
+	b.git("-C", "repo", "init", "-q")
+	b.git("-C", "repo", "add", "-f", "dist/app.js", "a.gen")
+	before := b.files()
+	got := b.agent("m", func() {
+		b.write("repo/dist/app.js", "2\n")
+		b.must(os.Remove(b.path("repo/a.gen")))
+		b.write("repo/b.gen", "2\n")
+	})
+	if got.Total != 2 {
+		t.Errorf("%+v", got)
+	}
+	b.agent("m", func() { b.write("repo/a.gen", "3\n") })
+	b.undo(bridge.UndoCheckpointsParams{})
+	before["repo/b.gen"] = "-rw-r--r-- 2\n"
+	same(t, "the folder", before, b.files())
+}
+
 func TestCheckpoint_WhatIsNoLongerIgnoredWasNotMadeByTheAgent(t *testing.T) {
 	b := newBench(t)
 	b.write(".gitignore", "secret\nprivate/\n")
@@ -659,7 +695,7 @@ func TestBegin_TakesNoPathOutsideOrOfGit(t *testing.T) {
 	b.write("real/f", "1\n")
 	b.write(".git/config", "x")
 	for _, p := range []string{"../outside", outside, "link", "up/outside", ".git/config", "real/../.git/config", "/etc/passwd", ".", ""} {
-		if real, ok := New(b.dir, b.dir).treeFor(t).realPath(p); ok {
+		if real, ok := New(b.dir, b.dir, nil).treeFor(t).realPath(p); ok {
 			t.Errorf("%q is %q", p, real)
 		}
 	}
@@ -691,7 +727,7 @@ func (s *Store) treeFor(t *testing.T) *tree {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newTree(s.workspace, b, 1<<20)
+	return newTree(s.workspace, nil, b, 1<<20)
 }
 
 func TestCheckpoint_OddNames(t *testing.T) {
