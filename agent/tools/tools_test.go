@@ -399,17 +399,26 @@ func TestRunCommand_ACutConnectionLosesNothing(t *testing.T) {
 	w := newWork(t)
 	done := make(chan string, 1)
 	go func() {
-		r, err := w.call(t.Context(), "runCommand", in{"command": "echo one; touch begun; while [ ! -e go ]; do sleep 0.05; done; echo two"})
+		r, err := w.call(t.Context(), "runCommand", in{"command": "echo one; while [ ! -e go ]; do sleep 0.05; done; echo two"})
 		if err != nil {
 			done <- err.Error()
 			return
 		}
 		done <- r.Text
 	}()
-	for range 3 {
-		eventually(t, "it runs", func() bool { _, err := os.Stat(filepath.Join(w.dir, "begun")); return err == nil })
-		w.cut()
-	}
+	eventually(t, "it runs", func() bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return len(w.shown) > 0
+	})
+	first := w.client
+	w.cut()
+	eventually(t, "it is followed on another connection", func() bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return w.client != first
+	})
+	w.cut()
 	w.write("go", "")
 	has(t, <-done, "Exit code 0", "one\ntwo\n")
 }
