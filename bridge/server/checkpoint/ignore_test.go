@@ -14,7 +14,7 @@ func TestIgnored_IsWhatGitIgnores(t *testing.T) {
 	parts := []string{"a", "b", "build", "*", "**", "*.log", "a.log", "?", "[ab]", "[!a]", "x*y", "xay", "deep", `\!a`, "a b"}
 	names := []string{"a", "b", "build", "a.log", "xay", "deep", "c", "!a", "a b"}
 	r := rand.New(rand.NewSource(7))
-	for range 12 {
+	for range 8 {
 		dir := t.TempDir()
 		run := func(stdin string, args ...string) string {
 			cmd := exec.Command("git", args...)

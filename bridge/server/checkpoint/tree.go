@@ -93,6 +93,8 @@ type tree struct {
 	ignores map[string]*ignoreFile
 	indexes map[string]stat // of repositories, by their folders, as they were last read
 
+	reads int // of files, for tests
+
 	changed func(path string, before, after entry)
 }
 
@@ -425,6 +427,7 @@ func (t *tree) lookAt(fd int, name, p string) error {
 		}
 	case unix.S_IFREG:
 		e = entry{Kind: file, Mode: st.Mode & 0o777}
+		t.reads++
 		content, err := readContent(fd, name, &st)
 		switch {
 		case errors.Is(err, unix.ENOENT):
@@ -509,8 +512,7 @@ func (t *tree) keep(e *entry, content []byte) (kept bool, err error) {
 	return true, t.blobs.put(e.Digest, content)
 }
 
-// readContent returns what a regular file holds: nil where it is too large or cannot be read. st becomes what the
-// opened file is.
+// readContent returns what a regular file holds: nil where it is too large or cannot be read.
 func readContent(fd int, name string, st *unix.Stat_t) ([]byte, error) {
 	if st.Size > bridge.MaxCheckpointFile {
 		return nil, nil

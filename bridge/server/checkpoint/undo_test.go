@@ -280,7 +280,7 @@ func TestUndo_AnEarlierTurnLeavesALaterOne(t *testing.T) {
 
 // Agent and person change files by turns, each in places of its own; the agent's part is undone.
 func TestUndo_OfEverythingLeavesThePersonsEdits(t *testing.T) {
-	for seed := range int64(12) {
+	for seed := range int64(8) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
 			r := rand.New(rand.NewSource(seed))
@@ -630,10 +630,10 @@ func TestCheckpoint_AFullDiskIsSaid(t *testing.T) {
 
 func TestStore_StaysWithinItsLimit(t *testing.T) {
 	b := newBench(t)
-	b.limit = 4 << 20
+	b.limit = 1 << 20
 	r := rand.New(rand.NewSource(1))
 	noise := func() string {
-		p := make([]byte, 300<<10)
+		p := make([]byte, 75<<10)
 		r.Read(p)
 		return string(p)
 	}
