@@ -74,8 +74,12 @@ var (
 var (
 	// ErrUnauthorized: the container does not know the token.
 	ErrUnauthorized = errors.New("bridge: the container refused the token")
+	// ErrOldBridge: the container was made from an image that is older than this program.
+	ErrOldBridge = errors.New("bridge: the workspace's container is older than this gateway: rebuild the workspace")
 	// ErrBadAnswer: the container's answer breaks the protocol.
 	ErrBadAnswer = errors.New("bridge: the container's answer breaks the protocol")
 	// ErrClosed: the connection has ended; calls that were waiting return it.
 	ErrClosed = errors.New("bridge: the connection to the container is closed")
+	// ErrNotSent is an ErrClosed that came before the call was sent: it may be made again on another connection.
+	ErrNotSent = fmt.Errorf("%w: the call was not sent", ErrClosed)
 )
