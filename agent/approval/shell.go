@@ -27,6 +27,8 @@ type script struct {
 	odd string
 	// hidden: it may run what is not among commands.
 	hidden bool
+	// files are what it redirects from and to.
+	files []word
 	// moved: its commands may run elsewhere than in the workspace folder.
 	moved bool
 }
@@ -235,6 +237,7 @@ func (s *script) redirect(r *syntax.Redirect) {
 	}
 	w := s.word(r.Word)
 	plain := w.known && !w.glob
+	s.files = append(s.files, w)
 	switch r.Op {
 	case syntax.RdrOut, syntax.RdrClob, syntax.AppOut, syntax.RdrAll, syntax.AppAll:
 		if !plain || w.text != "/dev/null" {
@@ -331,9 +334,22 @@ type wordBuilder struct {
 	w     *word
 	text  strings.Builder
 	brace bool
+	// dollar: what was added last is a $ that stands for itself.
+	dollar bool
+}
+
+// follows notes what comes after a $ that stands for itself, but for what nobody takes for a name.
+func (b *wordBuilder) follows(c byte, plain string) {
+	if b.dollar && strings.IndexByte(plain, c) < 0 {
+		b.s.note("It has a $ in it that stands for nothing.")
+	}
+	b.dollar = false
 }
 
 func (b *wordBuilder) part(part syntax.WordPart, quoted bool) {
+	if _, more := part.(*syntax.Lit); !more {
+		b.follows(0, "")
+	}
 	switch p := part.(type) {
 	case *syntax.Lit:
 		if quoted {
@@ -354,6 +370,7 @@ func (b *wordBuilder) part(part syntax.WordPart, quoted bool) {
 		for _, inner := range p.Parts {
 			b.part(inner, true)
 		}
+		b.dollar = false
 	case *syntax.ParamExp:
 		b.param(p, quoted)
 	case *syntax.CmdSubst:
@@ -381,6 +398,7 @@ func (b *wordBuilder) unknown(why string) {
 func (b *wordBuilder) bare(text string) {
 	for i := 0; i < len(text); i++ {
 		c := text[i]
+		b.follows(c, "")
 		switch {
 		case c == '\\' && i+1 < len(text):
 			i++
@@ -399,6 +417,7 @@ func (b *wordBuilder) bare(text string) {
 		case c == '{':
 			b.brace = true
 		}
+		b.dollar = c == '$'
 		b.text.WriteByte(c)
 	}
 }
@@ -411,6 +430,9 @@ func (b *wordBuilder) quoted(text string) {
 			if text[i] == '\n' {
 				continue
 			}
+		} else {
+			b.follows(text[i], " |)/.,:;\\")
+			b.dollar = text[i] == '$'
 		}
 		b.text.WriteByte(text[i])
 	}
