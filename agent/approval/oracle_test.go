@@ -58,6 +58,9 @@ func scan(text string) (commands [][]string, fault string) {
 			}
 		case redirection.MatchString(rest):
 			m := redirection.FindString(rest)
+			if strings.Contains(m, "/dev") && !strings.Contains(m, "/dev/null") {
+				return nil, "reads from " + m
+			}
 			if word.Len() > 0 && strings.Trim(word.String(), "0123456789") == "" {
 				word.Reset()
 				inWord = false
@@ -142,7 +145,7 @@ func scan(text string) (commands [][]string, fault string) {
 }
 
 var (
-	redirection = regexp.MustCompile(`^(?:(?:&>>?|>>?|>\||<)[ \t]*/dev/null|>&[ \t]*[012]|<&[ \t]*[012]|<[ \t]*(?:[A-Za-z0-9_.][A-Za-z0-9_./-]*))(?:$|[ \t\n;|)&])?`)
+	redirection = regexp.MustCompile(`^(?:(?:&>>?|>>?|>\||<)[ \t]*/dev/null|>&[ \t]*[012]|<&[ \t]*[012]|<[ \t]*(?:/?[A-Za-z0-9_.][A-Za-z0-9_./-]*))(?:$|[ \t\n;|)&])?`)
 	dollar      = regexp.MustCompile(`^\$(?:[?#$]|HOME\b|PWD\b|\{(?:HOME|PWD)\}|[^A-Za-z0-9_@*!{(\['-])`)
 )
 

@@ -1,6 +1,7 @@
 package approval
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -227,6 +228,9 @@ func (s *script) needKnown(w word) {
 	}
 }
 
+// plainFile are names of files that are written as they are.
+var plainFile = regexp.MustCompile(`^/?[A-Za-z0-9_.][A-Za-z0-9_./-]*$`)
+
 // redirect judges a redirection: what is thrown away, joined or read may pass.
 func (s *script) redirect(r *syntax.Redirect) {
 	if r.Hdoc != nil {
@@ -248,7 +252,8 @@ func (s *script) redirect(r *syntax.Redirect) {
 			s.note("It writes to a file.")
 		}
 	case syntax.RdrIn: // bash makes connections of /dev/tcp/…
-		if !plain || !w.literal || (strings.HasPrefix(w.text, "/dev") && w.text != "/dev/null") || w.text == "" {
+		_, bare := r.Word.Parts[0].(*syntax.Lit)
+		if !bare || !w.literal || !plainFile.MatchString(w.text) || (strings.Contains(w.text, "/dev") && w.text != "/dev/null") {
 			s.note("It reads from what may be no file.")
 		}
 	default: // here-documents, here-strings, <>
