@@ -41,6 +41,7 @@ const (
 	ActionSchedule      = "schedule"
 	ActionDelete        = "delete"
 	ActionAgentRun      = "agent-run"
+	ActionModelKey      = "model-key" // a person's own key for the agent was set or removed
 	ActionAdmin         = "admin" // an admin changed what concerns others
 )
 
