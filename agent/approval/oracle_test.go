@@ -159,23 +159,69 @@ var harmlessNames = wordSet(`cat tac rev head tail wc nl cut tr paste fold expan
 	strings jq echo printf test [ command sed find fd fdfind git go
 	bash python python2 python3 node perl ruby gcc g++ cc clang make curl wget tar java`)
 
-// harmful are words with which one of those names does more than read.
+// harmful are flags with which one of those names does more than read.
 var harmful = map[string]*regexp.Regexp{
-	"sort":   regexp.MustCompile(`^(?:-[a-zA-Z]*[oT]|--o|--c[^h]|--t|--f[^i])`),
-	"rg":     regexp.MustCompile(`^--(?:pre|host|sea)|^-[a-zA-Z]*z`),
+	"sort":   regexp.MustCompile(`^(?:-[^kt-]*[oT]|--o|--c[^h]|--t|--f[^i])`),
+	"rg":     regexp.MustCompile(`^--(?:pre|host|sea)|^-[^efgtTABCmMjrdE-]*z`),
 	"find":   regexp.MustCompile(`^-(?:exec|ok|delete|fprint|fls|files)`),
-	"fd":     regexp.MustCompile(`^-(?:-exec|[a-zA-Z]*[xX])`),
-	"fdfind": regexp.MustCompile(`^-(?:-exec|[a-zA-Z]*[xX])`),
-	"sed":    regexp.MustCompile(`^-[^nreE]|^--|^-.*i|^[^/]*[wesy]\b`),
-	"git":    regexp.MustCompile(`^--(?:ou|ext-d|op|up|ed|add|un|repl|exec|git-dir|work|config-env)|^-[cCO]$|^(?:add|commit|push|fetch|pull|checkout|reset|rebase|clean|merge|rm|mv|init|clone|pop|apply|drop|set-url|expire)$`),
+	"fd":     regexp.MustCompile(`^-(?:-exec|[^tedEcSjo-]*[xX])`),
+	"fdfind": regexp.MustCompile(`^-(?:-exec|[^tedEcSjo-]*[xX])`),
+	"sed":    regexp.MustCompile(`^-(?:[^nreE]|.*i)`),
+	"git":    regexp.MustCompile(`^--(?:ou|ext-d|op|up|ed|add|unset|repl|exec|git-dir|work|config-env|textc|filt|show-sig)|^-O`),
 	"date":   regexp.MustCompile(`^(?:-s|--s|\d)`),
-	"printf": regexp.MustCompile(`^-v|^[^%]*%[0-9.*-]*n`),
 	"test":   regexp.MustCompile(`^-[vRN]$`),
 	"[":      regexp.MustCompile(`^-[vRN]$`),
-	"go":     regexp.MustCompile(`^-(?:w|u|exec|toolexec)|^(?:run|build|test|generate|install|get|tool|vet|list)$|=`),
-	"tree":   regexp.MustCompile(`^-[a-zA-Z]*[oR]`),
-	"jq":     regexp.MustCompile(`^-[a-zA-Z]*[fL]|^--(?:from|raw[^-]|slurpf)`),
-	"file":   regexp.MustCompile(`^-[a-zA-Z]*[Cmz]`),
+	"go":     regexp.MustCompile(`^-(?:w|u|exec|toolexec)`),
+	"tree":   regexp.MustCompile(`^-[^LPI-]*[oR]`),
+	"jq":     regexp.MustCompile(`^-[^-]*[fL]|^--(?:from|raw[^-]|slurpf)`),
+	"file":   regexp.MustCompile(`^-[^-]*[Cmz]`),
+}
+
+// judgeFirst says why the words at the beginning of a command are not of one that reads.
+func judgeFirst(name string, words []string) string {
+	first := ""
+	for _, w := range words {
+		if !strings.HasPrefix(w, "-") {
+			first = w
+			break
+		}
+	}
+	switch name {
+	case "sed":
+		left := regexp.MustCompile(`/(?:\\.|[^/\\])*/`).ReplaceAllString(first, "")
+		if strings.Trim(left, "0123456789$+,;pq") != "" {
+			return "sed with " + first
+		}
+	case "printf":
+		if strings.HasPrefix(words[0], "-v") || regexp.MustCompile(`%[-+ #0-9.*']*[n(]`).MatchString(strings.ReplaceAll(words[0], "%%", "")) {
+			return "printf with " + words[0]
+		}
+	case "go":
+		if slices.Contains(strings.Fields("run build test generate install get tool vet list mod work clean fix fmt bug telemetry"), first) ||
+			first == "env" && slices.ContainsFunc(words, func(w string) bool { return strings.Contains(w, "=") }) {
+			return "go " + first
+		}
+	case "git":
+		for _, w := range words {
+			if !strings.HasPrefix(w, "-") {
+				break
+			}
+			if strings.HasPrefix(w, "-c") || strings.HasPrefix(w, "-C") || w == "-p" {
+				return "git with " + w
+			}
+		}
+		if slices.Contains(strings.Fields("add commit push fetch pull checkout switch restore reset rebase clean merge rm mv init clone apply am gc bisect submodule archive difftool mergetool"), first) {
+			return "git " + first
+		}
+		second := ""
+		if i := slices.Index(words, first); i >= 0 && i+1 < len(words) {
+			second = words[i+1]
+		}
+		if slices.Contains(strings.Fields("stash remote reflog worktree"), first) && slices.Contains(strings.Fields("pop apply drop push add set-url rename remove rm prune expire delete move lock show-update"), second) {
+			return "git " + first + " " + second
+		}
+	}
+	return ""
 }
 
 var versionOnly = wordSet("bash python python2 python3 node perl ruby gcc g++ cc clang make curl wget tar java")
@@ -203,6 +249,11 @@ func judgeWords(words []string) string {
 	}
 	if name == "command" && (len(words) < 3 || words[1] != "-v" && words[1] != "-V") {
 		return "runs command"
+	}
+	if len(words) > 1 {
+		if why := judgeFirst(name, words[1:]); why != "" {
+			return why
+		}
 	}
 	for _, w := range words[1:] {
 		if w == "--" && name != "git" {

@@ -449,7 +449,7 @@ func (b *wordBuilder) param(p *syntax.ParamExp, quoted bool) {
 	plain := p.Param != nil && !p.Excl && !p.Length && !p.Width && !p.IsSet && p.Index == nil && p.Slice == nil &&
 		p.Repl == nil && p.Names == 0 && p.Exp == nil && p.Flags == nil && p.NestedParam == nil && len(p.Modifiers) == 0
 	switch {
-	case plain && (p.Param.Value == "?" || p.Param.Value == "#" || p.Param.Value == "$"):
+	case plain && p.Short && (p.Param.Value == "?" || p.Param.Value == "#" || p.Param.Value == "$"):
 		b.text.WriteString("0")
 	case plain && quoted && (p.Param.Value == "HOME" || p.Param.Value == "PWD"):
 		b.text.WriteString("/")
