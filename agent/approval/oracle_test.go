@@ -132,6 +132,11 @@ func scan(text string) (commands [][]string, fault string) {
 					if !dollar.MatchString(text[i:]) {
 						return nil, "has a $ in quotes"
 					}
+					if strings.IndexByte("?#$", text[i+1]) >= 0 {
+						i++
+						word.WriteByte('0')
+						continue
+					}
 				}
 				word.WriteByte(text[i])
 			}
