@@ -291,6 +291,11 @@ func (s meteredStore) Chats(ctx context.Context, id workspace.ID, person string)
 	return s.OpenStore.Chats(ctx, id, person)
 }
 
+func (s meteredStore) RunningChats(ctx context.Context) (got []*agent.Chat, err error) {
+	defer s.done(ctx, "running_chats", time.Now(), &err)
+	return s.OpenStore.RunningChats(ctx)
+}
+
 func (s meteredStore) UpdateChat(ctx context.Context, c *agent.Chat) (err error) {
 	defer s.done(ctx, "update_chat", time.Now(), &err)
 	return s.OpenStore.UpdateChat(ctx, c)

@@ -73,6 +73,12 @@ type Span struct {
 	Until time.Time // when it ends
 }
 
+// Amount is money in millionths of a US dollar, and tokens of requests and answers together.
+type Amount struct {
+	Cost   int64
+	Tokens int64
+}
+
 // Cost returns the money that is left by all bounds together, in millionths of a US dollar; false where nothing
 // bounds it. It is never below 0.
 func (l Left) Cost() (left int64, bounded bool) {

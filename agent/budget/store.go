@@ -10,12 +10,6 @@ import (
 // Keep is how long records of use are kept.
 const Keep = 400 * 24 * time.Hour // thirteen months
 
-// Amount is of money and of tokens.
-type Amount struct {
-	Cost   int64 // millionths of a US dollar
-	Tokens int64
-}
-
 // Counter counts for one person or one workspace in one span.
 type Counter struct {
 	Key string // of 128 bytes at most, e.g. "person/<id>/2026-11-30"

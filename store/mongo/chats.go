@@ -123,6 +123,11 @@ func (s *Store) Chats(ctx context.Context, id workspace.ID, person string) ([]*a
 	return list[chatDoc](ctx, s, chats, filter, bson.D{{Key: "updated_at", Value: -1}, {Key: "_id", Value: 1}})
 }
 
+// RunningChats implements agent.Store.
+func (s *Store) RunningChats(ctx context.Context) ([]*agent.Chat, error) {
+	return list[chatDoc](ctx, s, chats, bson.M{"state": agent.StateRunning}, bson.D{{Key: "updated_at", Value: -1}, {Key: "_id", Value: 1}})
+}
+
 // UpdateChat implements agent.Store. On an error it leaves c as it was.
 func (s *Store) UpdateChat(ctx context.Context, c *agent.Chat) error {
 	if err := c.Check(); err != nil {

@@ -86,6 +86,11 @@ func (s *Store) Chats(ctx context.Context, id workspace.ID, person string) ([]*a
 	return list(ctx, s, readChat, of+chatOrder)
 }
 
+// RunningChats implements agent.Store.
+func (s *Store) RunningChats(ctx context.Context) ([]*agent.Chat, error) {
+	return list(ctx, s, readChat, "SELECT "+chatColumns+" FROM chats WHERE state = ?"+chatOrder, agent.StateRunning)
+}
+
 // UpdateChat implements agent.Store. On an error it leaves c as it was.
 func (s *Store) UpdateChat(ctx context.Context, c *agent.Chat) error {
 	if err := c.Check(); err != nil {

@@ -35,6 +35,7 @@ func TestQueriesUseIndexes(t *testing.T) {
 		"SELECT " + chatColumns + " FROM chats WHERE workspace = ?" + chatOrder,
 		"SELECT " + chatColumns + " FROM chats WHERE person = ?" + chatOrder,
 		"SELECT " + chatColumns + " FROM chats WHERE workspace = ? AND person = ?" + chatOrder,
+		"SELECT " + chatColumns + " FROM chats WHERE state = ?" + chatOrder,
 		"SELECT " + messageColumns + " FROM messages WHERE chat = ? ORDER BY seq, id",
 		"DELETE FROM messages WHERE chat = ? AND seq >= ?",
 		"DELETE FROM budget_holds WHERE counter = ? AND hold = ?",

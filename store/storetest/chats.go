@@ -19,6 +19,7 @@ var chats = []promise{
 	{"AnIDIsUsedOnce", aChatsIDIsUsedOnce},
 	{"AWorkspaceThatDoesNotExistGetsNone", aMissingWorkspaceGetsNoChat},
 	{"ListsBeginWithWhatWasChangedLast", chatsBeginWithWhatWasChangedLast},
+	{"ThoseThatRunAreFound", chatsThatRunAreFound},
 	{"OneOfTwoWritersWins", oneOfTwoWritersOfAChatWins},
 	{"AnUpdateOfNoneSaysSo", anUpdateOfNoChatSaysSo},
 	{"MessagesComeByTheirPlace", messagesComeByTheirPlace},
@@ -134,6 +135,25 @@ func chatsBeginWithWhatWasChangedLast(t *testing.T, b Backend) {
 		if !slices.Equal(got, c.want) {
 			t.Errorf("Chats(%q, %q): %v, want %v", c.workspace, c.person, got, c.want)
 		}
+	}
+}
+
+func chatsThatRunAreFound(t *testing.T, b Backend) {
+	s := b.Open(t)
+	w := created(t, s, "ann").ID
+	var want []*agent.Chat
+	for i, state := range []agent.State{agent.StateIdle, agent.StateRunning, agent.StateWaiting, agent.StateInterrupted, agent.StateRunning} {
+		c := chat(t, s, fmt.Sprint("c", i), w, "ann", 0)
+		c.State, c.Holder = state, fmt.Sprint("g", i)
+		must(t, s.UpdateChat(t.Context(), c))
+		if state == agent.StateRunning {
+			want = slices.Insert(want, 0, c)
+		}
+	}
+	got, err := b.Open(t).RunningChats(t.Context())
+	must(t, err)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 

@@ -104,6 +104,7 @@ func checkEnded(t *testing.T, b Backend, ctx context.Context, want error) { //no
 		"CreateChat":       func() error { return s.CreateChat(ctx, &agent.Chat{ID: "two", Workspace: w.ID}) },
 		"Chat":             func() error { _, err := s.Chat(ctx, "one"); return err },
 		"Chats":            func() error { _, err := s.Chats(ctx, "", ""); return err },
+		"RunningChats":     func() error { _, err := s.RunningChats(ctx); return err },
 		"UpdateChat":       func() error { mine := *c; return s.UpdateChat(ctx, &mine) },
 		"DeleteChat":       func() error { return s.DeleteChat(ctx, "one") },
 		"PutMessage":       func() error { return s.PutMessage(ctx, &agent.Message{Chat: "one", ID: "b"}) },

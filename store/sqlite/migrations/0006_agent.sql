@@ -17,6 +17,7 @@ CREATE TABLE chats (
 CREATE INDEX chats_by_workspace ON chats (workspace, updated_at);
 CREATE INDEX chats_by_person ON chats (person, updated_at);
 CREATE INDEX chats_by_time ON chats (updated_at);
+CREATE INDEX chats_by_state ON chats (state, updated_at);
 
 CREATE TABLE messages (
 	chat       TEXT NOT NULL REFERENCES chats ON DELETE CASCADE,
