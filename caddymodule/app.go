@@ -324,6 +324,7 @@ func (a *App) Start() error {
 		Limits: api.Limits{
 			SignIn: i.limits.signIn, FailedSignIns: i.limits.failedSignIns, Handoff: i.limits.handOff, Requests: i.limits.api,
 		},
+		MCP: a.mcp(),
 	})
 	close(a.started)
 	return nil

@@ -252,8 +252,8 @@ func (s *script) redirect(r *syntax.Redirect) {
 			s.note("It writes to a file.")
 		}
 	case syntax.RdrIn: // bash makes connections of /dev/tcp/…
-		_, bare := r.Word.Parts[0].(*syntax.Lit)
-		if !bare || !w.literal || !plainFile.MatchString(w.text) || (strings.Contains(w.text, "/dev") && w.text != "/dev/null") {
+		lit, bare := r.Word.Parts[0].(*syntax.Lit)
+		if !bare || lit.Value != w.text || !w.literal || !plainFile.MatchString(w.text) || (strings.Contains(w.text, "/dev") && w.text != "/dev/null") {
 			s.note("It reads from what may be no file.")
 		}
 	default: // here-documents, here-strings, <>

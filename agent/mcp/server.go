@@ -16,8 +16,8 @@ import (
 
 // Limits of what is served.
 const (
-	// maxRequest bounds a request's body, in bytes: a file's content, written as JSON, at worst.
-	maxRequest = 4 << 20
+	// MaxRequest bounds a request's body, in bytes: a file's content, written as JSON, at worst.
+	MaxRequest = 4 << 20
 	// maxCalls bounds the calls of one request that run at a time.
 	maxCalls = 8
 	// keepAlive is how often a silent answer says that it lives: proxies, Caddy among them, end those that do not.
@@ -82,7 +82,7 @@ func (s *Server) Serve(w http.ResponseWriter, r *http.Request, session Session) 
 	defer out.close()
 	sdk.NewStreamableHTTPHandler(func(*http.Request) *sdk.Server { return server }, &sdk.StreamableHTTPOptions{
 		Stateless:                  true,
-		MaxRequestBodyBytes:        maxRequest,
+		MaxRequestBodyBytes:        MaxRequest,
 		DisableLocalhostProtection: true, // the console's own guard stands before
 		Logger:                     slog.New(slog.DiscardHandler),
 	}).ServeHTTP(out, r)
