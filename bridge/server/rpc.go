@@ -65,7 +65,7 @@ func newRPC(s *Server) *rpc {
 		server:  s,
 		jobs:    jobs,
 		ptys:    terminals,
-		undo:    newCheckpoints(s.cfg.WorkspaceDir),
+		undo:    newCheckpoints(s.cfg.WorkspaceDir, s.cfg.Env),
 		watches: &watches{folder: files, most: s.cfg.watchFolders},
 		methods: map[string]method{
 			bridge.MethodHealth: typed(func(context.Context, bridge.HealthParams) (*bridge.HealthResult, error) {
