@@ -262,7 +262,7 @@ func (b *beginning) store(ctx context.Context, fresh bool) error {
 	}
 	switch {
 	case errors.Is(err, workspace.ErrConflict):
-		return ErrRunning
+		return errRaced
 	case errors.Is(err, workspace.ErrNotFound):
 		return ErrNotFound
 	case err != nil:

@@ -152,15 +152,24 @@ func (s *Service) Send(ctx context.Context, send Send) (*Run, error) {
 		return nil, err
 	}
 	defer s.giveUp(send.Chat)
-	b := &beginning{s: s, cfg: s.config(), send: send}
-	b.now = b.cfg.Now().UTC().Truncate(time.Microsecond)
 	// What is written must not be left half done since a browser hung up.
-	r, err := b.run(context.WithoutCancel(ctx))
-	if err != nil {
-		return nil, err
+	ctx = context.WithoutCancel(ctx)
+	for tries := 0; ; tries++ {
+		b := &beginning{s: s, cfg: s.config(), send: send}
+		b.now = b.cfg.Now().UTC().Truncate(time.Microsecond)
+		r, err := b.run(ctx)
+		if errors.Is(err, errRaced) {
+			if tries < 5 {
+				continue
+			}
+			return nil, ErrRunning
+		}
+		return r, err
 	}
-	return r, nil
 }
+
+// errRaced: the chat was changed by another while a run was about to begin.
+var errRaced = errors.New("the chat was changed meanwhile")
 
 // newID returns an id that no other has.
 func newID(kind string) string { return kind + "-" + strings.ToLower(rand.Text()[:20]) }

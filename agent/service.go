@@ -53,6 +53,9 @@ type Config struct {
 	// Busy says that a workspace is in use until release is called; nil says it to nobody.
 	Busy func(id workspace.ID) (release func())
 	Find func(ctx context.Context, id workspace.ID) (*workspace.Workspace, error)
+	// Allowed tells, before each call of a model, whether a person may still work in a workspace; its error ends the run,
+	// and its text is for the person. nil allows.
+	Allowed func(ctx context.Context, person string, id workspace.ID) error
 	// Decide is approval.Decide where it is nil.
 	Decide func(call approval.Call, mode approval.Mode, rules ...approval.Rule) approval.Decision
 	// Rules are the operator's.
