@@ -41,7 +41,8 @@ const (
 	ActionSchedule      = "schedule"
 	ActionDelete        = "delete"
 	ActionAgentRun      = "agent-run"
-	ActionAdmin         = "admin" // an admin changed what concerns others
+	ActionGitCredential = "git-credential" // a workspace signed in at a git server
+	ActionAdmin         = "admin"          // an admin changed what concerns others
 )
 
 // The outcomes of what somebody tried.
