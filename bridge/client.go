@@ -9,6 +9,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -37,6 +38,7 @@ var cancelGrace = 10 * time.Second
 //
 // A container that is frozen answers no ping, so its Client ends about Ping + Pong later.
 type Client struct {
+	at     Endpoint
 	conn   *jsonrpc2.Conn
 	stream *Stream
 	slots  chan struct{}
@@ -44,37 +46,63 @@ type Client struct {
 	limit  *rate.Limiter
 }
 
-// Dial connects to the bridge at addr, the host:port of a published BridgePort. ctx bounds the dialling
-// only. The error is ErrUnauthorized if the bridge does not know the token.
+// Dial connects to the bridge at addr, the host:port of a published BridgePort: see DialWith.
 func Dial(ctx context.Context, addr, token string) (*Client, error) {
-	return dial(ctx, addr, token, DefaultTiming)
+	return DialWith(ctx, Endpoint{Addr: addr, Token: token})
 }
 
-func dial(ctx context.Context, addr, token string, timing Timing) (*Client, error) {
-	if _, _, err := net.SplitHostPort(addr); err != nil {
+// DialWith connects to the bridge at an endpoint. ctx bounds the dialling only. The error is ErrUnauthorized if the
+// bridge does not know the token.
+func DialWith(ctx context.Context, at Endpoint) (*Client, error) {
+	return dial(ctx, at, DefaultTiming)
+}
+
+// webSocket opens a WebSocket on one of the paths of BridgePort.
+func (e Endpoint) webSocket(ctx context.Context, path string) (*websocket.Conn, error) {
+	if _, _, err := net.SplitHostPort(e.Addr); err != nil {
 		return nil, fmt.Errorf("bridge: %w", err)
 	}
 	// No proxy and no compression: a container's message is as long as its frame.
 	dialer := websocket.Dialer{
+		NetDialContext:   e.Dial,
 		HandshakeTimeout: dialTimeout,
 		ReadBufferSize:   16 << 10,
 		WriteBufferSize:  16 << 10,
 	}
-	ws, resp, err := dialer.DialContext(ctx, "ws://"+addr+RPCPath, http.Header{TokenHeader: {token}})
+	ws, resp, err := dialer.DialContext(ctx, "ws://"+e.Addr+path, http.Header{TokenHeader: {e.Token}})
 	if resp != nil {
 		defer resp.Body.Close()
 	}
-	if err != nil {
-		if resp != nil && resp.StatusCode == http.StatusUnauthorized {
-			return nil, ErrUnauthorized
-		}
-		if resp != nil {
-			return nil, fmt.Errorf("%w: status %d on %s", ErrBadAnswer, resp.StatusCode, RPCPath)
-		}
+	switch {
+	case err == nil:
+		return ws, nil
+	case resp == nil:
 		return nil, fmt.Errorf("bridge: %w", err)
+	case resp.StatusCode == http.StatusUnauthorized:
+		return nil, ErrUnauthorized
 	}
+	path, _, _ = strings.Cut(path, "?")
+	return nil, &statusError{status: resp.StatusCode, path: path}
+}
 
+// statusError is an answer that is no WebSocket.
+type statusError struct {
+	status int
+	path   string
+}
+
+func (e *statusError) Error() string {
+	return fmt.Sprintf("%v: status %d on %s", ErrBadAnswer, e.status, e.path)
+}
+func (e *statusError) Unwrap() error { return ErrBadAnswer }
+
+func dial(ctx context.Context, at Endpoint, timing Timing) (*Client, error) {
+	ws, err := at.webSocket(ctx, RPCPath)
+	if err != nil {
+		return nil, err
+	}
 	c := &Client{
+		at:     at,
 		stream: NewStream(ws, timing),
 		slots:  make(chan struct{}, MaxInFlight),
 		limit:  rate.NewLimiter(requestRate, requestRate),
@@ -131,14 +159,17 @@ func (c *Client) call(ctx context.Context, method string, params, result any) er
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-c.Done():
-		return ErrClosed
+		return ErrNotSent
 	}
 
 	id := jsonrpc2.ID{Num: c.lastID.Add(1)} // From 1: the library takes 0 for "choose one".
 	pending, err := c.conn.DispatchCall(ctx, method, params, jsonrpc2.PickID(id))
 	if err != nil {
 		<-c.slots
-		return clientError(err)
+		if err = clientError(err); errors.Is(err, ErrClosed) {
+			return ErrNotSent
+		}
+		return err
 	}
 
 	var raw json.RawMessage

@@ -35,7 +35,7 @@ func hostileTimed(t *testing.T, timing Timing, behave func(*websocket.Conn)) *Cl
 		defer ws.Close()
 		behave(ws)
 	}))
-	c, err := dial(t.Context(), srv.Listener.Addr().String(), testToken, timing)
+	c, err := dial(t.Context(), Endpoint{Addr: srv.Listener.Addr().String(), Token: testToken}, timing)
 	if err != nil {
 		t.Fatal(err)
 	}

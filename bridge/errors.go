@@ -78,4 +78,6 @@ var (
 	ErrBadAnswer = errors.New("bridge: the container's answer breaks the protocol")
 	// ErrClosed: the connection has ended; calls that were waiting return it.
 	ErrClosed = errors.New("bridge: the connection to the container is closed")
+	// ErrNotSent is an ErrClosed that came before the call was sent: it may be made again on another connection.
+	ErrNotSent = fmt.Errorf("%w: the call was not sent", ErrClosed)
 )
