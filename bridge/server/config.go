@@ -53,6 +53,8 @@ type Config struct {
 
 	terminalsDir, cgroupDir string // of the kernel, but in tests
 
+	credentialHelper string // git's, which asks this bridge; "" means the image's
+
 	timing timing
 }
 
@@ -63,6 +65,7 @@ type timing struct {
 	seedHold    time.Duration // how long ready waits for the workspace folder
 	stopGrace   time.Duration // between SIGTERM and SIGKILL
 	backoff     time.Duration // before the first restart; doubles up to maxBackoff
+	gatewayWait time.Duration // for one that can be asked for a credential
 	stream      bridge.Timing
 }
 
@@ -114,6 +117,8 @@ func (c *Config) complete() error {
 	setDefault(&c.timing.seedHold, 30*time.Second)
 	setDefault(&c.timing.stopGrace, 8*time.Second)
 	setDefault(&c.timing.backoff, time.Second)
+	setDefault(&c.timing.gatewayWait, defaultGatewayWait)
+	setDefault(&c.credentialHelper, "/usr/local/bin/kalpana git-credential")
 	setDefault(&c.timing.stream, bridge.DefaultTiming)
 	return nil
 }

@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	// gatewayWait is how long a question waits for a gateway to connect.
-	gatewayWait = 20 * time.Second
+	// defaultGatewayWait is how long a question waits for a gateway to connect.
+	defaultGatewayWait = 20 * time.Second
 	// maxQuestions bounds the questions that are under way.
 	maxQuestions = 4
 )
@@ -23,14 +23,15 @@ const (
 // gateways are the connections over which a gateway can be asked something.
 type gateways struct {
 	mu     sync.Mutex
+	wait   time.Duration
 	conns  map[*jsonrpc2.Conn]struct{}
 	joined chan struct{} // closed when one joins
 	asking chan struct{}
 }
 
-func newGateways() *gateways {
+func newGateways(wait time.Duration) *gateways {
 	return &gateways{
-		conns: map[*jsonrpc2.Conn]struct{}{}, joined: make(chan struct{}), asking: make(chan struct{}, maxQuestions),
+		wait: wait, conns: map[*jsonrpc2.Conn]struct{}{}, joined: make(chan struct{}), asking: make(chan struct{}, maxQuestions),
 	}
 }
 
@@ -80,7 +81,7 @@ func (g *gateways) credential(ctx context.Context, p bridge.GitCredentialParams)
 	answers := make(chan answer)
 	asked, waiting := map[*jsonrpc2.Conn]bool{}, 0
 	reason := error(errNoGateway)
-	patience := time.NewTimer(gatewayWait)
+	patience := time.NewTimer(g.wait)
 	defer patience.Stop()
 	for {
 		fresh, joined := g.others(asked)

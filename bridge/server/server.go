@@ -46,7 +46,7 @@ func New(cfg Config) (*Server, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, fmt.Errorf("kalpana-bridge: %w", err)
 	}
-	s := &Server{cfg: cfg, started: time.Now(), log: newStartLog(cfg.Stdout), ready: newReadiness(), gateways: newGateways()}
+	s := &Server{cfg: cfg, started: time.Now(), log: newStartLog(cfg.Stdout), ready: newReadiness(), gateways: newGateways(cfg.timing.gatewayWait)}
 	s.activities = newActivities(&s.cfg)
 	var err error
 	if s.ide, err = net.Listen("tcp", cfg.IDEAddr); err != nil {
