@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"github.com/kalpana-dev/kalpana/workspace"
@@ -48,21 +49,50 @@ type Message struct {
 	CreatedAt time.Time
 }
 
+// What records may hold, in bytes.
+const (
+	MaxChatData = 1 << 20 // of Chat.Data
+	MaxMessage  = 8 << 20 // of Message.UI and Message.Model together
+)
+
+// ErrTooLarge says that a record is larger than a store takes.
+var ErrTooLarge = errors.New("this chat has grown too large to be kept; begin a new one")
+
+// Check returns ErrTooLarge for a record that no store takes.
+func (c *Chat) Check() error {
+	if len(c.Data) > MaxChatData {
+		return ErrTooLarge
+	}
+	return nil
+}
+
+// Check returns ErrTooLarge for a record that no store takes.
+func (m *Message) Check() error {
+	if len(m.UI)+len(m.Model) > MaxMessage {
+		return ErrTooLarge
+	}
+	return nil
+}
+
 // Store keeps chats and their messages. All methods are safe for concurrent use, also by several processes on one
-// store. Errors are, or wrap, ErrNotFound, ErrConflict, ErrStorageFull or ErrStoreDown of package workspace.
+// store. Errors are, or wrap, ErrTooLarge, or ErrNotFound, ErrConflict, ErrStorageFull or ErrStoreDown of package
+// workspace. The chats of a workspace are deleted with it.
 type Store interface {
-	// CreateChat inserts c with revision 1; ErrConflict when the id is in use.
+	// CreateChat inserts c with revision 1; ErrConflict when the id is in use, ErrNotFound when there is no such
+	// workspace.
 	CreateChat(ctx context.Context, c *Chat) error
 	Chat(ctx context.Context, id string) (*Chat, error)
 	// Chats returns those of a workspace ("" for all) and of a person ("" for all), what was changed last first.
 	Chats(ctx context.Context, id workspace.ID, person string) ([]*Chat, error)
+	// RunningChats returns those whose state is StateRunning.
+	RunningChats(ctx context.Context) ([]*Chat, error)
 	// UpdateChat writes c where the stored revision is still c.Revision, and increments it and sets c.UpdatedAt; else
 	// ErrConflict, or ErrNotFound. ID, Workspace, Person and CreatedAt never change.
 	UpdateChat(ctx context.Context, c *Chat) error
 	// DeleteChat removes a chat and its messages. A missing one is no error.
 	DeleteChat(ctx context.Context, id string) error
 
-	// PutMessage inserts a message, or replaces the one of its id.
+	// PutMessage inserts a message, or replaces the one of its id; ErrNotFound when there is no such chat.
 	PutMessage(ctx context.Context, m *Message) error
 	// Messages returns a chat's messages by their place.
 	Messages(ctx context.Context, chat string) ([]*Message, error)

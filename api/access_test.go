@@ -68,6 +68,19 @@ var accesses = map[string]string{
 	"GET /api/workspaces/{id}/ports":           string(identity.ScopeRead),
 	"PUT /api/workspaces/{id}/ports/{port}":    string(identity.ScopeWrite),
 	"DELETE /api/workspaces/{id}/ports/{port}": string(identity.ScopeWrite),
+
+	"POST /api/agent":                 string(identity.ScopeAgent),
+	"GET /api/agent/models":           string(identity.ScopeAgent),
+	"GET /api/agent/chats":            string(identity.ScopeAgent),
+	"GET /api/agent/{chat}":           string(identity.ScopeAgent),
+	"PATCH /api/agent/{chat}":         string(identity.ScopeAgent),
+	"DELETE /api/agent/{chat}":        string(identity.ScopeAgent),
+	"GET /api/agent/{chat}/stream":    string(identity.ScopeAgent),
+	"POST /api/agent/{chat}/continue": string(identity.ScopeAgent),
+	"POST /api/agent/{chat}/stop":     string(identity.ScopeAgent),
+	"POST /api/agent/{chat}/queue":    string(identity.ScopeAgent),
+	"GET /api/agent/{chat}/changes":   string(identity.ScopeAgent),
+	"POST /api/agent/{chat}/undo":     string(identity.ScopeAgent),
 }
 
 // admin returns a browser that the first admin is signed in with.
@@ -119,11 +132,11 @@ func (b *browser) status(t *testing.T, route string, op operation) int {
 	if op.RequestBody != nil {
 		body = "{"
 	}
-	if op.Responses["200"].Content["text/event-stream"].Schema != nil {
+	if method == http.MethodGet && op.Responses["200"].Content["text/event-stream"].Schema != nil {
 		method = http.MethodHead // would go on for ever
 	}
 	w := httptest.NewRecorder()
-	b.ServeHTTP(w, b.request(method, strings.NewReplacer("{id}", string(workspace.NewID()), "{port}", "5000").Replace(path), body))
+	b.ServeHTTP(w, b.request(method, strings.NewReplacer("{id}", string(workspace.NewID()), "{port}", "5000", "{chat}", "none").Replace(path), body))
 	return w.Code
 }
 
@@ -136,10 +149,10 @@ func TestAccess_EveryOperationLetsInExactlyWhoBelongs(t *testing.T) {
 	}
 	admin, member := s.as(first), s.as(ravi)
 	tokens := map[identity.Scope]*browser{}
-	for _, scope := range identity.Scopes[:3] {
+	for _, scope := range identity.Scopes[:4] {
 		tokens[scope] = member.program(scope)
 	}
-	adminsToken, adminsOther := admin.program(identity.ScopeAdmin), admin.program(identity.Scopes[:3]...)
+	adminsToken, adminsOther := admin.program(identity.ScopeAdmin), admin.program(identity.Scopes[:4]...)
 	text := identity.TokenPrefix + identity.NewSecret()
 	unknown, malformed := s.stranger().with("Authorization", "Bearer "+text), s.stranger().with("Authorization", "Bearer kalpana_x")
 	forged := &browser{site: s, cookie: "__Host-kalpana_session=" + strings.Repeat("A", 43), header: http.Header{}}

@@ -46,6 +46,7 @@ type Config struct {
 	Limits Limits
 	// Stopping ends event streams before the server shuts down.
 	Stopping <-chan struct{}
+	Agent    AgentConfig
 }
 
 // Handler serves /api/, the hand-off, and the end of a sign-in at a provider.
@@ -87,6 +88,9 @@ func New(cfg Config) *Handler {
 // ServeHTTP serves a request under /api/.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
+	if wordsFor(r) {
+		w = wordsWriter{w}
+	}
 	if !h.own(r) {
 		writeProblem(w, http.StatusForbidden, "This request came from another site, so it is refused.")
 		return

@@ -55,7 +55,7 @@ func (b *browser) grant(host workspace.Host) string {
 func TestHandoff_IsNotForTokens(t *testing.T) {
 	asha := newSite(t).signIn("Asha")
 	id := asha.create("x").ID
-	program := asha.program(identity.Scopes[:3]...)
+	program := asha.program(identity.Scopes[:4]...)
 	if w := program.handoff("GET", handoffPath(id, identity.Hash("x"))); w.Code != http.StatusForbidden {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}

@@ -16,6 +16,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/kalpana-dev/kalpana/agent"
 	"github.com/kalpana-dev/kalpana/api"
 	"github.com/kalpana-dev/kalpana/identity"
 	"github.com/kalpana-dev/kalpana/orchestrator"
@@ -189,6 +190,7 @@ func newSite(t testing.TB) *site {
 	})
 	s.Handler = api.New(api.Config{
 		Hosts: s.hosts, Identity: s.identity, Orchestrator: s.orchestrator, Links: true, Stopping: s.stopping,
+		Agent: api.AgentConfig{Service: agent.New(agent.Config{})},
 		Templates: []api.Template{{Name: "blank", Title: "Blank", Ports: []int{}}, {Name: "node", Title: "Node", Ports: []int{3000}}},
 	})
 	return s

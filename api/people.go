@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"math"
 	"net/http"
 	"time"
 
@@ -31,6 +32,49 @@ type Quota struct {
 	Memory     int64   `json:"memory,omitempty" minimum:"-1" doc:"Bytes, of each workspace."`
 	PIDs       int64   `json:"pids,omitempty" minimum:"-1" doc:"Processes and threads of each workspace."`
 	Disk       int64   `json:"disk,omitempty" minimum:"-1" doc:"Bytes, of each workspace."`
+
+	AgentDayCost     float64 `json:"agentDayCost,omitempty" minimum:"-1" maximum:"1000000" doc:"US dollars that their agents may spend a day (UTC)."`
+	AgentMonthCost   float64 `json:"agentMonthCost,omitempty" minimum:"-1" maximum:"1000000" doc:"US dollars that their agents may spend a month (UTC)."`
+	AgentDayTokens   int64   `json:"agentDayTokens,omitempty" minimum:"-1" doc:"Tokens that their agents may use a day (UTC)."`
+	AgentMonthTokens int64   `json:"agentMonthTokens,omitempty" minimum:"-1" doc:"Tokens that their agents may use a month (UTC)."`
+}
+
+// domain returns the quota as it is kept.
+func (q Quota) domain() workspace.Quota {
+	return workspace.Quota{
+		Workspaces: q.Workspaces, Running: q.Running, CPUs: q.CPUs, Memory: q.Memory, PIDs: q.PIDs, Disk: q.Disk,
+		AgentDayCost: micros(q.AgentDayCost), AgentMonthCost: micros(q.AgentMonthCost),
+		AgentDayTokens: q.AgentDayTokens, AgentMonthTokens: q.AgentMonthTokens,
+	}
+}
+
+func quotaView(q workspace.Quota) Quota {
+	return Quota{
+		Workspaces: q.Workspaces, Running: q.Running, CPUs: q.CPUs, Memory: q.Memory, PIDs: q.PIDs, Disk: q.Disk,
+		AgentDayCost: quotaDollars(q.AgentDayCost), AgentMonthCost: quotaDollars(q.AgentMonthCost),
+		AgentDayTokens: q.AgentDayTokens, AgentMonthTokens: q.AgentMonthTokens,
+	}
+}
+
+// micros returns money as it is kept. What is not nothing stays so.
+func micros(dollars float64) int64 {
+	switch {
+	case dollars < 0:
+		return -1
+	case dollars == 0:
+		return 0
+	}
+	return max(1, int64(math.Round(dollars*1e6)))
+}
+
+// dollars returns money as people read it.
+func dollars(micros int64) float64 { return float64(micros) / 1e6 }
+
+func quotaDollars(micros int64) float64 {
+	if micros < 0 {
+		return -1
+	}
+	return dollars(micros)
 }
 
 // People is a list of people.
@@ -50,12 +94,12 @@ func everybodys(q workspace.Quota) Quota {
 	if q.CPUs == 0 {
 		q.CPUs = -1
 	}
-	for _, n := range []*int64{&q.Memory, &q.PIDs, &q.Disk} {
+	for _, n := range []*int64{&q.Memory, &q.PIDs, &q.Disk, &q.AgentDayCost, &q.AgentMonthCost, &q.AgentDayTokens, &q.AgentMonthTokens} {
 		if *n == 0 {
 			*n = -1
 		}
 	}
-	return Quota(q)
+	return quotaView(q)
 }
 
 // PersonChange is what can be changed of a person.
@@ -82,7 +126,7 @@ type personChangeInput struct {
 
 func personView(p identity.Person) Person {
 	return Person{
-		ID: p.ID, Name: p.Name, Email: p.Email, Role: string(p.Role), Disabled: p.Disabled, ByRule: p.ByRule, CreatedAt: p.CreatedAt, Quota: Quota(p.Quota),
+		ID: p.ID, Name: p.Name, Email: p.Email, Role: string(p.Role), Disabled: p.Disabled, ByRule: p.ByRule, CreatedAt: p.CreatedAt, Quota: quotaView(p.Quota),
 	}
 }
 
@@ -112,7 +156,7 @@ func (h *Handler) peopleRoutes() {
 				change.Role = &role
 			}
 			if in.Body.Quota != nil {
-				quota := workspace.Quota(*in.Body.Quota)
+				quota := in.Body.Quota.domain()
 				change.Quota = &quota
 			}
 			p, err := h.cfg.Identity.ChangePerson(ctx, callerOf(ctx), in.ID, change)

@@ -4,10 +4,15 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/kalpana-dev/kalpana/agent"
+	"github.com/kalpana-dev/kalpana/agent/budget"
+	"github.com/kalpana-dev/kalpana/agent/model"
+	"github.com/kalpana-dev/kalpana/agent/uistream"
 	"github.com/kalpana-dev/kalpana/identity"
 	"github.com/kalpana-dev/kalpana/orchestrator"
 	"github.com/kalpana-dev/kalpana/workspace"
@@ -92,6 +97,21 @@ func (h *Handler) fault(err error) huma.StatusError {
 		return huma.NewError(http.StatusInsufficientStorage, orchestrator.Explain(workspace.ErrStorageFull))
 	case errors.Is(err, workspace.ErrStoreDown):
 		return unavailable(workspace.ErrStoreDown)
+	case errors.Is(err, agent.ErrNotFound):
+		return huma.NewError(http.StatusNotFound, "This chat does not exist, or no longer.")
+	case errors.Is(err, agent.ErrRunning), errors.Is(err, agent.ErrNotRunning), errors.Is(err, agent.ErrNothingPending), errors.Is(err, agent.ErrAnswered):
+		return huma.NewError(http.StatusConflict, orchestrator.Explain(err))
+	case errors.Is(err, agent.ErrInvalid), errors.Is(err, agent.ErrUnknownModel), errors.Is(err, errNoText), errors.Is(err, errChatID),
+		errors.Is(err, errNoWorkspace), errors.Is(err, errOtherWorkspace), errors.As(err, new(*uistream.PostError)):
+		return huma.NewError(http.StatusUnprocessableEntity, orchestrator.Explain(err))
+	case errors.Is(err, errNoJSON):
+		return huma.NewError(http.StatusBadRequest, orchestrator.Explain(err))
+	case errors.Is(err, errTooLarge):
+		return huma.NewError(http.StatusRequestEntityTooLarge, orchestrator.Explain(err))
+	case errors.As(err, new(*budget.Spent)):
+		return huma.NewError(http.StatusPaymentRequired, orchestrator.Explain(err))
+	case errors.As(err, new(*model.Error)), errors.Is(err, agent.ErrClosed):
+		return huma.NewError(http.StatusServiceUnavailable, orchestrator.Explain(err))
 	case errors.Is(err, context.Canceled):
 		return huma.NewError(http.StatusServiceUnavailable, "The request was cut short. Try again.")
 	case errors.Is(err, workspace.ErrEngineDown), errors.Is(err, workspace.ErrImageMissing),
@@ -119,6 +139,12 @@ func (h *Handler) refuse(w http.ResponseWriter, err error) {
 }
 
 func writeProblem(w http.ResponseWriter, status int, text string) {
+	if _, ok := w.(wordsWriter); ok {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, text)
+		return
+	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(huma.NewError(status, text))

@@ -330,7 +330,7 @@ func TestPeople_AQuotaIsSetAndRecorded(t *testing.T) {
 	s := newSite(t)
 	admin, asha := s.admin(), s.signIn("Asha")
 	path := "/api/people/" + asha.caller().Person.ID
-	want := api.Quota{Workspaces: 12, Running: 2, CPUs: 1.5, Memory: 4 << 30, Disk: -1}
+	want := api.Quota{Workspaces: 12, Running: 2, CPUs: 1.5, Memory: 4 << 30, Disk: -1, AgentDayCost: 2.5, AgentMonthTokens: -1}
 	if got := decode[api.Person](t, admin.must(200, "PATCH", path, map[string]any{"quota": want})); got.Quota != want || got.Role != "member" {
 		t.Errorf("%+v", got)
 	}
@@ -338,7 +338,10 @@ func TestPeople_AQuotaIsSetAndRecorded(t *testing.T) {
 		t.Errorf("another change lost it: %+v", got)
 	}
 	list := decode[api.People](t, admin.must(200, "GET", "/api/people", nil))
-	if want := (api.Quota{Workspaces: 5, Running: 3, CPUs: -1, Memory: -1, PIDs: -1, Disk: -1}); list.Defaults != want {
+	if want := (api.Quota{
+		Workspaces: 5, Running: 3, CPUs: -1, Memory: -1, PIDs: -1, Disk: -1,
+		AgentDayCost: -1, AgentMonthCost: -1, AgentDayTokens: -1, AgentMonthTokens: -1,
+	}); list.Defaults != want {
 		t.Errorf("defaults %+v", list.Defaults)
 	}
 	people := list.People
@@ -349,7 +352,7 @@ func TestPeople_AQuotaIsSetAndRecorded(t *testing.T) {
 		t.Errorf("the whole is replaced: %+v", got)
 	}
 	admin.must(200, "PATCH", path, map[string]any{"quota": api.Quota{}})
-	for field, value := range map[string]any{"workspaces": -2, "running": 1.5, "cpus": "2", "memory": -2, "gpus": 1} {
+	for field, value := range map[string]any{"workspaces": -2, "running": 1.5, "cpus": "2", "memory": -2, "gpus": 1, "agentDayCost": "5", "agentMonthTokens": 0.5} {
 		p := problemOf(t, admin.must(422, "PATCH", path, map[string]any{"quota": map[string]any{field: value}}))
 		if len(p.Errors) != 1 || p.Errors[0].Location != "body.quota."+field {
 			t.Errorf("%s %v: %+v", field, value, p)
@@ -363,7 +366,7 @@ func TestPeople_AQuotaIsSetAndRecorded(t *testing.T) {
 		}
 	}
 	wantEvents := []string{
-		"Asha: quota is now workspaces 12, running 2, cpus 1.5, memory 4294967296, disk unlimited",
+		"Asha: quota is now workspaces 12, running 2, cpus 1.5, memory 4294967296, disk unlimited, agent dollars a day 2.5, agent tokens a month unlimited",
 		"Asha: quota is now running 3",
 		"Asha: quota is now as for everybody",
 	}

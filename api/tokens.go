@@ -28,7 +28,7 @@ type Tokens struct {
 // NewToken is a token to be made.
 type NewToken struct {
 	Name          string   `json:"name" minLength:"1" maxLength:"64" doc:"What it is for."`
-	Scopes        []string `json:"scopes" nullable:"false" minItems:"1" uniqueItems:"true" enum:"workspaces:read,workspaces:write,workspaces:open,admin"`
+	Scopes        []string `json:"scopes" nullable:"false" minItems:"1" uniqueItems:"true" enum:"workspaces:read,workspaces:write,workspaces:open,agent,admin"`
 	LifetimeHours int      `json:"lifetimeHours,omitempty" minimum:"1" maximum:"8760" default:"720"`
 }
 

@@ -116,6 +116,7 @@ func (h *Handler) routes() {
 	h.portRoutes()
 	h.sleepRoutes()
 	h.adminRoutes()
+	h.agentRoutes()
 	const tag = "workspaces"
 	huma.Register(h.huma, scoped(h.operation("GET", "/api/templates", "listTemplates", "List templates", 200, tag), identity.ScopeRead),
 		func(context.Context, *struct{}) (*struct{ Body Templates }, error) {

@@ -52,6 +52,12 @@ const (
 	// a TerminalSize. The end of the program closes it with 1000 and "exited <code>"; a viewer that lags
 	// behind is closed with 1013 and may come again.
 	TerminalPath = "/terminal"
+	// CommandPath, on BridgePort, is a WebSocket with what the command prints that the parameter id names, from the
+	// parameter offset on, by default from its start; one that has not begun is waited for a moment. Binary messages
+	// are output. Where some is not kept any more, a text message is a CommandGap. The end of the command, once all was
+	// sent, closes it with 1000 and "exited <code>". A reader that takes nothing for ten seconds is gone, and may come
+	// again for the rest.
+	CommandPath = "/command"
 )
 
 // Places inside the container.

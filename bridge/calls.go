@@ -106,12 +106,20 @@ func (c *Client) SearchCode(ctx context.Context, p SearchCodeParams) (*SearchCod
 	return ask(ctx, c, MethodSearchCode, 30*time.Second, &p, func(r *SearchCodeResult) error { return r.check(&p) })
 }
 
-// ask makes a call that ends within its method's time, and checks the result.
+// ask makes a call that ends within its method's time, from when it has a place, and checks the result. Limit is 0
+// for a method that is answered at once.
 func ask[P, R any](ctx context.Context, c *Client, method string, limit time.Duration, params *P, check func(*R) error) (*R, error) {
+	give, err := c.take(ctx, limit > 0)
+	if err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, limit+callSlack)
 	defer cancel()
 	result := new(R)
-	if err := c.call(ctx, method, params, result); err != nil {
+	if err := c.call(ctx, give, method, params, result); err != nil {
+		if errors.Is(err, ErrUnknownMethod) { // the container's answer: each name here is in this side's table
+			err = fmt.Errorf("%w: %s: %w", ErrOldBridge, method, err)
+		}
 		return nil, err
 	}
 	if err := check(result); err != nil {
@@ -121,6 +129,22 @@ func ask[P, R any](ctx context.Context, c *Client, method string, limit time.Dur
 }
 
 // The checks below look at what a container answered: nothing in it has been true just because it is there.
+
+func (r *HelloResult) check() error {
+	if len(r.Methods) > maxNames || len(r.Features) > maxNames {
+		return errors.New("too many names")
+	}
+	r.Version = Printable(r.Version, 64)
+	for _, names := range [][]string{r.Methods, r.Features} {
+		for i, name := range names {
+			names[i] = Printable(name, 64)
+		}
+	}
+	return nil
+}
+
+// maxNames bounds the lists of a HelloResult.
+const maxNames = 200
 
 func (r *HealthResult) check() error {
 	r.Version = Printable(r.Version, 64)
@@ -194,6 +218,11 @@ func checkEntries(entries []FileEntry, limit int) error {
 func (r *RunCommandResult) check() error {
 	if len(r.Stdout) > maxOutputText || len(r.Stderr) > maxOutputText {
 		return fmt.Errorf("output above the limit")
+	}
+	if r.Log != "" {
+		if err := checkCommandID(r.Log); err != nil {
+			return err
+		}
 	}
 	return errors.Join(checkExitCode(r.ExitCode), notNegative(r.DurationMs))
 }

@@ -9,6 +9,8 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"os"
+	"runtime/debug"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -35,29 +37,58 @@ const (
 var cancelGrace = 10 * time.Second
 
 // Client is one connection to the bridge of a container. Its methods may be called from several
-// goroutines; more than MaxInFlight calls wait for each other. All calls end when the connection does,
-// with ErrClosed.
+// goroutines. More than MaxInFlight calls wait for each other; commands and searches wait for one another, and hold up no
+// other call. All calls end when the connection does, with ErrClosed.
 //
 // A container that is frozen answers no ping, so its Client ends about Ping + Pong later.
 type Client struct {
 	at     Endpoint
+	hello  HelloResult
 	conn   *jsonrpc2.Conn
 	stream *Stream
-	slots  chan struct{}
+	slots  chan struct{} // MaxInFlight
+	slow   chan struct{} // those of slots that calls may have which take long
 	lastID atomic.Uint64
 	limit  *rate.Limiter
 }
+
+// quickSlots of MaxInFlight are left to calls that are answered soon, however many commands and searches run.
+const quickSlots = 8
 
 // Dial connects to the bridge at addr, the host:port of a published BridgePort: see DialWith.
 func Dial(ctx context.Context, addr, token string) (*Client, error) {
 	return DialWith(ctx, Endpoint{Addr: addr, Token: token})
 }
 
-// DialWith connects to the bridge at an endpoint. ctx bounds the dialling only. The error is ErrUnauthorized if the
-// bridge does not know the token.
+// DialWith connects to the bridge at an endpoint, and says hello. ctx bounds the dialling only. The error is
+// ErrUnauthorized if the bridge does not know the token, and ErrOldBridge if it is older than Protocol.
 func DialWith(ctx context.Context, at Endpoint) (*Client, error) {
-	return dial(ctx, at, DefaultTiming)
+	c, err := dial(ctx, at, DefaultTiming)
+	if err != nil {
+		return nil, err
+	}
+	hello, err := ask(ctx, c, MethodHello, 0, &HelloParams{Protocol: Protocol, Version: version()}, (*HelloResult).check)
+	if err == nil && hello.Protocol < Protocol {
+		err = fmt.Errorf("%w: it speaks version %d of the protocol, not %d", ErrOldBridge, hello.Protocol, Protocol)
+	}
+	if err != nil {
+		_ = c.Close()
+		return nil, err
+	}
+	c.hello = *hello
+	return c, nil
 }
+
+// version is this program's.
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		return Printable(info.Main.Version, 64)
+	}
+	return ""
+}
+
+// Hello returns what the bridge said of itself when it was dialled.
+func (c *Client) Hello() HelloResult { return c.hello }
 
 // webSocket opens a WebSocket on one of the paths of BridgePort.
 func (e Endpoint) webSocket(ctx context.Context, path string) (*websocket.Conn, error) {
@@ -78,6 +109,10 @@ func (e Endpoint) webSocket(ctx context.Context, path string) (*websocket.Conn, 
 	switch {
 	case err == nil:
 		return ws, nil
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case pastDeadline(ctx, err):
+		return nil, context.DeadlineExceeded
 	case resp == nil:
 		return nil, fmt.Errorf("bridge: %w", err)
 	case resp.StatusCode == http.StatusUnauthorized:
@@ -85,6 +120,12 @@ func (e Endpoint) webSocket(ctx context.Context, path string) (*websocket.Conn, 
 	}
 	path, _, _ = strings.Cut(path, "?")
 	return nil, &statusError{status: resp.StatusCode, path: path}
+}
+
+// pastDeadline reports whether err is the end of ctx's time, which the connection may see before ctx does.
+func pastDeadline(ctx context.Context, err error) bool {
+	end, ok := ctx.Deadline()
+	return ok && errors.Is(err, os.ErrDeadlineExceeded) && !time.Now().Before(end)
 }
 
 // statusError is an answer that is no WebSocket.
@@ -107,6 +148,7 @@ func dial(ctx context.Context, at Endpoint, timing Timing) (*Client, error) {
 		at:     at,
 		stream: NewStream(ws, timing),
 		slots:  make(chan struct{}, MaxInFlight),
+		slow:   make(chan struct{}, MaxInFlight-quickSlots),
 		limit:  rate.NewLimiter(requestRate, requestRate),
 	}
 	// The connection outlives ctx. The library's log would print what the container sends.
@@ -195,23 +237,44 @@ func (c *answerer) refuse(ctx context.Context, conn *jsonrpc2.Conn, id jsonrpc2.
 	_ = conn.ReplyWithError(ctx, id, &jsonrpc2.Error{Code: why.Code, Message: why.Message})
 }
 
-// call sends one request and waits for its answer, which it stores in result.
-func (c *Client) call(ctx context.Context, method string, params, result any) error {
+// take waits for a place for a call, and returns what gives it back. A slow one is of a method that may take its
+// time.
+func (c *Client) take(ctx context.Context, slow bool) (give func(), err error) {
 	if err := ctx.Err(); err != nil {
-		return err
+		return nil, err
 	}
-	select {
-	case c.slots <- struct{}{}:
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-c.Done():
-		return ErrNotSent
+	places := []chan struct{}{c.slots}
+	if slow {
+		places = []chan struct{}{c.slow, c.slots}
 	}
+	for i, place := range places {
+		err := ErrNotSent
+		select {
+		case place <- struct{}{}:
+			continue
+		case <-ctx.Done():
+			err = ctx.Err()
+		case <-c.Done():
+		}
+		for _, taken := range places[:i] {
+			<-taken
+		}
+		return nil, err
+	}
+	return func() {
+		for _, taken := range places {
+			<-taken
+		}
+	}, nil
+}
+
+// call sends one request and waits for its answer, which it stores in result. It gives back the call's place.
+func (c *Client) call(ctx context.Context, give func(), method string, params, result any) error {
 
 	id := jsonrpc2.ID{Num: c.lastID.Add(1)} // From 1: the library takes 0 for "choose one".
 	pending, err := c.conn.DispatchCall(ctx, method, params, jsonrpc2.PickID(id))
 	if err != nil {
-		<-c.slots
+		give()
 		if err = clientError(err); errors.Is(err, ErrClosed) {
 			return ErrNotSent
 		}
@@ -221,10 +284,10 @@ func (c *Client) call(ctx context.Context, method string, params, result any) er
 	var raw json.RawMessage
 	err = pending.Wait(ctx, &raw)
 	if ctxErr := ctx.Err(); ctxErr != nil && errors.Is(err, ctxErr) {
-		go c.abandon(id, pending) //nolint:gosec // It must outlive ctx, which is done.
+		go c.abandon(id, pending, give) //nolint:gosec // It must outlive ctx, which is done.
 		return ctxErr
 	}
-	<-c.slots
+	give()
 	if err != nil {
 		return clientError(err)
 	}
@@ -236,8 +299,8 @@ func (c *Client) call(ctx context.Context, method string, params, result any) er
 
 // abandon cancels a call whose caller has left, and sees to it that it gets answered or the connection
 // ends.
-func (c *Client) abandon(id jsonrpc2.ID, pending jsonrpc2.Waiter) {
-	defer func() { <-c.slots }()
+func (c *Client) abandon(id jsonrpc2.ID, pending jsonrpc2.Waiter, give func()) {
+	defer give()
 	ctx, cancel := context.WithTimeout(context.Background(), cancelGrace)
 	defer cancel()
 	_ = c.conn.Notify(ctx, NotifyCancel, CancelParams{ID: id})

@@ -335,6 +335,48 @@ func TestDial_SaysWhatIsWrong(t *testing.T) {
 	}
 }
 
+func TestDialWith_AnOlderBridgeIsNamed(t *testing.T) {
+	serve := func(member, value string) Endpoint {
+		var work sync.WaitGroup
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			up := websocket.Upgrader{}
+			ws, err := up.Upgrade(w, r, nil)
+			if err != nil {
+				return
+			}
+			work.Go(func() {
+				defer ws.Close()
+				answers(member, value)(ws)
+			})
+		}))
+		t.Cleanup(func() { srv.Close(); work.Wait() })
+		return Endpoint{Addr: srv.Listener.Addr().String(), Token: testToken}
+	}
+	for name, at := range map[string]Endpoint{
+		"one that knows no hello":    serve("error", `{"code":-32601,"message":"unknown method"}`),
+		"one of an earlier protocol": serve("result", `{"protocol":0}`),
+	} {
+		if _, err := DialWith(t.Context(), at); !errors.Is(err, ErrOldBridge) || !strings.Contains(err.Error(), "rebuild the workspace") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	c, err := DialWith(t.Context(), serve("result", fmt.Sprintf(`{"protocol":%d,"version":"v2\u001b","methods":["a"]}`, Protocol+5)))
+	if err != nil {
+		t.Fatalf("a newer one: %v", err)
+	}
+	defer c.Close()
+	if got := c.Hello(); got.Version != "v2\uFFFD" {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestClient_AMethodThatTheContainerDoesNotKnowMeansThatItIsOld(t *testing.T) {
+	c := hostile(t, answers("error", `{"code":-32601,"message":"unknown method"}`))
+	if _, err := c.Health(t.Context()); !errors.Is(err, ErrOldBridge) || !errors.Is(err, ErrUnknownMethod) {
+		t.Error(err)
+	}
+}
+
 func FuzzContent(f *testing.F) {
 	f.Add([]byte("text"))
 	f.Add([]byte{0, 1, 2, 0xff})
@@ -362,4 +404,25 @@ func FuzzPrintable(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestRepositoryURL_NamesARepositoryInOneWay(t *testing.T) {
+	for address, want := range map[string]string{
+		"https://GitHub.com/o/r.git":          "https://github.com/o/r",
+		"https://user:pass@github.com/o/r/":   "https://github.com/o/r",
+		"git@github.com:o/r.git":              "ssh://github.com/o/r",
+		"ssh://git@github.com:22/o/r":         "ssh://github.com:22/o/r",
+		"http://127.0.0.1:8080/x/repo.git":    "http://127.0.0.1:8080/x/repo",
+		"ext::sh -c id":                       "",
+		"/srv/repo.git":                       "",
+		"../repo":                             "",
+		"file:///srv/repo":                    "",
+		"-oProxyCommand=x:y":                  "",
+		"https://":                            "",
+		"https://github.com.evil.org/o/r.git": "https://github.com.evil.org/o/r",
+	} {
+		if got := RepositoryURL(address); got != want {
+			t.Errorf("%q: %q, want %q", address, got, want)
+		}
+	}
 }

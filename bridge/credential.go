@@ -23,8 +23,8 @@ type GitCredentialParams struct {
 	Path     string `json:"path"`     // without a slash in front
 }
 
-// GitCredential signs in at a git server.
-type GitCredential struct {
+// Credential signs in at a git server.
+type Credential struct {
 	Username string `json:"username"`
 	Password string `json:"password"`
 }
@@ -34,8 +34,25 @@ type GitCredential struct {
 // any other is ErrInternal to the container.
 type Handler func(ctx context.Context, id workspace.ID, params json.RawMessage) (any, error)
 
+// Answer connects to the bridge of a workspace and answers what the container asks there, by method, until the
+// connection ends or ctx does. The error is why, as DialWith's, or ErrClosed.
+func Answer(ctx context.Context, at Endpoint, id workspace.ID, handlers map[string]Handler) error {
+	at.handlers, at.workspace = handlers, id
+	c, err := DialWith(ctx, at)
+	if err != nil {
+		return err
+	}
+	defer c.Close() //nolint:errcheck // it is of no more use
+	select {
+	case <-c.Done():
+		return ErrClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // HandleGitCredential makes a Handler of MethodGitCredential.
-func HandleGitCredential(ask func(ctx context.Context, id workspace.ID, p GitCredentialParams) (GitCredential, error)) Handler {
+func HandleGitCredential(ask func(ctx context.Context, id workspace.ID, p GitCredentialParams) (Credential, error)) Handler {
 	return func(ctx context.Context, id workspace.ID, params json.RawMessage) (any, error) {
 		var p GitCredentialParams
 		if err := json.Unmarshal(params, &p); err != nil {

@@ -74,6 +74,8 @@ var (
 var (
 	// ErrUnauthorized: the container does not know the token.
 	ErrUnauthorized = errors.New("bridge: the container refused the token")
+	// ErrOldBridge: the container was made from an image that is older than this program.
+	ErrOldBridge = errors.New("bridge: the workspace's container is older than this gateway: rebuild the workspace")
 	// ErrBadAnswer: the container's answer breaks the protocol.
 	ErrBadAnswer = errors.New("bridge: the container's answer breaks the protocol")
 	// ErrClosed: the connection has ended; calls that were waiting return it.

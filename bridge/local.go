@@ -7,7 +7,7 @@ package bridge
 //	GET    /status            LocalStatus
 //	PUT    /keep-alive        KeepAliveRequest → LocalStatus: stay awake for so long from now on
 //	DELETE /keep-alive        → LocalStatus: no longer
-//	POST   /git-credential    GitCredentialParams → GitCredential, or 403 with the reason in words
+//	POST   /git-credential    GitCredentialParams → Credential, or 403 with the reason in words
 const (
 	// LocalSocket is where it is; the image has the folder.
 	LocalSocket = "/run/kalpana/bridge.sock"

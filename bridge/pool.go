@@ -18,7 +18,7 @@ type Endpoint struct {
 	// Dial makes the TCP connections; nil means the system's. It is a net.Dialer's DialContext.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 
-	// A pool's: what the container may ask, and whose it is.
+	// What the container may ask over the connection; see Answer.
 	handlers  map[string]Handler
 	workspace workspace.ID
 }
@@ -36,8 +36,7 @@ var ErrPoolClosed = errors.New("bridge: the pool of connections is closed")
 // A connection may end at any moment, so that a call on it returns ErrClosed: whoever made the call knows whether it
 // may be made again, on the Client that the pool then has. If it is ErrNotSent as well, the container never saw it.
 type Pool struct {
-	find     func(context.Context, workspace.ID) (Endpoint, error)
-	handlers map[string]Handler
+	find func(context.Context, workspace.ID) (Endpoint, error)
 
 	ctx    context.Context // ends with the pool
 	cancel context.CancelCauseFunc
@@ -66,13 +65,10 @@ type flight struct {
 // at a time for a workspace, and its context ends with the pool, or after two minutes: not when those who asked have
 // gone.
 func NewPool(find func(context.Context, workspace.ID) (Endpoint, error)) *Pool {
-	p := &Pool{find: find, handlers: map[string]Handler{}, all: map[workspace.ID]*pooled{}}
+	p := &Pool{find: find, all: map[workspace.ID]*pooled{}}
 	p.ctx, p.cancel = context.WithCancelCause(context.Background())
 	return p
 }
-
-// Handle has requests of a method that containers make answered. It is called before the first Client.
-func (p *Pool) Handle(method string, h Handler) { p.handlers[method] = h }
 
 // Client returns the connection to a workspace, which must not be closed. ctx bounds the caller's waiting only. The
 // error is find's, DialWith's, ctx's or ErrPoolClosed.
@@ -177,7 +173,6 @@ func (p *Pool) connect(id workspace.ID, entry *pooled) (*Client, Endpoint, error
 	if same && !client.ended() {
 		return client, at, nil
 	}
-	at.handlers, at.workspace = p.handlers, id
 	client, err = DialWith(ctx, at)
 	return client, at, err
 }

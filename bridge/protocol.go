@@ -1,7 +1,12 @@
 package bridge
 
+// Protocol is the version of the protocol that this program speaks. It goes up when a client cannot do with an older
+// bridge any more; what is only added has a name in HelloResult.
+const Protocol = 1
+
 // Methods of the bridge. The table is closed: any other name is ErrUnknownMethod.
 const (
+	MethodHello      = "hello"
 	MethodHealth     = "health"
 	MethodReadFile   = "readFile"
 	MethodWriteFile  = "writeFile"
@@ -29,8 +34,9 @@ const (
 const (
 	// MaxFrame bounds a JSON-RPC frame in either direction; a longer one ends the connection.
 	MaxFrame = 1 << 20
-	// MaxInFlight bounds the requests of one connection that are being served; one more gets ErrBusy.
-	MaxInFlight = 8
+	// MaxInFlight bounds the requests of one connection that are being served; one more gets ErrBusy. Client never
+	// sends more, and lets at most 24 of them be commands and searches: see Client.
+	MaxInFlight = 32
 	// MaxString bounds every string that has no limit of its own.
 	MaxString = 4096
 	// MaxPath bounds a path.
@@ -54,7 +60,7 @@ const (
 	// after their end.
 	MaxCommands = 64
 	// MaxCommandLog bounds what is kept of the start of one's output, in bytes; of what comes after it the
-	// last MaxOutput are kept.
+	// last MaxOutput are kept. All commands together keep eight times as much: what ended first gives way.
 	MaxCommandLog = 64 << 20
 	// MaxTerminals bounds the terminals that are open at a time, MaxTerminalSide their columns and rows.
 	MaxTerminals    = 32
@@ -102,6 +108,29 @@ const (
 	TypeDir     = "dir"
 	TypeSymlink = "symlink"
 	TypeOther   = "other"
+)
+
+// HelloParams are the parameters of MethodHello, which a client calls first.
+type HelloParams struct {
+	// Protocol is the client's version of the protocol, Version the client's own. They are for people who look.
+	Protocol int    `json:"protocol"`
+	Version  string `json:"version,omitempty"`
+}
+
+// HelloResult is the answer to MethodHello.
+type HelloResult struct {
+	Protocol int    `json:"protocol"`
+	Version  string `json:"version"`
+	// Methods are the names of all methods, sorted.
+	Methods []string `json:"methods"`
+	// Features are what there is beside methods: of the Feature constants.
+	Features []string `json:"features"`
+}
+
+// Values of HelloResult.Features.
+const (
+	FeatureTerminal = "terminal" // TerminalPath
+	FeatureCommand  = "command"  // CommandPath
 )
 
 // HealthParams are the parameters of MethodHealth: none.
@@ -280,6 +309,9 @@ type RunCommandParams struct {
 	TimeoutSeconds int `json:"timeoutSeconds,omitempty"`
 	// Stdin is at most MaxContent bytes; empty means end of file at once.
 	Stdin string `json:"stdin,omitempty"`
+	// ID, if it is given, names the command for CommandOutput, StopCommand and CommandPath, from its start until some
+	// time after its end: 8 to 64 of a-z and 0-9 that nobody guesses. See Client.RunCommandLive.
+	ID string `json:"id,omitempty"`
 }
 
 // RunCommandResult is the answer to MethodRunCommand.
@@ -292,9 +324,12 @@ type RunCommandResult struct {
 	Stdout string `json:"stdout"`
 	Stderr string `json:"stderr"`
 	// Truncated: something is missing in one of them.
-	Truncated  bool  `json:"truncated"`
-	DurationMs int64 `json:"durationMs"`
-	TimedOut   bool  `json:"timedOut"`
+	Truncated bool `json:"truncated"`
+	// Log, where something is missing or an ID was given, is the id under which CommandOutput has both outputs in full,
+	// up to MaxCommandLog and the end.
+	Log        string `json:"log,omitempty"`
+	DurationMs int64  `json:"durationMs"`
+	TimedOut   bool   `json:"timedOut"`
 }
 
 // StartCommandParams are the parameters of MethodStartCommand, which are RunCommandParams' for a command that

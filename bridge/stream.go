@@ -29,7 +29,7 @@ const (
 	// maxQueue and maxQueued bound what waits for a peer that reads slowly, in frames and in bytes.
 	// MaxInFlight answers of MaxFrame fit, so an honest peer never reaches them.
 	maxQueue  = 128
-	maxQueued = 16 * MaxFrame
+	maxQueued = 2 * MaxInFlight * MaxFrame
 )
 
 // Stream carries JSON-RPC over a WebSocket, one message a text frame.

@@ -72,6 +72,8 @@ type App struct {
 	Secrets *Secrets `json:"secrets,omitempty"`
 	// How often people and programs may ask.
 	RateLimits *RateLimits `json:"rate_limits,omitempty"`
+	// The agent that people have in their workspaces. Default: on, for those who have a key of their own.
+	Agent *Agent `json:"agent,omitempty"`
 
 	// Where records are kept. Default: sqlite.
 	StoreRaw json.RawMessage `json:"store,omitempty" caddy:"namespace=kalpana.store inline_key=module"`
@@ -86,6 +88,7 @@ type App struct {
 	key      string // in the pool of instances; "" while none is held
 	instance *instance
 	hosts    *workspace.Hosts
+	agent    agentConfig // what Agent comes to
 	started  chan struct{}
 	stopping chan struct{}
 
@@ -123,6 +126,10 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if a.hosts, err = workspace.NewHosts(a.Console, a.Workspaces); err != nil {
 		return fmt.Errorf("kalpana: %w", err)
 	}
+	if a.agent, err = a.Agent.resolve(); err != nil {
+		return fmt.Errorf("kalpana: agent: %w", err)
+	}
+	a.agent.warn(a.log)
 	key, err := a.instanceKey()
 	if err != nil {
 		return err

@@ -79,6 +79,7 @@ func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 //			hand_off        <number>/<duration> [<burst>]|off
 //			api             <number>/<duration> [<burst>]|off
 //		}
+//		agent on|off { … } see [Agent.UnmarshalCaddyfile]
 //		store   <module> { … }
 //		runtime <module> { … }
 //		login   <module> { … }
@@ -144,6 +145,9 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		case "rate_limits":
 			a.RateLimits = new(RateLimits)
 			err = a.RateLimits.UnmarshalCaddyfile(d)
+		case "agent":
+			a.Agent = new(Agent)
+			err = a.Agent.UnmarshalCaddyfile(d)
 		case "store":
 			a.StoreRaw, err = guest(d, "kalpana.store", "module")
 		case "runtime":

@@ -194,6 +194,9 @@ func admit(ctx context.Context, configFile, adapter string) (*patient, error) {
 	if p.hosts, err = workspace.NewHosts(p.app.Console, p.app.Workspaces); err != nil {
 		return nil, fmt.Errorf("kalpana: %w", err)
 	}
+	if p.app.agent, err = p.app.Agent.resolve(); err != nil {
+		return nil, fmt.Errorf("kalpana: agent: %w", err)
+	}
 	caddyContext, cancel := caddy.NewContext(caddy.Context{Context: ctx})
 	defer cancel()
 	parts, err := p.app.loadGuests(caddyContext)

@@ -19,6 +19,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/kalpana-dev/kalpana/agent"
 	"github.com/kalpana-dev/kalpana/api"
 	"github.com/kalpana-dev/kalpana/gateway"
 	"github.com/kalpana-dev/kalpana/identity"
@@ -56,6 +57,7 @@ type instance struct {
 	gatewayMetrics      *gateway.Metrics
 	orchestratorMetrics *orchestrator.Metrics
 	storeMetrics        *prometheus.HistogramVec
+	agentMetrics        *agent.Metrics
 
 	stop context.CancelFunc
 	work sync.WaitGroup
@@ -66,13 +68,13 @@ func newInstance(app App, parts guests) *instance {
 	return &instance{
 		app: app, parts: parts, id: rand.Text(), log: log, logger: slog.New(log), limits: app.RateLimits.limiters(),
 		gatewayMetrics: gateway.NewMetrics(), orchestratorMetrics: orchestrator.NewMetrics(),
-		storeMetrics: newStoreMetrics(),
+		storeMetrics: newStoreMetrics(), agentMetrics: agent.NewMetrics(),
 	}
 }
 
 // collectors are what the instance measures.
 func (i *instance) collectors() []prometheus.Collector {
-	return []prometheus.Collector{i.gatewayMetrics, i.orchestratorMetrics, i.storeMetrics}
+	return []prometheus.Collector{i.gatewayMetrics, i.orchestratorMetrics, i.storeMetrics, i.agentMetrics}
 }
 
 func (i *instance) open() error {

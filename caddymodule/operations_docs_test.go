@@ -44,7 +44,7 @@ func ourMetrics(t *testing.T) map[string][]string {
 }
 
 var (
-	metricUse  = regexp.MustCompile(`\b(kalpana_\w+)(\{[^}]*\})?`)
+	metricUse  = regexp.MustCompile(`\b((?:kalpana|gen_ai_client|gen_ai_invoke|gen_ai_execute)_\w+)(\{[^}]*\})?`)
 	labelUse   = regexp.MustCompile(`(\w+)\s*(?:=~|!~|!=|=)`)
 	groupingOf = regexp.MustCompile(`\b(?:by|on|without|ignoring)\s*\(([^)]*)\)`)
 )
@@ -153,7 +153,7 @@ func TestMetricsReference_NamesAllOfThemAndTheirLabels(t *testing.T) {
 	known := ourMetrics(t)
 	rows := map[string]string{}
 	for line := range strings.Lines(readDoc(t, "../docs/reference/metrics.md")) {
-		if name, rest, ok := strings.Cut(strings.TrimPrefix(line, "| `"), "` |"); ok && strings.HasPrefix(name, "kalpana_") {
+		if name, rest, ok := strings.Cut(strings.TrimPrefix(line, "| `"), "` |"); ok && (strings.HasPrefix(name, "kalpana_") || strings.HasPrefix(name, "gen_ai_")) {
 			rows[name] = rest
 		}
 	}

@@ -17,7 +17,7 @@ import (
 )
 
 // Secrets say where the installation's key comes from, which grants and the tokens of containers are
-// made of, and the keyset, which encrypts providers' tokens in the store. Of each pair one may be set.
+// made of, and the keyset, which encrypts providers' tokens and people's keys for the agent in the store. Of each pair one may be set.
 // Gateways on one store need the same of both.
 type Secrets struct {
 	// A file with the key, 64 hexadecimal digits. It is made with mode 0600 if it is missing.
@@ -219,7 +219,7 @@ func (a rotateAnswer) print(out, notes io.Writer) {
 		fmt.Fprint(out, a.Keyset)
 	}
 	for _, name := range a.Lost {
-		say("Its key is lost: %s. Connect that account again.", name)
+		say("Its key is lost: %s. Connect that account, or enter that key, again.", name)
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/kalpana-dev/kalpana/agent"
+	"github.com/kalpana-dev/kalpana/agent/budget"
 	"github.com/kalpana-dev/kalpana/identity"
 	"github.com/kalpana-dev/kalpana/orchestrator"
 )
@@ -17,6 +19,8 @@ type Store interface {
 type OpenStore interface {
 	orchestrator.Store
 	identity.Store
+	agent.Store
+	budget.Store
 	// Settle keeps value under name unless something is kept there already, and returns what is
 	// kept: all gateways on one store get the same.
 	Settle(ctx context.Context, name, value string) (string, error)

@@ -7,6 +7,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/kalpana-dev/kalpana/agent"
+	"github.com/kalpana-dev/kalpana/agent/budget"
 	"github.com/kalpana-dev/kalpana/identity"
 	"github.com/kalpana-dev/kalpana/orchestrator"
 	"github.com/kalpana-dev/kalpana/workspace"
@@ -34,7 +36,8 @@ func (s meteredStore) done(ctx context.Context, operation string, start time.Tim
 	case *err == nil:
 	case errors.Is(*err, workspace.ErrConflict):
 		outcome = "conflict"
-	case errors.Is(*err, workspace.ErrNotFound), errors.Is(*err, identity.ErrNotFound), errors.Is(*err, workspace.ErrLimit), errors.Is(*err, identity.ErrExists):
+	case errors.Is(*err, workspace.ErrNotFound), errors.Is(*err, identity.ErrNotFound), errors.Is(*err, workspace.ErrLimit), errors.Is(*err, identity.ErrExists),
+		errors.Is(*err, agent.ErrTooLarge):
 	case errors.Is(ctx.Err(), context.Canceled):
 		outcome = "canceled"
 	default:
@@ -246,4 +249,94 @@ func (s meteredStore) Purge(ctx context.Context, now time.Time, keep time.Durati
 func (s meteredStore) Settle(ctx context.Context, name, value string) (got string, err error) {
 	defer s.done(ctx, "settle", time.Now(), &err)
 	return s.OpenStore.Settle(ctx, name, value)
+}
+
+func (s meteredStore) PutModelKey(ctx context.Context, k identity.ModelKey) (err error) {
+	defer s.done(ctx, "put_model_key", time.Now(), &err)
+	return s.OpenStore.PutModelKey(ctx, k)
+}
+
+func (s meteredStore) ModelKey(ctx context.Context, person string) (got identity.ModelKey, err error) {
+	defer s.done(ctx, "model_key", time.Now(), &err)
+	return s.OpenStore.ModelKey(ctx, person)
+}
+
+func (s meteredStore) ModelKeys(ctx context.Context) (got []identity.ModelKey, err error) {
+	defer s.done(ctx, "model_keys", time.Now(), &err)
+	return s.OpenStore.ModelKeys(ctx)
+}
+
+func (s meteredStore) ResealModelKey(ctx context.Context, person string, from, to []byte) (err error) {
+	defer s.done(ctx, "reseal_model_key", time.Now(), &err)
+	return s.OpenStore.ResealModelKey(ctx, person, from, to)
+}
+
+func (s meteredStore) DeleteModelKey(ctx context.Context, person string) (err error) {
+	defer s.done(ctx, "delete_model_key", time.Now(), &err)
+	return s.OpenStore.DeleteModelKey(ctx, person)
+}
+
+func (s meteredStore) CreateChat(ctx context.Context, c *agent.Chat) (err error) {
+	defer s.done(ctx, "create_chat", time.Now(), &err)
+	return s.OpenStore.CreateChat(ctx, c)
+}
+
+func (s meteredStore) Chat(ctx context.Context, id string) (got *agent.Chat, err error) {
+	defer s.done(ctx, "chat", time.Now(), &err)
+	return s.OpenStore.Chat(ctx, id)
+}
+
+func (s meteredStore) Chats(ctx context.Context, id workspace.ID, person string) (got []*agent.Chat, err error) {
+	defer s.done(ctx, "chats", time.Now(), &err)
+	return s.OpenStore.Chats(ctx, id, person)
+}
+
+func (s meteredStore) RunningChats(ctx context.Context) (got []*agent.Chat, err error) {
+	defer s.done(ctx, "running_chats", time.Now(), &err)
+	return s.OpenStore.RunningChats(ctx)
+}
+
+func (s meteredStore) UpdateChat(ctx context.Context, c *agent.Chat) (err error) {
+	defer s.done(ctx, "update_chat", time.Now(), &err)
+	return s.OpenStore.UpdateChat(ctx, c)
+}
+
+func (s meteredStore) DeleteChat(ctx context.Context, id string) (err error) {
+	defer s.done(ctx, "delete_chat", time.Now(), &err)
+	return s.OpenStore.DeleteChat(ctx, id)
+}
+
+func (s meteredStore) PutMessage(ctx context.Context, m *agent.Message) (err error) {
+	defer s.done(ctx, "put_message", time.Now(), &err)
+	return s.OpenStore.PutMessage(ctx, m)
+}
+
+func (s meteredStore) Messages(ctx context.Context, chat string) (got []*agent.Message, err error) {
+	defer s.done(ctx, "messages", time.Now(), &err)
+	return s.OpenStore.Messages(ctx, chat)
+}
+
+func (s meteredStore) CutMessages(ctx context.Context, chat string, from int64) (err error) {
+	defer s.done(ctx, "cut_messages", time.Now(), &err)
+	return s.OpenStore.CutMessages(ctx, chat, from)
+}
+
+func (s meteredStore) HoldBudget(ctx context.Context, hold string, bounds []budget.Bound, amount budget.Amount, now, until time.Time) (reached int, err error) {
+	defer s.done(ctx, "hold_budget", time.Now(), &err)
+	return s.OpenStore.HoldBudget(ctx, hold, bounds, amount, now, until)
+}
+
+func (s meteredStore) SettleBudget(ctx context.Context, b budget.Settlement) (err error) {
+	defer s.done(ctx, "settle_budget", time.Now(), &err)
+	return s.OpenStore.SettleBudget(ctx, b)
+}
+
+func (s meteredStore) BudgetCounts(ctx context.Context, counters []budget.Counter, now time.Time) (got []budget.Count, err error) {
+	defer s.done(ctx, "budget_counts", time.Now(), &err)
+	return s.OpenStore.BudgetCounts(ctx, counters, now)
+}
+
+func (s meteredStore) Usage(ctx context.Context, q budget.UsageQuery) (got []budget.Usage, err error) {
+	defer s.done(ctx, "usage", time.Now(), &err)
+	return s.OpenStore.Usage(ctx, q)
 }

@@ -106,25 +106,25 @@ func New(cfg Config) *Broker {
 
 // Ask returns what signs in at a repository for the owner of a workspace that asks for it. It waits for the owner's word
 // where it needs one, as long as ctx.
-func (b *Broker) Ask(ctx context.Context, id workspace.ID, p bridge.GitCredentialParams) (bridge.GitCredential, error) {
+func (b *Broker) Ask(ctx context.Context, id workspace.ID, p bridge.GitCredentialParams) (bridge.Credential, error) {
 	w, err := b.cfg.Workspace(ctx, id)
 	if err != nil {
-		return bridge.GitCredential{}, err
+		return bridge.Credential{}, err
 	}
 	t, err := targetOf(id, p)
 	if err != nil {
-		return bridge.GitCredential{}, err
+		return bridge.Credential{}, err
 	}
 	if !own(w, t) {
 		if err := b.allowed(ctx, w, t); err != nil {
 			b.audit(ctx, w, t, identity.OutcomeRefused)
-			return bridge.GitCredential{}, err
+			return bridge.Credential{}, err
 		}
 	}
-	c := bridge.GitCredential{}
+	c := bridge.Credential{}
 	c.Username, c.Password, err = b.cfg.Credential(ctx, w.Owner, t.server, t.repository)
 	if err != nil {
-		return bridge.GitCredential{}, err
+		return bridge.Credential{}, err
 	}
 	b.audit(ctx, w, t, identity.OutcomeOK)
 	return c, nil

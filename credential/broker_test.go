@@ -55,7 +55,7 @@ func TestAsk_TheWorkspacesOwnRepositoryAtOnce(t *testing.T) {
 	} {
 		w := newWorld(t)
 		c, err := w.Ask(t.Context(), id, p)
-		if want := (bridge.GitCredential{Username: "ann", Password: "https://git.example.com acme/shop"}); err != nil || c != want {
+		if want := (bridge.Credential{Username: "ann", Password: "https://git.example.com acme/shop"}); err != nil || c != want {
 			t.Errorf("%+v: %+v, %v", p, c, err)
 		}
 		if len(w.events) != 1 || w.events[0].Outcome != identity.OutcomeOK || w.events[0].Workspace != id {

@@ -42,6 +42,7 @@ const (
 	ActionDelete        = "delete"
 	ActionAgentRun      = "agent-run"
 	ActionGitCredential = "git-credential" // a workspace signed in at a git server
+	ActionModelKey      = "model-key"      // a person's own key for the agent was set or removed
 	ActionAdmin         = "admin"          // an admin changed what concerns others
 )
 

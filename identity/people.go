@@ -156,6 +156,10 @@ func describeQuota(q workspace.Quota) string {
 	add("memory", float64(q.Memory))
 	add("pids", float64(q.PIDs))
 	add("disk", float64(q.Disk))
+	add("agent dollars a day", float64(q.AgentDayCost)/1e6)
+	add("agent dollars a month", float64(q.AgentMonthCost)/1e6)
+	add("agent tokens a day", float64(q.AgentDayTokens))
+	add("agent tokens a month", float64(q.AgentMonthTokens))
 	if len(parts) == 0 {
 		return "as for everybody"
 	}

@@ -170,7 +170,7 @@ func (r *rotation) reseal(ctx context.Context, keys *keyset) error {
 func (r *rotation) resealOne(ctx context.Context, f sealedField) error {
 	plaintext, err := r.sealer.Open(f.value, f.collection, f.person, f.field)
 	if errors.Is(err, ErrSealed) {
-		return fmt.Errorf("the %s is damaged, or was moved here from another record, and its key is kept for now: disconnect the account, and rotate again", f.name)
+		return fmt.Errorf("the %s is damaged, or was moved here from another record, and its key is kept for now: %s, and rotate again", f.name, f.remedy)
 	}
 	if err != nil {
 		return err
@@ -218,6 +218,7 @@ func (r *rotation) finish(ctx context.Context, keys *keyset) error {
 // sealedField is one sealed value in the store.
 type sealedField struct {
 	name                      string // for people to read
+	remedy                    string // what to do where it is damaged
 	collection, person, field string
 	value                     []byte
 	store                     func(ctx context.Context, value []byte) error // workspace.ErrConflict, ErrNotFound
@@ -227,7 +228,7 @@ type sealedField struct {
 func (r *rotation) fields(ctx context.Context) iter.Seq2[sealedField, error] {
 	return func(yield func(sealedField, error) bool) {
 		for _, collection := range []func(context.Context) ([]sealedField, error){
-			r.accountTokens,
+			r.accountTokens, r.modelKeys,
 		} {
 			fields, err := collection(ctx)
 			if err != nil {
@@ -251,7 +252,7 @@ func (s *Service) accountTokens(ctx context.Context) ([]sealedField, error) {
 	fields := make([]sealedField, 0, len(accounts))
 	for _, a := range accounts {
 		fields = append(fields, sealedField{
-			name:       fmt.Sprintf("token of the account %q at %s", a.Login, a.Provider),
+			name: fmt.Sprintf("token of the account %q at %s", a.Login, a.Provider), remedy: "disconnect the account",
 			collection: accountCollection, person: a.Person, field: tokenField, value: a.Token,
 			store: func(ctx context.Context, value []byte) error {
 				a.Token = value

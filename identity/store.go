@@ -78,6 +78,14 @@ type Token struct {
 	UsedAt    time.Time // zero when it was never used
 }
 
+// ModelKey is a person's own key at the provider of language models.
+type ModelKey struct {
+	Person    string
+	Sealed    []byte
+	Last      string // the last four characters of the key, for the person to know it by
+	UpdatedAt time.Time
+}
+
 // AuditEvent is one line of the audit log: who did what, from where, to which workspace.
 type AuditEvent struct {
 	ID        string // sorts by time
@@ -149,6 +157,13 @@ type Store interface {
 	Tokens(ctx context.Context, person string) ([]Token, error)        // all for "", newest first
 	TouchToken(ctx context.Context, hash string, used time.Time) error // a missing one is no error
 	DeleteToken(ctx context.Context, person, id string) error          // ErrNotFound
+
+	PutModelKey(ctx context.Context, k ModelKey) error             // in the place of the person's earlier one
+	ModelKey(ctx context.Context, person string) (ModelKey, error) // ErrNotFound
+	ModelKeys(ctx context.Context) ([]ModelKey, error)
+	// ResealModelKey changes Sealed where it is still from; else workspace.ErrConflict.
+	ResealModelKey(ctx context.Context, person string, from, to []byte) error
+	DeleteModelKey(ctx context.Context, person string) error // a missing one is no error
 
 	CreateTicket(ctx context.Context, t Ticket) error
 	// TakeTicket returns the ticket and deletes it in one step, so that of several takers one

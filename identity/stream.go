@@ -4,6 +4,8 @@ import (
 	"context"
 	"math/rand/v2"
 	"sync"
+
+	"github.com/kalpana-dev/kalpana/workspace"
 )
 
 // streams are the requests under way, so that a revocation can end them. It is sharded since every
@@ -152,6 +154,14 @@ func (s *streams) cancel(ends func(Grant) bool) {
 		}
 		shard.Unlock()
 	}
+}
+
+// HoldWorkspace is HoldSession for a stream that is about a workspace, which a person who may use it has just been
+// found to be allowed to see. It ends with the workspace, too.
+func (s *Service) HoldWorkspace(ctx context.Context, session Session, id workspace.ID) (context.Context, func()) {
+	return s.Hold(ctx, Grant{
+		Session: session.Hash, Person: session.Person, Label: string(id), IssuedAt: s.cfg.Now(), EndsAt: session.ExpiresAt,
+	})
 }
 
 // HoldSession is Hold for a stream of the console, which has a session and no grant. It ends when

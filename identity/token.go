@@ -34,11 +34,12 @@ const (
 	ScopeRead  Scope = "workspaces:read"  // list and read workspaces, and follow their states
 	ScopeWrite Scope = "workspaces:write" // create, start, stop, rename and delete them
 	ScopeOpen  Scope = "workspaces:open"  // reach their hosts
+	ScopeAgent Scope = "agent"            // have the agent work in them, which reads, writes and runs what it is told to
 	ScopeAdmin Scope = "admin"            // whatever an admin may, as long as the person is one
 )
 
 // Scopes lists every scope.
-var Scopes = []Scope{ScopeRead, ScopeWrite, ScopeOpen, ScopeAdmin}
+var Scopes = []Scope{ScopeRead, ScopeWrite, ScopeOpen, ScopeAgent, ScopeAdmin}
 
 // The faults of tokens.
 var (

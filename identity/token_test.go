@@ -151,7 +151,7 @@ func TestToken_WhatHasNotItsFormCostsTheStoreNothing(t *testing.T) {
 func TestCreateToken_RefusesWhatItMustNotMake(t *testing.T) {
 	s := newSite(t)
 	member := s.caller(s.person("Asha"))
-	text, _ := s.token(member, identity.Scopes[:3]...)
+	text, _ := s.token(member, identity.Scopes[:4]...)
 	byToken, err := s.AuthenticateToken(bearer(text), text)
 	if err != nil {
 		t.Fatal(err)

@@ -111,6 +111,12 @@ type Quota struct {
 	Memory     int64   `json:"memory,omitempty"`     // bytes, of each workspace
 	PIDs       int64   `json:"pids,omitempty"`       // of each workspace
 	Disk       int64   `json:"disk,omitempty"`       // bytes, of each workspace
+
+	// What the agents of a person may spend: in millionths of a US dollar, and in tokens.
+	AgentDayCost     int64 `json:"agentDayCost,omitempty"`
+	AgentMonthCost   int64 `json:"agentMonthCost,omitempty"`
+	AgentDayTokens   int64 `json:"agentDayTokens,omitempty"`
+	AgentMonthTokens int64 `json:"agentMonthTokens,omitempty"`
 }
 
 // ShareLevel says who may open a port of a workspace.

@@ -61,6 +61,8 @@ type Request struct {
 	Key string
 	// User names the person to the provider without telling who it is, for its abuse rules and caches.
 	User string
+	// Retrying, if there, is told of each failure after which the request is sent again, and when that will be.
+	Retrying func(failure *Error, in time.Duration)
 }
 
 // Delta is a piece of an answer that is being streamed. Exactly one of Text, Reasoning, and a piece of a call is
@@ -96,8 +98,9 @@ type Response struct {
 	Usage   Usage
 	Model   string // that answered
 	ID      string // the provider's name of the answer
-	// FirstChunk is how long the first piece took from the request on.
+	// FirstChunk is how long the first piece took from the request on, and Chunks how many pieces there were.
 	FirstChunk time.Duration
+	Chunks     int
 }
 
 // Usage is what an answer used. Tokens and Cost are as the provider counts them.
@@ -109,6 +112,9 @@ type Usage struct {
 	// Cost in millionths of a US dollar; Priced says whether it is known.
 	Cost   int64 `json:"cost"`
 	Priced bool  `json:"priced"`
+	// Estimated: at least a part is reckoned from lengths, since the provider did not tell: it does not where an answer is
+	// cut short or stopped.
+	Estimated bool `json:"estimated,omitempty"`
 }
 
 // Add adds what another answer used.
@@ -119,6 +125,7 @@ func (u *Usage) Add(v Usage) {
 	u.Reasoning += v.Reasoning
 	u.Cost += v.Cost
 	u.Priced = u.Priced || v.Priced
+	u.Estimated = u.Estimated || v.Estimated
 }
 
 // Info is a model that the provider has.

@@ -126,9 +126,9 @@ func TestGitCredential_AsksForTheRepositoryAndKeepsNothing(t *testing.T) {
 		_ = json.NewDecoder(r.Body).Decode(&asked)
 		switch asked.Host {
 		case "git.example.com":
-			_ = json.NewEncoder(w).Encode(bridge.GitCredential{Username: "ann", Password: "s3cret"})
+			_ = json.NewEncoder(w).Encode(bridge.Credential{Username: "ann", Password: "s3cret"})
 		case "odd.example.com":
-			_ = json.NewEncoder(w).Encode(bridge.GitCredential{Username: "ann", Password: "s3cret\nurl=https://evil.example"})
+			_ = json.NewEncoder(w).Encode(bridge.Credential{Username: "ann", Password: "s3cret\nurl=https://evil.example"})
 		default:
 			http.Error(w, "the workspace's owner did not allow this repository", http.StatusForbidden)
 		}

@@ -35,7 +35,7 @@ func gitCredential(at local, operation string, stdin io.Reader) (string, error) 
 	if p.Protocol != "https" && p.Protocol != "http" {
 		return "", nil // a mail server, perhaps
 	}
-	c, err := ask[bridge.GitCredential](at, bridge.GitCredentialTime+2*timeout, http.MethodPost, bridge.LocalCredentialPath, p)
+	c, err := ask[bridge.Credential](at, bridge.GitCredentialTime+2*timeout, http.MethodPost, bridge.LocalCredentialPath, p)
 	if err != nil {
 		return "", err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,15 +19,17 @@ import (
 // stopPatience is what a command gets between SIGTERM and SIGKILL.
 const stopPatience = 5 * time.Second
 
-// background runs commands that go on when whoever started them is gone: each until it ends, is stopped, or the
-// bridge is. What they print is kept, so that a reader who is slow, or comes later, holds up nothing.
+// background runs commands, and keeps what they print, so that a reader who is slow, or comes later, holds up
+// nothing. Those of startCommand go on when whoever started them is gone: each until it ends, is stopped, or the bridge
+// is. Those of runCommand end with the call.
 type background struct {
 	commands commands
 	runDir   string
 
 	mu     sync.Mutex
-	dir    string // for what they print, private; made with the first command
-	all    []*job // oldest first
+	dir    string        // for what they print, private; made with the first command
+	all    []*job        // oldest first
+	came   chan struct{} // closed and replaced when there is one more
 	closed bool
 	work   sync.WaitGroup
 }
@@ -35,6 +38,7 @@ type background struct {
 type job struct {
 	id      string
 	text    string // for people to read
+	awaited bool   // by a call of runCommand
 	started time.Time
 	log     *commandLog
 	pid     int
@@ -64,28 +68,24 @@ func (b *background) start(_ context.Context, p bridge.StartCommandParams) (*bri
 	defer dir.Close()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if err := b.makeRoom(); err != nil {
+	if err := b.makeRoom(false); err != nil {
 		return nil, err
 	}
-	j := &job{id: strings.ToLower(rand.Text()[:12]), text: commandText(argv), started: time.Now(), done: make(chan struct{})}
-	if j.log, err = newCommandLog(filepath.Join(b.dir, j.id)); err != nil {
-		return nil, fileError(err)
-	}
+	j := b.newJob("", argv)
 	ctx, kill := context.WithCancel(context.Background())
 	cmd := b.commands.inside(ctx, dir, rel, argv)
 	cmd.Env = append(cmd.Env, p.Env...)
 	cmd.Stdout, cmd.Stderr = j.log, j.log
-	cmd.WaitDelay = 500 * time.Millisecond // as in runCommand
+	cmd.WaitDelay = leftOpen
 	if p.Stdin != "" {
 		cmd.Stdin = strings.NewReader(p.Stdin)
 	}
 	if err := cmd.Start(); err != nil {
 		kill()
-		j.log.remove()
 		return nil, startFailed(argv[0], err)
 	}
 	j.pid, j.kill = cmd.Process.Pid, kill
-	b.all = append(b.all, j)
+	b.add(j)
 	b.work.Go(func() {
 		defer kill()
 		_ = cmd.Wait()
@@ -95,33 +95,164 @@ func (b *background) start(_ context.Context, p bridge.StartCommandParams) (*bri
 	return &bridge.StartCommandResult{ID: j.id}, nil
 }
 
+// leftOpen is how long a command's output is waited for that it has left to others in the background; they go on
+// without it.
+const leftOpen = 500 * time.Millisecond
+
+// run runs a command and waits for its end.
+func (b *background) run(ctx context.Context, p bridge.RunCommandParams) (*bridge.RunCommandResult, error) {
+	argv, limit, err := commandOf(p)
+	if err != nil {
+		return nil, err
+	}
+	dir, rel, err := b.commands.folder.openDir(p.Cwd)
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, errTimeLimit)
+	defer cancel()
+	cmd := b.commands.inside(ctx, dir, rel, argv)
+	cmd.Env = append(cmd.Env, p.Env...)
+	if p.Stdin != "" {
+		cmd.Stdin = strings.NewReader(p.Stdin)
+	}
+	cmd.WaitDelay = leftOpen
+	j, err := b.await(p.ID, argv)
+	if err != nil {
+		return nil, err
+	}
+	var stdout, stderr output
+	cmd.Stdout, cmd.Stderr = io.MultiWriter(&stdout, j.log), io.MultiWriter(&stderr, j.log)
+	started := time.Now()
+	if err = cmd.Start(); err == nil {
+		b.begin(j, cmd.Process.Pid, cancel)
+		_ = cmd.Wait()
+	}
+	result := &bridge.RunCommandResult{DurationMs: time.Since(started).Milliseconds()}
+	if err == nil {
+		var cutOut, cutErr bool
+		result.Stdout, cutOut = stdout.text()
+		result.Stderr, cutErr = stderr.text()
+		result.Truncated = cutOut || cutErr
+		result.ExitCode = exitCode(cmd.ProcessState)
+	}
+	if b.end(j, result.ExitCode, p.ID != "" || result.Truncated) {
+		result.Log = j.id
+	}
+	switch {
+	case err != nil:
+		return nil, startFailed(argv[0], err)
+	case ctx.Err() == nil:
+	case errors.Is(context.Cause(ctx), errTimeLimit):
+		result.TimedOut = killed(cmd.ProcessState)
+	case killed(cmd.ProcessState):
+		return nil, bridge.ErrCancelled
+	}
+	return result, nil
+}
+
+// await enters a command of runCommand.
+func (b *background) await(id string, argv []string) (*job, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.makeRoom(true); err != nil {
+		return nil, err
+	}
+	if id != "" {
+		if !bridge.ValidCommandID(id) {
+			return nil, bridge.ErrInvalid.With("an id has from 8 to 64 of a-z and 0-9")
+		}
+		if slices.ContainsFunc(b.all, func(j *job) bool { return j.id == id }) {
+			return nil, bridge.ErrInvalid.With("there is a command of this id")
+		}
+	}
+	j := b.newJob(id, argv)
+	j.awaited, j.kill = true, func() {}
+	b.add(j)
+	return j, nil
+}
+
+// begin says that a command of runCommand runs.
+func (b *background) begin(j *job, pid int, kill context.CancelFunc) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	j.pid, j.kill = pid, kill
+	if b.closed {
+		kill()
+	}
+}
+
+// end says that a command of runCommand has ended, and reports whether what it printed is kept.
+func (b *background) end(j *job, code int, keep bool) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	j.code = code
+	close(j.done)
+	if keep && !b.closed {
+		return true
+	}
+	b.all = slices.DeleteFunc(b.all, func(other *job) bool { return j == other })
+	j.log.remove()
+	return false
+}
+
+// newJob returns a command that is not entered yet; the caller holds the lock.
+func (b *background) newJob(id string, argv []string) *job {
+	if id == "" {
+		id = strings.ToLower(rand.Text()[:12])
+	}
+	path := ""
+	if b.dir != "" {
+		path = filepath.Join(b.dir, strings.ToLower(rand.Text()))
+	}
+	return &job{id: id, text: commandText(argv), started: time.Now(), done: make(chan struct{}), log: newCommandLog(path)}
+}
+
+// add enters a command; the caller holds the lock.
+func (b *background) add(j *job) {
+	b.all = append(b.all, j)
+	if b.came != nil {
+		close(b.came)
+		b.came = nil
+	}
+}
+
+// logsOnDisk bounds what is kept of all commands together, in bytes: those that ended first give way.
+const logsOnDisk = 8 * bridge.MaxCommandLog
+
 // makeRoom lets one more command run; the caller holds the lock.
-func (b *background) makeRoom() error {
-	running := 0
-	var oldest *job // of those that have ended
+func (b *background) makeRoom(awaited bool) error {
+	running, ended := 0, 0
+	disk := int64(0)
 	for _, j := range b.all {
+		disk += j.log.onDisk()
 		switch {
-		case !j.ended():
+		case j.awaited != awaited:
+		case j.ended():
+			ended++
+		default:
 			running++
-		case oldest == nil:
-			oldest = j
 		}
 	}
 	switch {
 	case b.closed:
 		return bridge.ErrCancelled
-	case running >= bridge.MaxCommands:
+	case running >= bridge.MaxCommands && !awaited: // those are bounded by the requests that are served
 		return bridge.ErrBusy.With("%d commands run already; stop one", running)
-	case oldest != nil && len(b.all)-running >= bridge.MaxCommands:
-		b.all = slices.DeleteFunc(b.all, func(j *job) bool { return j == oldest })
-		oldest.log.remove()
 	}
-	if b.dir == "" {
-		dir, err := os.MkdirTemp(b.runDir, "kalpana-commands-") // 0700
-		if err != nil {
-			return fileError(err)
+	b.all = slices.DeleteFunc(b.all, func(j *job) bool {
+		if !j.ended() || !(j.awaited == awaited && ended >= bridge.MaxCommands || disk > logsOnDisk) {
+			return false
 		}
-		b.dir = dir
+		disk -= j.log.onDisk()
+		ended--
+		j.log.remove()
+		return true
+	})
+	if b.dir == "" { // where there can be none, as on a full disk, memory has to do
+		b.dir, _ = os.MkdirTemp(b.runDir, "kalpana-commands-") // 0700
 	}
 	return nil
 }
@@ -143,6 +274,33 @@ func (b *background) find(id string) (*job, error) {
 	}
 	return nil, bridge.ErrNotFound.With("no command %q", bridge.Printable(id, 40))
 }
+
+// findSoon is find that waits a moment for a command to be entered: who runs one and who reads it come by different
+// connections.
+func (b *background) findSoon(ctx context.Context, id string) (*job, error) {
+	ctx, cancel := context.WithTimeout(ctx, commandSoon)
+	defer cancel()
+	for {
+		b.mu.Lock()
+		if b.came == nil {
+			b.came = make(chan struct{})
+		}
+		came := b.came
+		b.mu.Unlock()
+		j, err := b.find(id)
+		if err == nil {
+			return j, nil
+		}
+		select {
+		case <-came:
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
+}
+
+// commandSoon is how long a reader waits for the command to begin.
+const commandSoon = 5 * time.Second
 
 // output returns a part of what a command has printed, and waits for more where there is none yet.
 func (b *background) output(ctx context.Context, p bridge.CommandOutputParams) (*bridge.CommandOutputResult, error) {
@@ -193,15 +351,21 @@ func (b *background) stop(ctx context.Context, p bridge.StopCommandParams) (*bri
 	if j.ended() {
 		return &bridge.StopCommandResult{ExitCode: j.code}, nil
 	}
-	_ = syscall.Kill(-j.pid, syscall.SIGTERM)
+	b.mu.Lock()
+	pid, kill := j.pid, j.kill
+	b.mu.Unlock()
+	if pid == 0 {
+		return nil, bridge.ErrNotFound.With("the command has not begun")
+	}
+	_ = syscall.Kill(-pid, syscall.SIGTERM)
 	select {
 	case <-j.done:
 	case <-time.After(stopPatience):
 	case <-ctx.Done():
 	}
-	j.kill()
+	kill()
 	<-j.done
-	_ = syscall.Kill(-j.pid, syscall.SIGKILL) // whoever has left the command but not its group
+	_ = syscall.Kill(-pid, syscall.SIGKILL) // whoever has left the command but not its group
 	return &bridge.StopCommandResult{ExitCode: j.code}, nil
 }
 
@@ -210,6 +374,9 @@ func (b *background) list(context.Context, bridge.ListCommandsParams) (*bridge.L
 	defer b.mu.Unlock()
 	r := &bridge.ListCommandsResult{Commands: []bridge.CommandInfo{}}
 	for _, j := range b.all {
+		if j.awaited {
+			continue
+		}
 		c := bridge.CommandInfo{ID: j.id, Command: j.text, StartedAt: j.started.UnixMilli(), Running: !j.ended(), Size: j.log.size()}
 		if !c.Running {
 			c.ExitCode = j.code
@@ -227,7 +394,10 @@ func (b *background) close() {
 	for _, j := range b.all {
 		j.kill()
 	}
-	b.work.Wait()
+	b.work.Wait() // the calls of runCommand have ended with their connections
+	for _, j := range b.all {
+		j.log.remove()
+	}
 	if b.dir != "" {
 		_ = os.RemoveAll(b.dir)
 	}

@@ -177,39 +177,55 @@ func TestBackground_ThereIsALimitAndTheOldestThatEndedGoes(t *testing.T) {
 	}
 }
 
-func TestCommandLog_KeepsTheStartInAFileAndTheEndInMemory(t *testing.T) {
-	l, err := newCommandLog(filepath.Join(t.TempDir(), "log"))
-	if err != nil {
-		t.Fatal(err)
+func TestCommandLog_KeepsTheStartAndTheEnd(t *testing.T) {
+	for name, limit := range map[string]int64{"in memory": 1000, "in a file": 2 * logMemory} {
+		path := filepath.Join(t.TempDir(), "log")
+		l := newCommandLog(path)
+		l.limit = limit
+		var want bytes.Buffer
+		for i := range 100_000 {
+			line := fmt.Sprintf("%d\n", i)
+			want.WriteString(line)
+			if n, err := l.Write([]byte(line)); n != len(line) || err != nil {
+				t.Fatalf("%d, %v", n, err)
+			}
+		}
+		total := int64(want.Len())
+		for _, tc := range []struct{ offset, at, n int64 }{
+			{0, 0, limit},
+			{limit - 10, limit - 10, 10},
+			{limit, total - bridge.MaxOutput, bridge.MaxOutput}, // what is between is gone
+			{total - 5, total - 5, 5},
+			{-5, total - 5, 5},
+			{total + 10, total, 0},
+			{-total - 10, 0, limit},
+		} {
+			part, at, size, _, err := l.read(tc.offset, bridge.MaxOutput)
+			if err != nil || at != tc.at || size != total || string(part) != want.String()[tc.at:tc.at+tc.n] {
+				t.Errorf("%s, from %d: %d bytes at %d of %d, %v; want %d at %d of %d", name, tc.offset, len(part), at, size, err, tc.n, tc.at, total)
+			}
+		}
+		info, err := os.Stat(path)
+		if limit > logMemory && (err != nil || info.Size() != limit) || limit < logMemory && err == nil {
+			t.Errorf("%s: the file: %v, %v", name, info, err)
+		}
+		l.remove()
+		if _, err := os.Stat(path); err == nil {
+			t.Errorf("%s: it is still there", name)
+		}
 	}
+}
+
+func TestCommandLog_WithoutADiskMemoryHasToDo(t *testing.T) {
+	l := newCommandLog("")
 	defer l.remove()
-	l.limit = 1000
-	var want bytes.Buffer
-	for i := range 100_000 {
-		line := fmt.Sprintf("%d\n", i)
-		want.WriteString(line)
-		if n, err := l.Write([]byte(line)); n != len(line) || err != nil {
-			t.Fatalf("%d, %v", n, err)
+	for range 100 {
+		if n, err := l.Write(make([]byte, logMemory)); n != logMemory || err != nil {
+			t.Fatal(err)
 		}
 	}
-	total := int64(want.Len())
-	for _, tc := range []struct{ offset, at, n int64 }{
-		{0, 0, 1000},
-		{990, 990, 10},
-		{1000, total - bridge.MaxOutput, bridge.MaxOutput}, // what is between is gone
-		{total - 5, total - 5, 5},
-		{-5, total - 5, 5},
-		{total + 10, total, 0},
-		{-total - 10, 0, 1000},
-	} {
-		part, at, size, _, err := l.read(tc.offset, bridge.MaxOutput)
-		if err != nil || at != tc.at || size != total || string(part) != want.String()[tc.at:tc.at+tc.n] {
-			t.Errorf("from %d: %d bytes at %d of %d, %v; want %d at %d of %d", tc.offset, len(part), at, size, err, tc.n, tc.at, total)
-		}
-	}
-	info, err := os.Stat(l.file.Name())
-	if err != nil || info.Size() != 1000 {
-		t.Errorf("the file has %d bytes, %v", info.Size(), err)
+	if part, at, size, _, err := l.read(-3, 10); err != nil || len(part) != 3 || at != size-3 || size != 100*logMemory {
+		t.Errorf("%d bytes at %d of %d, %v", len(part), at, size, err)
 	}
 }
 

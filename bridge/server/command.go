@@ -21,50 +21,6 @@ type commands struct {
 	env    []string
 }
 
-func (c commands) runCommand(ctx context.Context, p bridge.RunCommandParams) (*bridge.RunCommandResult, error) {
-	argv, limit, err := commandOf(p)
-	if err != nil {
-		return nil, err
-	}
-	dir, rel, err := c.folder.openDir(p.Cwd)
-	if err != nil {
-		return nil, err
-	}
-	defer dir.Close()
-
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, errTimeLimit)
-	defer cancel()
-	cmd := c.inside(ctx, dir, rel, argv)
-	cmd.Env = append(cmd.Env, p.Env...)
-	var stdout, stderr output
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if p.Stdin != "" {
-		cmd.Stdin = strings.NewReader(p.Stdin)
-	}
-	// For what was left in the background with the output open; it goes on without it.
-	cmd.WaitDelay = 500 * time.Millisecond
-
-	started := time.Now()
-	err = cmd.Run()
-	result := &bridge.RunCommandResult{DurationMs: time.Since(started).Milliseconds()}
-	if cmd.ProcessState == nil {
-		return nil, startFailed(argv[0], err)
-	}
-	switch {
-	case ctx.Err() == nil:
-	case errors.Is(context.Cause(ctx), errTimeLimit):
-		result.TimedOut = killed(cmd.ProcessState)
-	case killed(cmd.ProcessState):
-		return nil, bridge.ErrCancelled
-	}
-	result.ExitCode = exitCode(cmd.ProcessState)
-	var cutOut, cutErr bool
-	result.Stdout, cutOut = stdout.text()
-	result.Stderr, cutErr = stderr.text()
-	result.Truncated = cutOut || cutErr
-	return result, nil
-}
-
 var errTimeLimit = errors.New("the time limit")
 
 // commandOf checks the parameters.

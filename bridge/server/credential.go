@@ -65,7 +65,7 @@ func (g *gateways) others(asked map[*jsonrpc2.Conn]bool) (fresh []*jsonrpc2.Conn
 
 // credential asks every gateway, since a person answers on the one that they look at: the first that has a credential
 // is believed. It waits for a gateway where none is connected.
-func (g *gateways) credential(ctx context.Context, p bridge.GitCredentialParams) (*bridge.GitCredential, error) {
+func (g *gateways) credential(ctx context.Context, p bridge.GitCredentialParams) (*bridge.Credential, error) {
 	select {
 	case g.asking <- struct{}{}:
 		defer func() { <-g.asking }()
@@ -75,7 +75,7 @@ func (g *gateways) credential(ctx context.Context, p bridge.GitCredentialParams)
 	ctx, cancel := context.WithTimeout(ctx, bridge.GitCredentialTime)
 	defer cancel()
 	type answer struct {
-		credential bridge.GitCredential
+		credential bridge.Credential
 		err        error
 	}
 	answers := make(chan answer)

@@ -27,22 +27,22 @@ func init() {
 	}
 }
 
-type signer func(ctx context.Context, id workspace.ID, p bridge.GitCredentialParams) (bridge.GitCredential, error)
+type signer func(ctx context.Context, id workspace.ID, p bridge.GitCredentialParams) (bridge.Credential, error)
 
-// gateway connects one that answers so, until stop is called.
-func (c *container) gateway(answer signer) (stop func()) {
+// gateway connects one that answers so, until the test ends.
+func (c *container) gateway(answer signer) {
 	c.t.Helper()
-	pool := bridge.NewPool(func(context.Context, workspace.ID) (bridge.Endpoint, error) {
-		return bridge.Endpoint{Addr: c.BridgeAddr(), Token: testToken}, nil
-	})
+	ctx, cancel := context.WithCancel(c.t.Context())
+	handlers := map[string]bridge.Handler{}
 	if answer != nil {
-		pool.Handle(bridge.MethodGitCredential, bridge.HandleGitCredential(answer))
+		handlers[bridge.MethodGitCredential] = bridge.HandleGitCredential(answer)
 	}
-	if _, err := pool.Client(c.t.Context(), "abcdefghij"); err != nil {
-		c.t.Fatal(err)
-	}
-	c.t.Cleanup(pool.Close)
-	return pool.Close
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = bridge.Answer(ctx, bridge.Endpoint{Addr: c.BridgeAddr(), Token: testToken}, "abcdefghij", handlers)
+	}()
+	c.t.Cleanup(func() { cancel(); <-ended })
 }
 
 func (c *container) credential(repository string) (int, string) {
@@ -57,11 +57,11 @@ func quick(cfg *Config) {
 func TestCredential_OneOfSeveralGatewaysHasIt(t *testing.T) {
 	c := start(t, "never", quick)
 	c.gateway(nil) // an older one, which knows of no such method
-	c.gateway(func(context.Context, workspace.ID, bridge.GitCredentialParams) (bridge.GitCredential, error) {
-		return bridge.GitCredential{}, errors.New("ask there, not here")
+	c.gateway(func(context.Context, workspace.ID, bridge.GitCredentialParams) (bridge.Credential, error) {
+		return bridge.Credential{}, errors.New("ask there, not here")
 	})
-	c.gateway(func(_ context.Context, id workspace.ID, p bridge.GitCredentialParams) (bridge.GitCredential, error) {
-		return bridge.GitCredential{Username: string(id), Password: p.Host + " " + p.Path}, nil
+	c.gateway(func(_ context.Context, id workspace.ID, p bridge.GitCredentialParams) (bridge.Credential, error) {
+		return bridge.Credential{Username: string(id), Password: p.Host + " " + p.Path}, nil
 	})
 	for range 3 {
 		if status, body := c.credential("acme/shop"); status != http.StatusOK || !strings.Contains(body, `"password":"git.example.com acme/shop"`) {
@@ -75,8 +75,8 @@ func TestCredential_SaysWhyThereIsNone(t *testing.T) {
 	if status, body := c.credential("acme/shop"); status != http.StatusForbidden || !strings.Contains(body, "no gateway") {
 		t.Errorf("without a gateway: %d %s", status, body)
 	}
-	c.gateway(func(context.Context, workspace.ID, bridge.GitCredentialParams) (bridge.GitCredential, error) {
-		return bridge.GitCredential{}, errors.New("the owner said no\x1b[31m")
+	c.gateway(func(context.Context, workspace.ID, bridge.GitCredentialParams) (bridge.Credential, error) {
+		return bridge.Credential{}, errors.New("the owner said no\x1b[31m")
 	})
 	if status, body := c.credential("acme/shop"); status != http.StatusForbidden || !strings.Contains(body, "the owner said no\uFFFD[31m") {
 		t.Errorf("refused: %d %q", status, body)
@@ -93,8 +93,8 @@ func TestCredential_AGatewayThatComesLateIsAskedToo(t *testing.T) {
 		_, body := c.credential("acme/shop")
 		answered <- body
 	}()
-	c.gateway(func(context.Context, workspace.ID, bridge.GitCredentialParams) (bridge.GitCredential, error) {
-		return bridge.GitCredential{Username: "ann", Password: "late"}, nil
+	c.gateway(func(context.Context, workspace.ID, bridge.GitCredentialParams) (bridge.Credential, error) {
+		return bridge.Credential{Username: "ann", Password: "late"}, nil
 	})
 	if body := <-answered; !strings.Contains(body, "late") {
 		t.Error(body)
@@ -140,9 +140,9 @@ func TestCredential_GitClonesAndPushesWithIt(t *testing.T) {
 	}
 	c := start(t, "never", quick)
 	var asked []bridge.GitCredentialParams
-	c.gateway(func(_ context.Context, _ workspace.ID, p bridge.GitCredentialParams) (bridge.GitCredential, error) {
+	c.gateway(func(_ context.Context, _ workspace.ID, p bridge.GitCredentialParams) (bridge.Credential, error) {
 		asked = append(asked, p)
-		return bridge.GitCredential{Username: "ann", Password: "s3cret"}, nil
+		return bridge.Credential{Username: "ann", Password: "s3cret"}, nil
 	})
 	config := []string{
 		helperEnv + "=" + c.cfg.LocalSocket,

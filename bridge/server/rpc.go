@@ -7,14 +7,17 @@ import (
 	"errors"
 	"io"
 	"log"
+	"maps"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"sync"
 
 	"github.com/gorilla/websocket"
 	"github.com/sourcegraph/jsonrpc2"
 
 	"github.com/kalpana-dev/kalpana/bridge"
+	"github.com/kalpana-dev/kalpana/bridge/server/checkpoint"
 )
 
 // method decodes the parameters of one method, serves it, and returns its result.
@@ -45,6 +48,7 @@ type rpc struct {
 	server   *Server
 	jobs     *background
 	ptys     *ptys
+	undo     *checkpoint.Store
 	methods  map[string]method
 	upgrader websocket.Upgrader
 }
@@ -54,10 +58,11 @@ func newRPC(s *Server) *rpc {
 	run := commands{files, s.cfg.Env}
 	jobs := &background{commands: run, runDir: s.cfg.RunDir}
 	terminals := &ptys{commands: run}
-	return &rpc{
+	h := &rpc{
 		server: s,
 		jobs:   jobs,
 		ptys:   terminals,
+		undo:   newCheckpoints(s.cfg.WorkspaceDir),
 		methods: map[string]method{
 			bridge.MethodHealth: typed(func(context.Context, bridge.HealthParams) (*bridge.HealthResult, error) {
 				h := s.health()
@@ -68,8 +73,9 @@ func newRPC(s *Server) *rpc {
 			bridge.MethodEditFile:   typed(files.editFile),
 			bridge.MethodListFiles:  typed(files.listFiles),
 			bridge.MethodGlob:       typed(run.glob),
-			bridge.MethodRunCommand: typed(run.runCommand),
+			bridge.MethodRunCommand: typed(jobs.run),
 			bridge.MethodSearchCode: typed(run.searchCode),
+			bridge.MethodGit:        typed(run.git),
 
 			bridge.MethodStartCommand:  typed(jobs.start),
 			bridge.MethodCommandOutput: typed(jobs.output),
@@ -82,6 +88,22 @@ func newRPC(s *Server) *rpc {
 		},
 		upgrader: websocket.Upgrader{ReadBufferSize: 16 << 10, WriteBufferSize: 16 << 10},
 	}
+	maps.Copy(h.methods, checkpointMethods(h.undo))
+	h.methods[bridge.MethodHello] = typed(h.hello)
+	return h
+}
+
+// features are what there is beside the methods.
+var features = []string{bridge.FeatureTerminal, bridge.FeatureCommand}
+
+func (h *rpc) hello(_ context.Context, p bridge.HelloParams) (*bridge.HelloResult, error) {
+	if p.Protocol < 1 {
+		return nil, bridge.ErrInvalid.With("protocol is from 1 on")
+	}
+	return &bridge.HelloResult{
+		Protocol: bridge.Protocol, Version: h.server.cfg.Version,
+		Methods: slices.Sorted(maps.Keys(h.methods)), Features: features,
+	}, nil
 }
 
 // ServeHTTP serves one connection until it ends. Requests that are being served then are cancelled, and waited

@@ -1,10 +1,12 @@
 package server
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -91,7 +93,7 @@ func TestRPC_WhatIsNotTheProtocolEndsTheConnection(t *testing.T) {
 	}
 }
 
-func TestRPC_TheNinthRequestAtOnceIsRefused(t *testing.T) {
+func TestRPC_ARequestTooManyAtOnceIsRefused(t *testing.T) {
 	c := start(t, "serve")
 	c.waitReady()
 	ws := webSocket(t, c.BridgeAddr(), bridge.RPCPath, nil)
@@ -127,7 +129,7 @@ func TestRPC_TheNinthRequestAtOnceIsRefused(t *testing.T) {
 	}
 }
 
-func TestRPC_CallsBeyondTheEighthWaitInTheClient(t *testing.T) {
+func TestRPC_CallsThatAreTooManyWaitInTheClient(t *testing.T) {
 	c := start(t, "serve")
 	c.waitReady()
 	cl := c.dial()
@@ -198,4 +200,37 @@ func TestRPC_TheEndOfTheBridgeEndsEveryCall(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	<-cl.Done()
+}
+
+func TestHello_TellsWhatThereIs(t *testing.T) {
+	c := start(t, "serve", func(cfg *Config) { cfg.Version = "v9" })
+	hello := c.dial().Hello()
+	if hello.Protocol != bridge.Protocol || hello.Version != "v9" || !slices.IsSorted(hello.Methods) ||
+		!slices.Contains(hello.Methods, bridge.MethodReadFile) || !slices.Contains(hello.Features, bridge.FeatureTerminal) {
+		t.Errorf("%+v", hello)
+	}
+	ws := webSocket(t, c.BridgeAddr(), bridge.RPCPath, nil)
+	if a := exchange(t, ws, `{"jsonrpc":"2.0","id":1,"method":"hello","params":{"protocol":99}}`); a.Error != nil {
+		t.Errorf("to a newer client: %+v", a.Error)
+	}
+	if a := exchange(t, ws, `{"jsonrpc":"2.0","id":2,"method":"hello"}`); a.Error == nil || a.Error.Code != bridge.CodeInvalid {
+		t.Errorf("to none: %+v", a)
+	}
+}
+
+func TestRPC_ManyCommandsHoldUpNoQuickCall(t *testing.T) {
+	c := start(t, "serve")
+	cl := c.dial()
+	ctx, stop := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	for range 2 * bridge.MaxInFlight {
+		all.Go(func() { _, _ = cl.RunCommand(ctx, bridge.RunCommandParams{Argv: []string{"sleep", "60"}}) })
+	}
+	for range 100 {
+		if _, err := cl.ListCommands(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop()
+	all.Wait()
 }

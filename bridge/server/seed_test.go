@@ -44,6 +44,7 @@ func repository(t *testing.T, before func(http.ResponseWriter, *http.Request) bo
 	git("-C", "work", "add", ".")
 	git("-C", "work", "commit", "-q", "-m", "first")
 	git("clone", "-q", "--bare", "work", "repo.git")
+	git("-C", "repo.git", "config", "http.receivepack", "true")
 
 	backend := &cgi.Handler{
 		Path: filepath.Join(git("--exec-path"), "git-http-backend"),

@@ -111,6 +111,7 @@ func (s *Server) Run(parent context.Context) error {
 	rpc := newRPC(s)
 	defer rpc.jobs.close()
 	defer rpc.ptys.close()
+	defer rpc.undo.Close()
 
 	var work sync.WaitGroup
 	ports := []*http.Server{
@@ -185,6 +186,8 @@ func (s *Server) controlHandler(previews http.Handler, rpc *rpc) http.Handler {
 			rpc.ServeHTTP(w, r)
 		case r.URL.Path == bridge.TerminalPath && r.Method == http.MethodGet:
 			rpc.ptys.ServeHTTP(w, r)
+		case r.URL.Path == bridge.CommandPath && r.Method == http.MethodGet:
+			rpc.jobs.ServeHTTP(w, r)
 		case r.URL.Path == bridge.HealthPath && r.Method == http.MethodGet:
 			s.serveHealth(w, r)
 		case r.URL.Path == bridge.ActivityPath && r.Method == http.MethodGet:

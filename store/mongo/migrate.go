@@ -89,6 +89,11 @@ func indexes() map[string][]mongo.IndexModel {
 		tickets:     {index("kind", "expires_at"), index("expires_at")},
 		revocations: {index("at")},
 		audit:       {index("person", "_id"), index("workspace", "_id"), index("at")},
+
+		chats:          {index("workspace", "updated_at"), index("person", "updated_at"), index("updated_at"), index("state", "updated_at")},
+		messages:       {index("chat", "seq")},
+		budgetCounters: {index("ends_at")},
+		agentUsage:     {index("day"), index("person", "day"), index("workspace", "day")},
 	}
 }
 

@@ -41,6 +41,9 @@ func fresh(t testing.TB, uri string) database {
 	return database{uri, mongotest.Database(t, uri)}
 }
 
+// Slow: FerretDB v1 keeps documents as text, and takes seconds for one of 8 MiB.
+func (d database) Slow() bool { return !mongotest.Real() }
+
 // raw returns the database as the driver has it.
 func (d database) raw(t testing.TB) *driver.Database {
 	t.Helper()

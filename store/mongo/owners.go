@@ -56,9 +56,12 @@ func (s *Store) reserve(ctx context.Context, owner string, id workspace.ID, limi
 		if err != nil {
 			return err
 		}
-		if freed == 0 && doc.Count >= limit {
+		if limit > 0 && freed == 0 && doc.Count >= limit {
 			return workspace.ErrLimit
 		}
+	}
+	if limit <= 0 {
+		return workspace.ErrConflict // others are making and giving up this very id
 	}
 	return workspace.ErrLimit // places are taken as fast as they become free
 }
@@ -108,12 +111,17 @@ func (d onlyID) read() (string, error) { return d.ID, nil }
 
 // recorded returns which of the workspaces have a record.
 func (s *Store) recorded(ctx context.Context, ids []string) (map[string]bool, error) {
+	return s.recordedIn(ctx, workspaces, ids)
+}
+
+// recordedIn returns which of the ids a collection has.
+func (s *Store) recordedIn(ctx context.Context, collection string, ids []string) (map[string]bool, error) {
 	const batch = 1000
 	found := make(map[string]bool, len(ids))
 	for len(ids) > 0 {
 		some := ids[:min(batch, len(ids))]
 		ids = ids[len(some):]
-		err := each[onlyID](ctx, s, workspaces, bson.M{"_id": bson.M{"$in": some}}, options.Find().SetProjection(bson.M{"_id": 1}), func(id string) error {
+		err := each[onlyID](ctx, s, collection, bson.M{"_id": bson.M{"$in": some}}, options.Find().SetProjection(bson.M{"_id": 1}), func(id string) error {
 			found[id] = true
 			return nil
 		})

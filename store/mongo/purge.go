@@ -7,12 +7,13 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
+	"github.com/kalpana-dev/kalpana/agent/budget"
 	"github.com/kalpana-dev/kalpana/workspace"
 )
 
 // Purge implements identity.Store. Leases that ended before the oldest revocation that is kept go too:
 // nobody's clock takes them for held, and those of deleted workspaces would stay for ever. So does
-// what gateways left that were killed: ports and places of workspaces that have no record.
+// what gateways left that were killed: ports, places and chats of workspaces that have no record.
 func (s *Store) Purge(ctx context.Context, now time.Time, keep time.Duration) error {
 	ended, old := now.UnixMicro(), now.Add(-keep).UnixMicro()
 	for _, purge := range []struct {
@@ -24,10 +25,17 @@ func (s *Store) Purge(ctx context.Context, now time.Time, keep time.Duration) er
 		{tickets, "expires_at", ended},
 		{revocations, "at", old},
 		{leases, "ends_at", old},
+		{budgetCounters, "ends_at", now.Add(-24 * time.Hour).UnixMicro()},
 	} {
 		if _, err := s.delete(ctx, purge.collection, bson.M{purge.field: bson.M{"$lt": purge.before}}); err != nil {
 			return err
 		}
+	}
+	if _, err := s.delete(ctx, agentUsage, bson.M{"day": bson.M{"$lt": now.Add(-budget.Keep).UTC().Format(time.DateOnly)}}); err != nil {
+		return err
+	}
+	if err := s.purgeChats(ctx); err != nil {
+		return err
 	}
 	if err := s.purgePorts(ctx); err != nil {
 		return err

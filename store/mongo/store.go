@@ -56,6 +56,12 @@ const (
 	revocations  = "revocations"
 	audit        = "audit"
 	installation = "installation"
+
+	chats          = "chats"
+	messages       = "messages"
+	budgetCounters = "budget_counters"
+	agentUsage     = "agent_usage"
+	modelKeys      = "model_keys"
 )
 
 // insert adds a document and reports false when its id, or what a unique index is on, is there already.

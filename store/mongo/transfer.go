@@ -9,6 +9,8 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
+	"github.com/kalpana-dev/kalpana/agent"
+	"github.com/kalpana-dev/kalpana/agent/budget"
 	"github.com/kalpana-dev/kalpana/identity"
 	"github.com/kalpana-dev/kalpana/store/transfer"
 	"github.com/kalpana-dev/kalpana/workspace"
@@ -17,6 +19,7 @@ import (
 // everything lists the collections but installation, which has the schema's document.
 var everything = []string{
 	workspaces, usedIDs, owners, ports, leases, people, accounts, sessions, tokens, tickets, revocations, audit,
+	chats, messages, budgetCounters, agentUsage, modelKeys,
 }
 
 // exportWait is for all records, and for what is done with them.
@@ -52,6 +55,17 @@ func (s *Store) Export(ctx context.Context, yield func(transfer.Record) error) e
 			return each[revocationDoc](ctx, s, revocations, all, inOrder, any1[identity.Revocation](yield))
 		},
 		func() error { return each[auditDoc](ctx, s, audit, all, inOrder, any1[identity.AuditEvent](yield)) },
+		func() error { return each[chatDoc](ctx, s, chats, all, inOrder, any1[*agent.Chat](yield)) },
+		func() error { return each[messageDoc](ctx, s, messages, all, inOrder, any1[*agent.Message](yield)) },
+		func() error {
+			return each[counterDoc](ctx, s, budgetCounters, all, inOrder, func(d counterDoc) error {
+				return yield(transfer.BudgetCount{Counter: budget.Counter{Key: d.Key, Until: moment(d.EndsAt)}, Used: d.count(time.Time{}).Used})
+			})
+		},
+		func() error { return each[usageDoc](ctx, s, agentUsage, all, inOrder, any1[budget.Usage](yield)) },
+		func() error {
+			return each[modelKeyDoc](ctx, s, modelKeys, all, inOrder, any1[identity.ModelKey](yield))
+		},
 		func() error {
 			return each[settledDoc](ctx, s, installation, bson.M{"_id": bson.M{"$ne": schemaID}}, inOrder, func(d settledDoc) error {
 				return yield(transfer.Setting{Name: strings.TrimPrefix(d.Name, settledPrefix), Value: d.Value})
@@ -167,6 +181,18 @@ func imported(r transfer.Record) (collection string, doc any, err error) {
 		collection, doc = revocations, revocationDocOf(v)
 	case identity.AuditEvent:
 		collection, doc = audit, auditDocOf(v)
+	case *agent.Chat:
+		collection, doc = chats, chatDocOf(v, v.Revision)
+	case *agent.Message:
+		collection, doc = messages, messageDocOf(v)
+	case transfer.BudgetCount:
+		counter := newCounter(v.Counter)
+		counter.TakenCost, counter.TakenTokens = v.Used.Cost, v.Used.Tokens
+		collection, doc = budgetCounters, counter
+	case budget.Usage:
+		collection, doc = agentUsage, usageDocOf(v)
+	case identity.ModelKey:
+		collection, doc = modelKeys, modelKeyDocOf(v)
 	case transfer.Setting:
 		collection, doc = installation, settledDoc{settledPrefix + v.Name, v.Value}
 	default:

@@ -153,10 +153,11 @@ func (s *Store) DeleteWorkspace(ctx context.Context, id workspace.ID, revision i
 	if err != nil {
 		return s.fault(ctx, err)
 	}
-	// It is gone, whatever becomes of this: the ports and the place are free without a record.
+	// It is gone, whatever becomes of this: the ports and the place are free without a record, and nobody comes to
+	// its chats.
 	s.afterwards(ctx, func(ctx context.Context) error {
 		_, err := s.delete(ctx, ports, bson.M{"workspace": id})
-		return errors.Join(err, s.unreserve(ctx, doc.Owner, id))
+		return errors.Join(err, s.unreserve(ctx, doc.Owner, id), s.deleteChats(ctx, id))
 	})
 	return nil
 }

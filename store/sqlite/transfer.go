@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"fmt"
 
+	"github.com/kalpana-dev/kalpana/agent"
+	"github.com/kalpana-dev/kalpana/agent/budget"
 	"github.com/kalpana-dev/kalpana/identity"
 	"github.com/kalpana-dev/kalpana/store/transfer"
 	"github.com/kalpana-dev/kalpana/workspace"
@@ -15,6 +17,7 @@ const unfinishedCopy = "unfinished copy"
 
 // everything lists the tables, those that others refer to last.
 var everything = []string{
+	"messages", "chats", "budget_holds", "budget_counters", "agent_usage", "model_keys",
 	"ports", "workspaces", "used_ids", "leases", "people", "accounts", "sessions", "tokens", "tickets", "revocations", "audit", "installation",
 }
 
@@ -69,6 +72,24 @@ func (s *Store) Export(ctx context.Context, yield func(transfer.Record) error) e
 			return each(ctx, s, any1[identity.AuditEvent](yield), readAudit, "SELECT "+auditColumns+" FROM audit")
 		},
 		func() error {
+			return each(ctx, s, any1[*agent.Chat](yield), readChat, "SELECT "+chatColumns+" FROM chats")
+		},
+		func() error {
+			return each(ctx, s, any1[*agent.Message](yield), readMessage, "SELECT "+messageColumns+" FROM messages")
+		},
+		func() error {
+			return each(ctx, s, any1[transfer.BudgetCount](yield), func(scan func(...any) error) (c transfer.BudgetCount, err error) {
+				err = scan(&c.Key, moment{&c.Until}, &c.Used.Cost, &c.Used.Tokens)
+				return c, err
+			}, "SELECT key, ends_at, cost, tokens FROM budget_counters")
+		},
+		func() error {
+			return each(ctx, s, any1[budget.Usage](yield), readUsage, "SELECT "+usageColumns+" FROM agent_usage")
+		},
+		func() error {
+			return each(ctx, s, any1[identity.ModelKey](yield), readModelKey, "SELECT "+modelKeyColumns+" FROM model_keys")
+		},
+		func() error {
 			return each(ctx, s, any1[transfer.Setting](yield), func(scan func(...any) error) (v transfer.Setting, err error) {
 				err = scan(&v.Name, &v.Value)
 				return v, err
@@ -96,7 +117,7 @@ func (s *Store) BeginImport(ctx context.Context) error {
 			return err
 		}
 		for _, table := range everything {
-			if again || table == "leases" {
+			if again || table == "leases" || table == "budget_holds" {
 				if _, err := tx.exec("DELETE FROM " + table); err != nil {
 					return err
 				}
@@ -151,6 +172,16 @@ func (t *tx) insertRecord(r transfer.Record) error {
 		err = t.insertRevocation(v)
 	case identity.AuditEvent:
 		err = t.insertEvent(v)
+	case *agent.Chat:
+		_, err = t.insertChat(v, v.Revision)
+	case *agent.Message:
+		err = t.putMessage(v)
+	case transfer.BudgetCount:
+		_, err = t.exec("INSERT INTO budget_counters (key, cost, tokens, ends_at) VALUES (?, ?, ?, ?)", v.Key, v.Used.Cost, v.Used.Tokens, v.Until.UnixMicro())
+	case budget.Usage:
+		err = t.addUsage(v)
+	case identity.ModelKey:
+		err = t.putModelKey(v)
 	case transfer.Setting:
 		_, err = t.exec("INSERT INTO installation (name, value) VALUES (?, ?)", v.Name, v.Value)
 	default:

@@ -168,3 +168,19 @@ func (d document) Value() (driver.Value, error) {
 	raw, err := json.Marshal(d.of)
 	return string(raw), err
 }
+
+// raw scans a column of bytes into JSON; none are nil.
+type raw struct{ *json.RawMessage }
+
+// Scan implements sql.Scanner.
+func (r raw) Scan(value any) error {
+	bytes, ok := value.([]byte)
+	if !ok {
+		return errors.New("JSON is not bytes")
+	}
+	*r.RawMessage = nil
+	if len(bytes) > 0 {
+		*r.RawMessage = append(json.RawMessage(nil), bytes...)
+	}
+	return nil
+}

@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/kalpana-dev/kalpana/agent"
+	"github.com/kalpana-dev/kalpana/agent/budget"
 	"github.com/kalpana-dev/kalpana/identity"
 	"github.com/kalpana-dev/kalpana/workspace"
 )
@@ -45,6 +47,13 @@ func checkEnded(t *testing.T, b Backend, ctx context.Context, want error) { //no
 	must(t, s.AppendAudit(t.Context(), event(1, nil)))
 	revocation := identity.Revocation{At: moment(0), Person: "p1"}
 	must(t, s.AppendRevocation(t.Context(), revocation))
+
+	c := chat(t, s, "one", w.ID, "ann", 0)
+	said := message(t, s, "one", "a", 1)
+	settle(t, s, "", 1, 1, "a")
+	modelKey := identity.ModelKey{Person: "p1", Sealed: []byte{1}, UpdatedAt: moment(0)}
+	must(t, s.PutModelKey(t.Context(), modelKey))
+	counters := []budget.Counter{counter("a")}
 
 	changed := *w
 	changed.Name = "changed"
@@ -92,8 +101,31 @@ func checkEnded(t *testing.T, b Backend, ctx context.Context, want error) { //no
 
 		"AppendRevocation": func() error { return s.AppendRevocation(ctx, identity.Revocation{At: moment(0), Person: "p2"}) },
 		"Revocations":      func() error { _, err := s.Revocations(ctx, moment(0)); return err },
-		"Settle":           func() error { _, err := s.Settle(ctx, "name", "late"); return err },
-		"Purge":            func() error { return s.Purge(ctx, moment(1000), 0) },
+		"CreateChat":       func() error { return s.CreateChat(ctx, &agent.Chat{ID: "two", Workspace: w.ID}) },
+		"Chat":             func() error { _, err := s.Chat(ctx, "one"); return err },
+		"Chats":            func() error { _, err := s.Chats(ctx, "", ""); return err },
+		"RunningChats":     func() error { _, err := s.RunningChats(ctx); return err },
+		"UpdateChat":       func() error { mine := *c; return s.UpdateChat(ctx, &mine) },
+		"DeleteChat":       func() error { return s.DeleteChat(ctx, "one") },
+		"PutMessage":       func() error { return s.PutMessage(ctx, &agent.Message{Chat: "one", ID: "b"}) },
+		"Messages":         func() error { _, err := s.Messages(ctx, "one"); return err },
+		"CutMessages":      func() error { return s.CutMessages(ctx, "one", 0) },
+		"HoldBudget": func() error {
+			_, err := s.HoldBudget(ctx, "h", []budget.Bound{bound("a", 10, 0)}, budget.Amount{Cost: 1}, moment(0), moment(60))
+			return err
+		},
+		"SettleBudget": func() error {
+			return s.SettleBudget(ctx, budget.Settlement{Counters: counters, Used: budget.Amount{Cost: 1}, Usage: budget.Usage{Day: "2026-03-04"}})
+		},
+		"BudgetCounts":   func() error { _, err := s.BudgetCounts(ctx, counters, moment(0)); return err },
+		"Usage":          func() error { _, err := s.Usage(ctx, budget.UsageQuery{}); return err },
+		"PutModelKey":    func() error { return s.PutModelKey(ctx, identity.ModelKey{Person: "p2"}) },
+		"ModelKey":       func() error { _, err := s.ModelKey(ctx, "p1"); return err },
+		"ModelKeys":      func() error { _, err := s.ModelKeys(ctx); return err },
+		"ResealModelKey": func() error { return s.ResealModelKey(ctx, "p1", []byte{1}, []byte{2}) },
+		"DeleteModelKey": func() error { return s.DeleteModelKey(ctx, "p1") },
+		"Settle":         func() error { _, err := s.Settle(ctx, "name", "late"); return err },
+		"Purge":          func() error { return s.Purge(ctx, moment(1000), 0) },
 	} {
 		if err := call(); !errors.Is(err, want) || errors.Is(err, workspace.ErrStoreDown) {
 			t.Errorf("%s: got error %v, want %v", name, err, want)
@@ -125,4 +157,8 @@ func checkEnded(t *testing.T, b Backend, ctx context.Context, want error) { //no
 	wantErr(t, err, identity.ErrNotFound)
 	wantRevocations(t, s, moment(-100), revocation)
 	wantSettled(t, s, "name", "in time", "in time")
+	wantChat(t, s, c)
+	wantMessages(t, s, "one", said)
+	wantCount(t, s, moment(1), "a", budget.Count{Used: budget.Amount{Cost: 1, Tokens: 1}})
+	wantModelKeys(t, s, modelKey)
 }

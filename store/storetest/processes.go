@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kalpana-dev/kalpana/agent/budget"
 	"github.com/kalpana-dev/kalpana/identity"
 	"github.com/kalpana-dev/kalpana/workspace"
 )
@@ -108,9 +109,10 @@ const (
 	increments   = 80
 	sharedPorts  = 25
 	sharedTicket = 25
+	sharedBudget = 25 // of which each process asks for as many
 )
 
-// load is one gateway of two. It prints "port N", "ticket N" and "slowest <duration>".
+// load is one gateway of two. It prints "port N", "ticket N", "hold <id> N" and "slowest <duration>".
 func load(ctx context.Context, s Store, counter workspace.ID, mine string) error {
 	var mu sync.Mutex
 	var slowest time.Duration
@@ -123,7 +125,7 @@ func load(ctx context.Context, s Store, counter workspace.ID, mine string) error
 		return err
 	}
 	var wg sync.WaitGroup
-	var errs [3]error
+	var errs [4]error
 	wg.Go(func() {
 		for done := 0; done < increments; {
 			w, err := s.Workspace(ctx, counter)
@@ -168,6 +170,22 @@ func load(ctx context.Context, s Store, counter workspace.ID, mine string) error
 				return err
 			})
 			if errs[2] != nil {
+				return
+			}
+		}
+	})
+	wg.Go(func() {
+		bounds := []budget.Bound{{Counter: budget.Counter{Key: "shared", Until: time.Now().Add(time.Hour)}, Limit: budget.Amount{Cost: sharedBudget}}}
+		for n := range sharedBudget {
+			errs[3] = timed(func() error {
+				hold := fmt.Sprintf("hold %s %d", mine, n)
+				reached, err := s.HoldBudget(ctx, hold, bounds, budget.Amount{Cost: 1}, time.Now(), time.Now().Add(time.Hour))
+				if reached < 0 && err == nil {
+					fmt.Println(hold)
+				}
+				return err
+			})
+			if errs[3] != nil {
 				return
 			}
 		}
@@ -224,8 +242,8 @@ func twoProcessesShareOneStore(t *testing.T, place string, open Opener) {
 			t.Errorf("%d processes got %s", n, line)
 		}
 	}
-	if len(won) != sharedPorts+sharedTicket {
-		t.Errorf("%d ports and tickets were given, want %d", len(won), sharedPorts+sharedTicket)
+	if want := sharedPorts + sharedTicket + sharedBudget; len(won) != want {
+		t.Errorf("%d ports, tickets and parts of a budget were given, want %d", len(won), want)
 	}
 }
 

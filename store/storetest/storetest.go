@@ -4,6 +4,7 @@ package storetest
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
@@ -11,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kalpana-dev/kalpana/agent"
+	"github.com/kalpana-dev/kalpana/agent/budget"
 	"github.com/kalpana-dev/kalpana/identity"
 	"github.com/kalpana-dev/kalpana/orchestrator"
 	"github.com/kalpana-dev/kalpana/workspace"
@@ -20,6 +23,8 @@ import (
 type Store interface {
 	orchestrator.Store
 	identity.Store
+	agent.Store
+	budget.Store
 	// Settle keeps value under name unless something is kept there already, and returns what is kept.
 	Settle(ctx context.Context, name, value string) (string, error)
 }
@@ -48,6 +53,9 @@ func Run(t *testing.T, fresh func(t *testing.T) Backend) {
 		{"Tickets", tickets},
 		{"Revocations", revocations},
 		{"Audit", audit},
+		{"Chats", chats},
+		{"Budget", budgets},
+		{"ModelKeys", modelKeys},
 		{"Installation", installation},
 		{"Transfer", transfers},
 		{"Purge", purge},
@@ -105,6 +113,9 @@ func fill(t *testing.T, v any, seed int) {
 		case []byte:
 			field.SetBytes(fmt.Appendf(nil, `{"value":%d}`, n))
 			continue
+		case json.RawMessage:
+			field.SetBytes(fmt.Appendf(nil, `{"b": "\u0000 <%d>", "a":null}`, n))
+			continue
 		case []workspace.Share:
 			field.Set(reflect.ValueOf([]workspace.Share{{Port: n, Level: workspace.SharePublic, Wakes: true, CORS: true}, {Port: n + 1}}))
 			continue
@@ -117,7 +128,7 @@ func fill(t *testing.T, v any, seed int) {
 			field.Set(reflect.ValueOf(workspace.Schedule{Zone: "Europe/Vienna", WakeAt: "08:30", StopAt: fmt.Sprintf("19:%02d", n%60), Days: []string{"mon", "fri"}}))
 			continue
 		case workspace.Quota:
-			field.Set(reflect.ValueOf(workspace.Quota{Workspaces: n, Running: -1, CPUs: 1.5, Memory: 1 << 40, PIDs: 7, Disk: int64(n)}))
+			field.Set(reflect.ValueOf(workspace.Quota{Workspaces: n, Running: -1, CPUs: 1.5, Memory: 1 << 40, PIDs: 7, Disk: int64(n), AgentDayCost: 5, AgentMonthCost: -1, AgentDayTokens: 6, AgentMonthTokens: 7}))
 			continue
 		}
 		switch field.Kind() {

@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/kalpana-dev/kalpana/agent"
+	"github.com/kalpana-dev/kalpana/agent/budget"
 	"github.com/kalpana-dev/kalpana/identity"
 	"github.com/kalpana-dev/kalpana/store/transfer"
 	"github.com/kalpana-dev/kalpana/workspace"
@@ -35,9 +37,13 @@ func everything(t *testing.T, n int) []transfer.Record {
 	var ticket identity.Ticket
 	var revocation identity.Revocation
 	var audited identity.AuditEvent
-	for _, v := range []any{&person, account, &session, &token, &ticket, &revocation, &audited} {
+	chat, message := new(agent.Chat), new(agent.Message)
+	var usage budget.Usage
+	var key identity.ModelKey
+	for _, v := range []any{&person, account, &session, &token, &ticket, &revocation, &audited, chat, message, &usage, &key} {
 		fill(t, v, n)
 	}
+	chat.Workspace, message.Chat = w.ID, chat.ID
 	return []transfer.Record{
 		w, bare,
 		transfer.UsedID{ID: w.ID},
@@ -50,6 +56,9 @@ func everything(t *testing.T, n int) []transfer.Record {
 		identity.Revocation{At: moment(0), Label: "same"},
 		identity.Revocation{At: moment(0), Label: "same"},
 		audited,
+		chat, message, &agent.Chat{ID: "bare", Workspace: bare.ID, Revision: 1}, &agent.Message{Chat: "bare", ID: "one"},
+		transfer.BudgetCount{Counter: budget.Counter{Key: "person/p/2026-03", Until: moment(n)}, Used: budget.Amount{Cost: int64(n), Tokens: 8}},
+		usage, key,
 		transfer.Setting{Name: "instance", Value: fmt.Sprint(n)},
 	}
 }
@@ -95,6 +104,12 @@ func wantRecords(t *testing.T, s Store, want []transfer.Record) {
 			}
 			if a, ok := r.(*identity.Account); ok {
 				r = *a
+			}
+			if c, ok := r.(*agent.Chat); ok {
+				r = *c
+			}
+			if m, ok := r.(*agent.Message); ok {
+				r = *m
 			}
 			texts = append(texts, fmt.Sprintf("%T %+v", r, r))
 		}
@@ -181,7 +196,7 @@ func aCopyThatWasCutOffIsMadeAgain(t *testing.T, b Backend) {
 	source := memory{everything(t, 3)}
 	summary, err := transfer.Copy(t.Context(), source, transferable(t, s))
 	must(t, err)
-	if diff := cmp.Diff([]int{2, 3, 2, 1, 2, 1, 1, 1, 3, 1, 1}, summary.Counts); diff != "" {
+	if diff := cmp.Diff([]int{2, 3, 2, 1, 2, 1, 1, 1, 3, 1, 2, 2, 1, 1, 1, 1}, summary.Counts); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	wantRecords(t, b.Open(t), source.records)

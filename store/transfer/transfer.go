@@ -9,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/kalpana-dev/kalpana/agent"
+	"github.com/kalpana-dev/kalpana/agent/budget"
 	"github.com/kalpana-dev/kalpana/identity"
 	"github.com/kalpana-dev/kalpana/workspace"
 )
@@ -18,7 +20,8 @@ var ErrNotEmpty = errors.New("the target has records already: name an empty data
 
 // Record is one of what a store keeps, as *workspace.Workspace, UsedID, Port, identity.Person,
 // *identity.Account, identity.Session, identity.Token, identity.Ticket, identity.Revocation,
-// identity.AuditEvent or Setting. Leases are not copied: they last seconds.
+// identity.AuditEvent, *agent.Chat, *agent.Message, BudgetCount, budget.Usage, identity.ModelKey or Setting.
+// Leases, and what calls of models under way have reserved, are not copied: they do not last.
 type Record any
 
 type (
@@ -29,13 +32,19 @@ type (
 		Port      int
 		Workspace workspace.ID
 	}
+	// BudgetCount is what was used of a budget.
+	BudgetCount struct {
+		budget.Counter
+		Used budget.Amount
+	}
 	// Setting is what a store's method Settle keeps.
 	Setting struct{ Name, Value string }
 )
 
 // Store can be copied from and to.
 type Store interface {
-	// Export calls yield with every record, workspaces before their ports, until yield fails.
+	// Export calls yield with every record, workspaces before their ports and chats, and chats before their
+	// messages, until yield fails.
 	Export(ctx context.Context, yield func(Record) error) error
 	// BeginImport makes an empty store ready and marks it as unfinished, so that no gateway uses it.
 	// What an import left that was cut off is removed. Any other record is ErrNotEmpty.
@@ -48,7 +57,8 @@ type Store interface {
 
 // Kinds are the kinds of records, as people read them.
 var Kinds = []string{
-	"workspaces", "used ids", "ports", "people", "accounts", "sessions", "API tokens", "tickets", "revocations", "audit events", "settings",
+	"workspaces", "used ids", "ports", "people", "accounts", "sessions", "API tokens", "tickets", "revocations", "audit events",
+	"chats", "messages of chats", "budget counters", "records of use", "model keys", "settings",
 }
 
 func kindOf(r Record) (int, error) {
@@ -73,8 +83,18 @@ func kindOf(r Record) (int, error) {
 		return 8, nil
 	case identity.AuditEvent:
 		return 9, nil
-	case Setting:
+	case *agent.Chat:
 		return 10, nil
+	case *agent.Message:
+		return 11, nil
+	case BudgetCount:
+		return 12, nil
+	case budget.Usage:
+		return 13, nil
+	case identity.ModelKey:
+		return 14, nil
+	case Setting:
+		return 15, nil
 	}
 	return 0, fmt.Errorf("a record of the unknown type %T", r)
 }
@@ -103,6 +123,9 @@ func (s *Summary) add(r Record) error {
 	case identity.Ticket:
 		v.Payload = append([]byte{}, v.Payload...)
 		r = v
+	case identity.ModelKey:
+		v.Sealed = append([]byte{}, v.Sealed...)
+		r = v
 	}
 	text, err := json.Marshal(r)
 	if err != nil {
@@ -123,8 +146,22 @@ func Summarize(ctx context.Context, s Store) (Summary, error) {
 	return summary, err
 }
 
-// batch is how many records are written at once.
-const batch = 500
+// What is written at once, at most but for one record.
+const (
+	batch      = 500     // records
+	batchBytes = 8 << 20 // of messages and of what chats keep
+)
+
+// size is what a record may be large by.
+func size(r Record) int {
+	switch v := r.(type) {
+	case *agent.Chat:
+		return len(v.Data)
+	case *agent.Message:
+		return len(v.UI) + len(v.Model)
+	}
+	return 0
+}
 
 // Copy copies every record of from into to, which must be empty, and reads to again to compare. A copy
 // that was cut off can be made again; until it has ended, no gateway opens its target.
@@ -136,18 +173,26 @@ func Copy(ctx context.Context, from, to Store) (Summary, error) {
 	}
 	read := newSummary()
 	var pending []Record
+	bytes := 0 // of them
 	flush := func() error {
 		if len(pending) == 0 {
 			return nil
 		}
 		err := to.Import(ctx, pending)
-		pending = pending[:0]
+		clear(pending)
+		pending, bytes = pending[:0], 0
 		return err
 	}
 	err := from.Export(ctx, func(r Record) error {
 		if err := read.add(r); err != nil {
 			return err
 		}
+		if bytes+size(r) > batchBytes {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+		bytes += size(r)
 		if pending = append(pending, r); len(pending) < batch {
 			return nil
 		}
