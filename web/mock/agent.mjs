@@ -241,7 +241,7 @@ const scripts = {
       lines: 36,
       total: 36,
     })
-    output(run, call(run, 'searchCode', { pattern: 'total\\(' }), { matches: 4 })
+    output(run, call(run, 'searchCode', { query: 'total(' }), { matches: 4 })
     output(run, call(run, 'todo', todo('done', 'in_progress', 'pending')), {})
     await say(
       run,
@@ -251,8 +251,8 @@ const scripts = {
       path: 'cart/total.js',
       edits: [
         {
-          oldText: '  for (const item of items) sum += item.price',
-          newText: '  for (const { price, count = 1 } of items) sum += price * count',
+          old: '  for (const item of items) sum += item.price',
+          new: '  for (const { price, count = 1 } of items) sum += price * count',
         },
       ],
     })
@@ -366,7 +366,25 @@ const scripts = {
 
 const wordOf = (text) => /^(ask|fail|interrupt|slow|hostile)\b/.exec(text.toLowerCase())?.[1] ?? 'task'
 
-const span = (cost, tokens, limitCost, limitTokens) => ({ cost, tokens, limitCost, limitTokens })
+const span = (cost, tokens, limitCost, limitTokens) => ({
+  cost,
+  tokens,
+  limitCost,
+  limitTokens,
+  until: now(),
+})
+const row = (id, share, name) => ({
+  id,
+  name,
+  calls: Math.round(200 * share),
+  input: Math.round(4e6 * share),
+  output: Math.round(3e5 * share),
+  cached: 0,
+  reasoning: 0,
+  cost: 9 * share,
+  ownCost: share < 0.4 ? 2 * share : 0,
+})
+const modelRows = models.map(({ id }, index) => row(id, 1 / (index + 1)))
 const spans = { day: span(0.83, 412_000, 5, 0), month: span(14.2, 6_120_000, 60, 20_000_000) }
 
 const problem = (status, detail, errors) => [status, { title: 'Refused', status, detail, errors }]
@@ -387,16 +405,16 @@ export function agentApi(state, request, response, path, body, query) {
         configured: agent.configured,
         ownKeys: agent.ownKeys,
         ownKey: agent.keyEnd !== '',
-        ...(agent.keyEnd && { ownKeyEnd: agent.keyEnd }),
       },
     ]
   if (id === 'key') {
-    if (method === 'PUT' && !body.key.startsWith('sk-'))
-      return problem(422, 'validation failed', [
-        { message: 'This is not a key of OpenRouter; they start with sk-or-.', location: 'body.key' },
-      ])
-    agent.keyEnd = method === 'PUT' ? body.key.slice(-4) : ''
-    return [204]
+    if (method === 'PUT' && !body.key.startsWith('sk-')) {
+      const message = 'The provider does not take this key. Copy it again from your account there.'
+      return problem(422, message, [{ message, location: 'body.key' }])
+    }
+    if (method !== 'GET') agent.keyEnd = method === 'PUT' ? body.key.slice(-4) : ''
+    if (method === 'DELETE') return [204]
+    return [200, { set: agent.keyEnd !== '', last: agent.keyEnd }]
   }
   if (id === 'usage')
     return [
@@ -404,11 +422,8 @@ export function agentApi(state, request, response, path, body, query) {
       {
         person: spans,
         ...(query.get('workspace') && { workspace: { day: span(0.5, 200_000), month: span(3, 900_000) } }),
-        models: models.map((model, index) => ({
-          model: model.id,
-          cost: 9 / (index + 1),
-          tokens: 4_000_000 / (index + 1),
-        })),
+        ownKey: false,
+        models: modelRows,
       },
     ]
   if (id === 'chats') {
@@ -506,7 +521,7 @@ function post(state, response, body) {
   play(state, chat, response, asked ? 'answered' : 'approved', {
     message: posted,
     answers,
-    told: asked?.output?.answer,
+    told: asked?.output,
   })
   return true
 }
@@ -524,12 +539,9 @@ function play(state, chat, response, script, { message, ...told }) {
 }
 
 const rows = {
-  person: [
-    { key: 'u1', cost: 14.2, tokens: 6_120_000 },
-    { key: 'u2', cost: 3.1, tokens: 900_000 },
-  ],
-  workspace: [{ key: 'k7m2q4xw9a', name: 'quiet-orchard', cost: 12, tokens: 5_000_000 }],
-  model: models.map(({ id }, index) => ({ key: id, cost: 9 / (index + 1), tokens: 4_000_000 / (index + 1) })),
+  person: [row('u1', 1, 'Asha Rao'), row('u2', 0.3, 'Ravi Menon'), row('u9gone', 0.01)],
+  workspace: [row('k7m2q4xw9a', 1, 'quiet-orchard')],
+  model: modelRows,
 }
 
 export const adminUsage = (query) => [200, { rows: query.get('since') > '2000' ? rows[query.get('by')] : [] }]

@@ -20,14 +20,19 @@ export function UseTable({ label, first, children }: { label: string; first: str
   )
 }
 
-export function UseRow({ name, cost, tokens }: { name: ReactNode; cost: number; tokens: number }) {
+type RowProps = { name: ReactNode; cost: number; ownCost: number; tokens: number }
+
+export function UseRow({ name, cost, ownCost, tokens }: RowProps) {
   return (
     <tr>
       <th scope="row" className="px-4 py-2.5 font-normal break-all sm:px-5">
         {name}
       </th>
       <td className="px-4 py-2.5 text-right whitespace-nowrap tabular-nums">{shortCount(tokens)}</td>
-      <td className="px-4 py-2.5 text-right whitespace-nowrap tabular-nums sm:px-5">{dollars(cost)}</td>
+      <td className="px-4 py-2.5 text-right whitespace-nowrap tabular-nums sm:px-5">
+        {dollars(cost)}
+        {ownCost > 0 && <span className="block text-xs text-muted">{dollars(ownCost)} with own keys</span>}
+      </td>
     </tr>
   )
 }

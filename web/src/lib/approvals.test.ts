@@ -22,8 +22,8 @@ test('what is granted is said exactly', () => {
       callId: 'c',
       approvalId: '1',
       suggest: [
-        { tool: 'runCommand', command: 'go test' },
-        { tool: 'runCommand', command: 'go vet' },
+        { tool: 'runCommand', command: 'go test', verdict: 'allow' },
+        { tool: 'runCommand', command: 'go vet', verdict: 'allow' },
       ],
     },
   ]
@@ -36,8 +36,10 @@ test('what is granted is said exactly', () => {
 
 test('nothing is offered where the server offers nothing', () => {
   expect(grantsOf(asking, undefined)).toEqual([])
-  expect(grantsOf(asking, [{ callId: 'c', approvalId: '2', suggest: [{ tool: 'git' }] }])).toEqual([])
-  expect(grantsOf(question, [{ callId: 'ask', suggest: [{ tool: 'git' }] }])).toEqual([])
+  expect(
+    grantsOf(asking, [{ callId: 'c', approvalId: '2', suggest: [{ tool: 'git', verdict: 'allow' }] }]),
+  ).toEqual([])
+  expect(grantsOf(question, [{ callId: 'ask', suggest: [{ tool: 'git', verdict: 'allow' }] }])).toEqual([])
 })
 
 test('only the last message is waited for', () => {

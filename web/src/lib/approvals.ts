@@ -2,7 +2,7 @@ import type { AgentMessage, Rule, Waiting } from '@/api/agent'
 import { isToolPart, type ToolPart, toolName } from './steps'
 
 /** The rules that "always" would add to a chat, as the server offers them; none where it offers none. */
-export function grantsOf(part: ToolPart, waiting: Waiting[] | undefined): Rule[] {
+export function grantsOf(part: ToolPart, waiting: Waiting[] | null | undefined): Rule[] {
   return waiting?.find(({ approvalId }) => approvalId && approvalId === part.approval?.id)?.suggest ?? []
 }
 
@@ -19,7 +19,7 @@ const things: Record<string, string> = {
 }
 
 /** Says exactly what rules allow: "commands that begin with “go test”". */
-export function grantText(rules: Rule[]): string {
+export function grantText(rules: Pick<Rule, 'tool' | 'command' | 'path'>[]): string {
   const commands = rules.flatMap(({ command }) => (command ? [`“${command}”`] : []))
   const others = rules
     .filter(({ command }) => !command)

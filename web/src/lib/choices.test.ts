@@ -10,7 +10,16 @@ const models: Models = {
   ownKeys: false,
   ownKey: false,
 }
-const chat = { id: '1', title: '', state: 'idle', createdAt: '', updatedAt: '' } as const
+const chat = {
+  id: '1',
+  title: '',
+  state: 'idle',
+  createdAt: '',
+  updatedAt: '',
+  workspace: 'w',
+  model: '',
+  mode: '',
+} as const
 
 test('a model has its name and prices', () => {
   expect(modelText(model)).toBe('B · $0.25 in, $1.5 out')
@@ -39,7 +48,7 @@ test('what is not offered any more is not chosen', () => {
 })
 
 test('what is left is told of the bound that comes first', () => {
-  const free = { cost: 3, tokens: 10 }
+  const free = { cost: 3, tokens: 10, until: '' }
   expect(leftText({ day: free, month: free })).toBeUndefined()
   expect(leftText({ day: { ...free, limitCost: 5 }, month: { ...free, limitCost: 100 } })).toBe(
     '$2.00 left today',
@@ -47,7 +56,7 @@ test('what is left is told of the bound that comes first', () => {
   expect(
     leftText(
       { day: { ...free, limitCost: 5 }, month: free },
-      { day: free, month: { cost: 0, tokens: 999, limitTokens: 1000 } },
+      { day: free, month: { cost: 0, tokens: 999, until: '', limitTokens: 1000 } },
     ),
   ).toBe('1 token left this month')
   expect(leftText({ day: { ...free, limitCost: 2 }, month: free })).toBe('$0.00 left today')

@@ -56,7 +56,7 @@ test('a command is shown with what it prints, live and in the end', () => {
 })
 
 test('an edit is shown as a diff, and before as what it would do', () => {
-  const input = { path: 'a.go', edits: [{ oldText: 'a\nb\n', newText: 'c' }] }
+  const input = { path: 'a.go', edits: [{ old: 'a\nb\n', new: 'c' }] }
   expect(
     stepDetails(tool('editFile', { state: 'approval-requested', input, approval: { id: '1' } })),
   ).toEqual([{ kind: 'diff', text: '@@ -1,2 +1,1 @@\n-a\n-b\n+c', rough: true }])

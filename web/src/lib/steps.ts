@@ -77,10 +77,10 @@ const verbs: Record<string, [ask: string, doing: string, done: string, ...of: st
   editFile: ['Edit', 'Editing', 'Edited', 'path'],
   listFiles: ['List', 'Listing', 'Listed', 'path'],
   glob: ['Look for', 'Looking for', 'Looked for', 'pattern'],
-  searchCode: ['Search for', 'Searching for', 'Searched for', 'pattern', 'query'],
+  searchCode: ['Search for', 'Searching for', 'Searched for', 'query'],
   commandOutput: ['Read the output of', 'Reading the output of', 'Read the output of', 'id', 'command'],
   stopCommand: ['Stop', 'Stopping', 'Stopped', 'id', 'command'],
-  task: ['Work on', 'Working on', 'Worked on', 'title', 'description', 'task', 'prompt'],
+  task: ['Work on', 'Working on', 'Worked on', 'title', 'task'],
 }
 
 /** What a step does, in a line. `title` is the server's. */
@@ -100,7 +100,7 @@ export function stepTitle(part: ToolPart, state: StepState): string {
     return object ? `${word} ${firstLine(object)}` : (part.title ?? `${word} …`)
   }
   if (part.title) return firstLine(part.title)
-  if (name === 'git') return `git ${textOf(input, 'operation', 'op', 'action') ?? ''}`.trim()
+  if (name === 'git') return `git ${textOf(input, 'operation') ?? ''}`.trim()
   if (name === 'todo') return 'Updated its to-do list'
   return name.replace(/^mcp__?/, '').replaceAll('_', ' ')
 }
@@ -211,14 +211,10 @@ function editText(input: unknown): string | undefined {
     const signed = [...removed.map((line) => `-${line}`), ...added.map((line) => `+${line}`)]
     return [`@@ -1,${removed.length} +1,${added.length} @@\n${signed.join('\n')}`]
   }
-  const one = (edit: unknown) =>
-    hunk(
-      textOf(edit, 'oldText', 'old', 'search', 'oldString'),
-      textOf(edit, 'newText', 'new', 'replace', 'newString'),
-    )
+  const one = (edit: unknown) => hunk(textOf(edit, 'old'), textOf(edit, 'new'))
   const hunks = Array.isArray(edits)
     ? edits.flatMap(one)
-    : [...one(input), ...hunk(undefined, textOf(input, 'content', 'text'))]
+    : [...one(input), ...hunk(undefined, textOf(input, 'content'))]
   return hunks.join('\n') || undefined
 }
 
@@ -260,7 +256,7 @@ export type Question = { text: string; options: { label: string; note?: string }
 /** What the agent asks, of the tool `ask`. */
 export function questionOf(part: ToolPart): Question {
   const { input } = part
-  const { options, multiple } = fieldsOf(input)
+  const { options, several } = fieldsOf(input)
   return {
     text: textOf(input, 'question', 'text') ?? '',
     options: (Array.isArray(options) ? options : []).flatMap((option: unknown) => {
@@ -269,7 +265,7 @@ export function questionOf(part: ToolPart): Question {
       const note = textOf(option, 'description', 'note')
       return label ? [{ label, ...(note && { note }) }] : []
     }),
-    several: multiple === true,
+    several: several === true,
   }
 }
 

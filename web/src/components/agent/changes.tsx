@@ -12,7 +12,7 @@ type Props = { chat: string; turn: Turn; disabled: boolean }
 export function Changes({ chat, turn, disabled }: Props) {
   const undo = useUndo(chat)
   const [asking, setAsking] = useState<{ path?: string }>()
-  const files = turn.files
+  const files = turn.files ?? []
   const one = files.length === 1 ? files[0]?.path : undefined
   const what = asking?.path ?? one ?? `${files.length} files`
   const open = files.some(canUndo)

@@ -1,7 +1,7 @@
 import { useQuery } from '@tanstack/react-query'
 import { Check, ChevronDown, Pencil, Trash2 } from 'lucide-react'
 import { type FormEvent, useState } from 'react'
-import { type Chat, type ChatState, chatsQuery, useDeleteChat, useRenameChat } from '@/api/agent'
+import { type Chat, chatsQuery, useDeleteChat, useRenameChat } from '@/api/agent'
 import { Confirm } from '../confirm'
 import { ProblemNotice } from '../problem-notice'
 import { TimeAgo } from '../time-ago'
@@ -18,7 +18,7 @@ type Props = {
   onGone: () => void
 }
 
-const states: Partial<Record<ChatState, string>> = {
+const states: Record<string, string> = {
   running: 'at work',
   waiting: 'waits for you',
   interrupted: 'interrupted',

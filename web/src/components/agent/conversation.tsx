@@ -216,8 +216,7 @@ export function Conversation({ workspace, id, chat, history, models, focus, onRe
         const { id } = part.approval
         void addToolApprovalResponse({ id, approved, ...(reason !== undefined && { reason }) })
       },
-      answer: (part, text) =>
-        void addToolOutput({ tool: 'ask', toolCallId: part.toolCallId, output: { answer: text } }),
+      answer: (part, text) => void addToolOutput({ tool: 'ask', toolCallId: part.toolCallId, output: text }),
     }),
     [addToolApprovalResponse, addToolOutput, waitingCalls],
   )

@@ -65,7 +65,7 @@ function Turned({ message, chat, live, last, models, turn, answers }: Props) {
           )
         return part && <Block key={key} part={part} live={live} last={last} answers={answers} />
       })}
-      {turn && turn.files.length > 0 && <Changes chat={chat} turn={turn} disabled={live} />}
+      {turn?.files && turn.files.length > 0 && <Changes chat={chat} turn={turn} disabled={live} />}
       {!live && <Foot message={message} models={models} />}
     </article>
   )

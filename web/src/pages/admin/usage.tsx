@@ -2,7 +2,6 @@ import { useQuery } from '@tanstack/react-query'
 import { useNavigate } from '@tanstack/react-router'
 import { useState } from 'react'
 import { adminUsageQuery } from '@/api/agent'
-import { peopleQuery } from '@/api/people'
 import { Loaded } from '@/components/loaded'
 import { Section } from '@/components/section'
 import { Empty } from '@/components/ui/list'
@@ -16,9 +15,6 @@ export function UsagePage({ by = 'person', days = 30 }: UsageSearch) {
   const navigate = useNavigate()
   const [now] = useState(Date.now)
   const usage = useQuery(adminUsageQuery(by, sinceDay(days, now)))
-  const people = useQuery(peopleQuery).data?.people
-  const nameOf = (key: string, name?: string) =>
-    name || (by === 'person' && people?.find(({ id }) => id === key)?.name) || key
   const first = usageKinds.find(({ value }) => value === by)?.text ?? ''
   const show = (search: UsageSearch) => void navigate({ to: '/admin/usage', search, replace: true })
 
@@ -49,8 +45,8 @@ export function UsagePage({ by = 'person', days = 30 }: UsageSearch) {
             <Empty>No agent was used in this time.</Empty>
           ) : (
             <UseTable label={`Use by ${first.toLowerCase()}`} first={first}>
-              {rows.map(({ key, name, cost, tokens }) => (
-                <UseRow key={key} name={nameOf(key, name)} cost={cost} tokens={tokens} />
+              {rows.map(({ id, name, cost, ownCost, input, output }) => (
+                <UseRow key={id} name={name || id} cost={cost} ownCost={ownCost} tokens={input + output} />
               ))}
             </UseTable>
           )

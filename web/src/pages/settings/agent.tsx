@@ -1,6 +1,14 @@
 import { useQuery } from '@tanstack/react-query'
 import { type FormEvent, useState } from 'react'
-import { type Models, type ModelUse, modelsQuery, type Span, usageQuery, useOwnKey } from '@/api/agent'
+import {
+  keyQuery,
+  type Models,
+  modelsQuery,
+  type Span,
+  type UsageRow,
+  usageQuery,
+  useOwnKey,
+} from '@/api/agent'
 import { asProblem } from '@/api/problem'
 import { Confirm } from '@/components/confirm'
 import { Loaded } from '@/components/loaded'
@@ -30,7 +38,7 @@ export function AgentSettingsPage() {
                 <SpanCard title="Today" span={person.day} />
                 <SpanCard title="This month" span={person.month} />
               </div>
-              {used && used.length > 0 && <ModelTable rows={used} />}
+              {used.length > 0 && <ModelTable rows={used} />}
             </>
           )}
         </Loaded>
@@ -93,22 +101,24 @@ function Amount({ value, limit, share, what }: AmountProps) {
   )
 }
 
-function ModelTable({ rows }: { rows: ModelUse[] }) {
+function ModelTable({ rows }: { rows: UsageRow[] }) {
   return (
-    <UseTable label="By model, this month" first="Model">
-      {rows.map(({ model, cost, tokens }) => (
+    <UseTable label="By model, this month" first="Model, this month">
+      {rows.map(({ id, cost, ownCost, input, output }) => (
         <UseRow
-          key={model}
-          name={<span className="font-mono text-xs">{model}</span>}
+          key={id}
+          name={<span className="font-mono text-xs">{id}</span>}
           cost={cost}
-          tokens={tokens}
+          ownCost={ownCost}
+          tokens={input + output}
         />
       ))}
     </UseTable>
   )
 }
 
-function OwnKey({ models: { configured, ownKeys, ownKey, ownKeyEnd } }: { models: Models }) {
+function OwnKey({ models: { configured, ownKeys, ownKey } }: { models: Models }) {
+  const end = useQuery({ ...keyQuery, enabled: ownKey }).data?.last
   const [key, setKey] = useState('')
   const [asking, setAsking] = useState(false)
   const change = useOwnKey()
@@ -141,8 +151,8 @@ function OwnKey({ models: { configured, ownKeys, ownKey, ownKeyEnd } }: { models
       {ownKey && (
         <div className="flex flex-wrap items-center justify-between gap-3 rounded-md border border-input bg-background py-1.5 pr-1.5 pl-3.5">
           <span className="font-mono text-[0.8125rem]">
-            <span aria-hidden>•••• {ownKeyEnd}</span>
-            <span className="sr-only">A key is set{ownKeyEnd && `, which ends in ${ownKeyEnd}`}</span>
+            <span aria-hidden>•••• {end}</span>
+            <span className="sr-only">A key is set{end && `, which ends in ${end}`}</span>
           </span>
           <Button size="sm" onClick={() => setAsking(true)}>
             Remove
@@ -166,6 +176,7 @@ function OwnKey({ models: { configured, ownKeys, ownKey, ownKeyEnd } }: { models
           {change.isPending && !asking ? 'Saving…' : 'Save'}
         </Button>
       </form>
+      {change.data?.note && <Notice tone="info">{change.data.note}</Notice>}
       {change.error && !fieldError && !asking && (
         <ProblemNotice error={change.error} title="The key was not saved" />
       )}
