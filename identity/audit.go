@@ -42,7 +42,7 @@ const (
 	ActionDelete        = "delete"
 	ActionAgentRun      = "agent-run"
 	ActionModelKey      = "model-key" // a person's own key for the agent was set or removed
-	ActionAdmin         = "admin" // an admin changed what concerns others
+	ActionAdmin         = "admin"     // an admin changed what concerns others
 )
 
 // The outcomes of what somebody tried.
