@@ -18,7 +18,7 @@ import (
 
 // screen is a viewer of a terminal.
 type screen struct {
-	t    *testing.T
+	t    testing.TB
 	conn *websocket.Conn
 	seen bytes.Buffer
 }
