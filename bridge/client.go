@@ -280,7 +280,6 @@ func (c *Client) take(ctx context.Context, slow bool) (give func(), err error) {
 
 // call sends one request and waits for its answer, which it stores in result. It gives back the call's place.
 func (c *Client) call(ctx context.Context, give func(), method string, params, result any) error {
-
 	id := jsonrpc2.ID{Num: c.lastID.Add(1)} // From 1: the library takes 0 for "choose one".
 	pending, err := c.conn.DispatchCall(ctx, method, params, jsonrpc2.PickID(id))
 	if err != nil {
