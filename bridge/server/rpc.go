@@ -57,7 +57,7 @@ type rpc struct {
 
 func newRPC(s *Server) *rpc {
 	files := folder{s.cfg.WorkspaceDir}
-	run := commands{files, s.cfg.Env}
+	run := commands{folder: files, env: s.cfg.Env, threads: searchThreads(cpuLimit(s.cfg.cgroupDir))}
 	jobs := &background{commands: run, runDir: s.cfg.RunDir}
 	terminals := &ptys{commands: run}
 	machine := &resources{folder: files, cgroup: s.cfg.cgroupDir, cpu: newCPUMeter(s.cfg.cgroupDir)}
@@ -97,6 +97,11 @@ func newRPC(s *Server) *rpc {
 	}
 	maps.Copy(h.methods, checkpointMethods(h.undo))
 	h.methods[bridge.MethodHello] = typed(h.hello)
+	for name, serve := range s.cfg.Methods {
+		if _, ok := h.methods[name]; !ok {
+			h.methods[name] = serve
+		}
+	}
 	return h
 }
 
