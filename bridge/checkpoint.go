@@ -58,6 +58,8 @@ type BeginCheckpointResult struct {
 // EndCheckpointParams are the parameters of MethodEndCheckpoint.
 type EndCheckpointParams struct {
 	ID string `json:"id"`
+	// Discard: the call changed nothing, whatever is found: it was refused.
+	Discard bool `json:"discard,omitempty"`
 	// Open: a command of the call goes on. What has changed when the next checkpoint of its message begins, or ends, is
 	// the call's as well.
 	Open bool `json:"open,omitempty"`

@@ -28,6 +28,8 @@ const (
 	maxSize, minSize = 1 << 30, 64 << 20
 	// minFree is the free room without which nothing is kept, in bytes: the rest of the disk is for people.
 	minFree = 32 << 20
+	// maxRecords bounds the calls that can be undone.
+	maxRecords = 5000
 	// maxOpen bounds the checkpoints that have begun and not ended.
 	maxOpen = 64
 )
@@ -47,6 +49,7 @@ type Store struct {
 	next    int64     // the number of the next one
 
 	open    map[string]*open
+	ended   []*open  // lately, for whoever did not get the answer
 	journal []change // what was found changed; needed by those that are open
 	first   int      // the place of its first
 	owner   string   // of what is being found
@@ -63,6 +66,7 @@ type open struct {
 	record *record
 	saved  bool // its record was written
 	number int64
+	result *bridge.EndCheckpointResult // after its end
 }
 
 // New returns a store that keeps what it needs in dir, which is made with the first checkpoint. It must be outside
@@ -191,6 +195,11 @@ func (s *Store) End(ctx context.Context, p bridge.EndCheckpointParams) (*bridge.
 	defer s.mu.Unlock()
 	o := s.open[p.ID]
 	if o == nil {
+		for _, o := range s.ended {
+			if o.id == p.ID {
+				return o.result, nil
+			}
+		}
 		return nil, bridge.ErrNotFound.With("no checkpoint of that name has begun")
 	}
 	var err error
@@ -199,7 +208,9 @@ func (s *Store) End(ctx context.Context, p bridge.EndCheckpointParams) (*bridge.
 			err = s.takeAll(o.record.Chat, o.record.Message)
 		}
 	} else {
-		s.owner = o.id
+		if !p.Discard {
+			s.owner = o.id
+		}
 		for _, p := range o.paths {
 			err = errors.Join(err, s.tree.look(p), s.lookAtParents(p))
 		}
@@ -219,8 +230,20 @@ func (s *Store) End(ctx context.Context, p bridge.EndCheckpointParams) (*bridge.
 		return nil, err
 	}
 	s.collect()
+	o.result = resultOf(o.record)
+	if !p.Open {
+		s.ended = append(s.ended, o)
+		s.ended = slices.Delete(s.ended, 0, max(0, len(s.ended)-maxEnded))
+	}
+	return o.result, nil
+}
+
+// maxEnded is how many checkpoints that have ended are remembered.
+const maxEnded = 16
+
+func resultOf(r *record) *bridge.EndCheckpointResult {
 	result := &bridge.EndCheckpointResult{Changes: []bridge.FileChange{}}
-	for _, c := range o.record.Changes {
+	for _, c := range r.Changes {
 		if c.isFolder() {
 			continue
 		}
@@ -229,7 +252,7 @@ func (s *Store) End(ctx context.Context, p bridge.EndCheckpointParams) (*bridge.
 		}
 	}
 	sortChanges(result.Changes)
-	return result, nil
+	return result
 }
 
 // lookAtParents notes folders that a call has made on the way to its file.
@@ -298,7 +321,12 @@ func (s *Store) trim() {
 // collect removes what is too old, and of the rest the oldest where it takes too much room.
 func (s *Store) collect() {
 	old := s.now().Add(-maxAge).UnixMilli()
-	for len(s.records) > 0 && s.records[0].At < old {
+	var size int64
+	for _, r := range s.records {
+		size += r.size
+	}
+	for len(s.records) > 0 && (s.records[0].At < old || len(s.records) > maxRecords || size > s.limit/8) {
+		size -= s.records[0].size
 		s.drop(s.records[0])
 	}
 	if s.blobs.size() <= s.limit || s.blobs.size() < s.swept+s.limit/8 {

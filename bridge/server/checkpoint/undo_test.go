@@ -565,6 +565,26 @@ func TestCheckpoint_EachChatHasItsOwn(t *testing.T) {
 	}
 }
 
+func TestCheckpoint_WhatWasRefusedChangedNothing(t *testing.T) {
+	b := newBench(t)
+	b.write("f", "1\n")
+	begun, err := b.Begin(t.Context(), bridge.BeginCheckpointParams{Chat: "chat", Message: "m", Call: "c", Paths: []string{"f"}})
+	b.must(err)
+	b.write("f", "mine\n") // which is why the agent's edit is refused
+	r, err := b.End(t.Context(), bridge.EndCheckpointParams{ID: begun.ID, Discard: true})
+	if err != nil || r.Total != 0 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if _, err := b.Undo(t.Context(), bridge.UndoCheckpointsParams{Chat: "chat"}); !errors.Is(err, bridge.ErrNotFound) {
+		t.Errorf("%v", err)
+	}
+	// Whoever did not get the answer gets it again.
+	again, err := b.End(t.Context(), bridge.EndCheckpointParams{ID: begun.ID})
+	if err != nil || again.Total != 0 {
+		t.Errorf("%+v, %v", again, err)
+	}
+}
+
 func TestCheckpoint_ACommandThatGoesOnIsPartOfItsTurn(t *testing.T) {
 	b := newBench(t)
 	b.write("f", "1\n")
@@ -709,7 +729,9 @@ func TestBegin_TakesNoPathOutsideOrOfGit(t *testing.T) {
 		}
 	}
 	for _, p := range []bridge.BeginCheckpointParams{
-		{}, {Chat: "a", Message: "m\n", Call: "c"}, {Chat: strings.Repeat("x", 200), Message: "m", Call: "c"},
+		{},
+		{Chat: "a", Message: "m\n", Call: "c"},
+		{Chat: strings.Repeat("x", 200), Message: "m", Call: "c"},
 		{Chat: "a", Message: "m", Call: "c", Paths: make([]string, 200)},
 	} {
 		if _, err := b.Begin(t.Context(), p); err == nil {
