@@ -100,6 +100,8 @@ func noUndo(r *Result, why error) *Result {
 	reason := "What this call changed cannot be undone: "
 	var named *bridge.Error
 	switch {
+	case errors.Is(why, bridge.ErrOldBridge):
+		reason += "the workspace's container is older than this server. Rebuild it."
 	case errors.Is(why, bridge.ErrDiskFull):
 		reason += "the workspace's disk is full."
 	case errors.Is(why, bridge.ErrNotFound):
