@@ -2,8 +2,10 @@ package server
 
 import (
 	"errors"
+	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/kalpana-dev/kalpana/bridge"
@@ -76,5 +78,28 @@ func TestCheckpoints_RefuseWhatIsNoneOfTheirs(t *testing.T) {
 	}
 	if _, err := cl.UndoCheckpoints(ctx, bridge.UndoCheckpointsParams{Chat: "chat"}); !errors.Is(err, bridge.ErrNotFound) {
 		t.Error(err)
+	}
+}
+
+func TestLocal_FilesThatAPersonSavesAreNotTheAgents(t *testing.T) {
+	c := start(t, "serve")
+	cl := c.dial()
+	c.write("f", "one\n")
+	begun, err := cl.BeginCheckpoint(t.Context(), bridge.BeginCheckpointParams{Chat: "chat", Message: "m", Call: "1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.write("f", "mine\n")
+	if status, body := c.local(http.MethodPost, bridge.LocalFilesPath, `{"paths":["`+filepath.Join(c.workspace, "f")+`"]}`); status != http.StatusNoContent {
+		t.Errorf("%d %s", status, body)
+	}
+	ended, err := cl.EndCheckpoint(t.Context(), bridge.EndCheckpointParams{ID: begun.ID})
+	if err != nil || ended.Total != 0 {
+		t.Errorf("%+v, %v", ended, err)
+	}
+	for _, body := range []string{"", "[]", `{"paths":1}`, `{"paths":[` + strings.Repeat(`"x",`, bridge.MaxPersonFiles) + `"x"]}`, strings.Repeat(" ", localFiles+1)} {
+		if status, _ := c.local(http.MethodPost, bridge.LocalFilesPath, body); status != http.StatusBadRequest {
+			t.Errorf("%.40s: %d", body, status)
+		}
 	}
 }

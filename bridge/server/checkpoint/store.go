@@ -54,6 +54,8 @@ type Store struct {
 	first   int      // the place of its first
 	owner   string   // of what is being found
 
+	person person
+
 	now  func() time.Time
 	free func(dir string) (free, total int64, err error)
 }
@@ -85,6 +87,74 @@ func (s *Store) Close() {
 	}
 }
 
+// ownerPerson owns what a person does while a command of an agent runs.
+const ownerPerson = "person"
+
+// personTime is how long after a person's word on a file what is found in it is the person's: a look that was under
+// way then, or a save that takes its time, is over by then.
+const personTime = 5 * time.Second
+
+// person remembers the files that a person has to do with now.
+type person struct {
+	mu    sync.Mutex
+	files map[string]time.Time
+}
+
+func (p *person) has(file string, now time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	at, ok := p.files[file]
+	return ok && now.Sub(at) < personTime
+}
+
+func (p *person) add(files []string, now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.files == nil {
+		p.files = make(map[string]time.Time)
+	}
+	for file, at := range p.files {
+		if now.Sub(at) >= personTime {
+			delete(p.files, file)
+		}
+	}
+	for _, file := range files {
+		p.files[file] = now
+	}
+}
+
+// Person notes files that a person saves, makes, moves or deletes in the editor, now or a moment ago: see
+// bridge.PersonFiles. It is told by the container's own processes.
+func (s *Store) Person(paths []string) {
+	where := tree{dir: s.workspace}
+	var files []string
+	for _, p := range paths {
+		if real, ok := where.realPath(p); ok {
+			files = append(files, real)
+		}
+	}
+	if len(files) == 0 {
+		return
+	}
+	s.person.add(files, s.now()) // before the lock, for a look that is under way
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.opened || len(s.open) == 0 {
+		return
+	}
+	s.owner = ownerPerson
+	defer func() { s.owner = "" }()
+	for _, p := range files {
+		// Folders that are not looked at stay so.
+		if s.tree.nodes[p] == nil && s.tree.wasPruned(p) {
+			continue
+		}
+		_ = s.tree.look(p)
+		_ = s.lookAtParents(p)
+	}
+	_ = s.blobs.flush()
+}
+
 // prepare opens the store on disk; the caller holds the lock, as with all below.
 func (s *Store) prepare() error {
 	if s.opened {
@@ -108,9 +178,14 @@ func (s *Store) prepare() error {
 	}
 	s.tree = newTree(s.workspace, s.env, s.blobs, s.limit/2)
 	s.tree.changed = func(p string, before, after entry) {
-		if len(s.open) > 0 {
-			s.journal = append(s.journal, change{p, before, after, s.owner})
+		if len(s.open) == 0 {
+			return
 		}
+		owner := s.owner
+		if owner == "" && s.person.has(p, s.now()) {
+			owner = ownerPerson
+		}
+		s.journal = append(s.journal, change{p, before, after, owner})
 	}
 	s.opened = true
 	return nil

@@ -585,6 +585,34 @@ func TestCheckpoint_WhatWasRefusedChangedNothing(t *testing.T) {
 	}
 }
 
+func TestCheckpoint_WhatThePersonSavesDuringACommandIsTheirs(t *testing.T) {
+	b := newBench(t)
+	b.write("f", tenLines)
+	b.write("g", tenLines)
+	b.write("h", tenLines)
+	got := b.agent("m", func() {
+		b.write("f", "the agent's\n")
+		b.write("g", "mine\n")
+		b.write("new/mine", "mine\n")
+		b.Person([]string{b.path("g"), b.path("new/mine"), "../outside", "/etc/passwd", ".git/config"}) // saved
+		b.Person([]string{b.path("h")})                                                                 // about to be
+		b.write("h", "mine\n")
+	})
+	if got.Total != 1 || got.Changes[0].Path != "f" {
+		t.Errorf("%+v", got)
+	}
+	b.undo(bridge.UndoCheckpointsParams{})
+	same(t, "the folder", map[string]string{
+		"./": "-rwxr-xr-x", "f": "-rw-r--r-- " + tenLines, "g": "-rw-r--r-- mine\n", "h": "-rw-r--r-- mine\n",
+		"new/": "-rwxr-xr-x", "new/mine": "-rw-r--r-- mine\n",
+	}, b.files())
+	// A moment later the file is the agent's again.
+	b.now = func() time.Time { return time.Now().Add(personTime) }
+	if got := b.agent("m2", func() { b.write("h", "the agent's\n") }); got.Total != 1 {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestCheckpoint_ACommandThatGoesOnIsPartOfItsTurn(t *testing.T) {
 	b := newBench(t)
 	b.write("f", "1\n")
