@@ -47,6 +47,7 @@ type Config struct {
 	// Stopping ends event streams before the server shuts down.
 	Stopping <-chan struct{}
 	Agent    AgentConfig
+	MCP      MCPConfig
 }
 
 // Handler serves /api/, the hand-off, and the end of a sign-in at a provider.
@@ -54,6 +55,7 @@ type Handler struct {
 	cfg  Config
 	mux  *http.ServeMux
 	huma huma.API
+	seen seen
 }
 
 // bodyLimit bounds a request's body, in bytes; bodyTimeout the time it may take.

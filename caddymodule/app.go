@@ -327,6 +327,7 @@ func (a *App) Start() error {
 		Agent: api.AgentConfig{
 			Configured: i.app.agent.Key != "", OwnKeys: i.app.agent.OwnKeys, Key: i.identity.ModelKey, Budgets: i.budgets,
 		},
+		MCP: a.mcp(),
 	})
 	close(a.started)
 	return nil

@@ -24,7 +24,7 @@ func parseConsole(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 		return nil, h.Err("kalpana_console takes neither arguments nor a block; what there is to set is in the global option kalpana")
 	}
 	var values []httpcaddyfile.ConfigValue
-	for _, handler := range []caddyhttp.MiddlewareHandler{new(APIHandler), new(UIHandler)} {
+	for _, handler := range []caddyhttp.MiddlewareHandler{new(APIHandler), new(MCPHandler), new(UIHandler)} {
 		values = append(values, h.NewRoute(nil, handler)...)
 	}
 	return values, nil

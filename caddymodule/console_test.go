@@ -100,3 +100,38 @@ func TestInstance_ChangesWithWhatItsSecretsAre(t *testing.T) {
 		t.Error("a reload after the secret was changed goes on with the old one")
 	}
 }
+
+// Clients of the Model Context Protocol that are refused look for OAuth, and must not take a page for an answer.
+func TestMCPHandler_ServesItsOwnAddressesOnly(t *testing.T) {
+	m := &MCPHandler{app: consoleApp(t)}
+	const elsewhere = http.StatusTeapot
+	next := caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
+		w.WriteHeader(elsewhere)
+		return nil
+	})
+	for path, want := range map[string]int{
+		"/mcp/abcdefghij": http.StatusUnauthorized,
+		"/mcp/":           http.StatusUnauthorized,
+		"/mcp":            elsewhere,
+		"/mcpx":           elsewhere,
+		"/":               elsewhere,
+		"/api/me":         elsewhere,
+		"/.well-known/oauth-protected-resource/mcp/abcdefghij": http.StatusNotFound,
+		"/.well-known/oauth-authorization-server":              http.StatusNotFound,
+		"/.well-known/openid-configuration":                    http.StatusNotFound,
+		"/.well-known/acme-challenge/x":                        elsewhere,
+	} {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest(http.MethodPost, "https://kalpana.example.com"+path, strings.NewReader("{}"))
+		if err := m.ServeHTTP(w, r, next); err != nil {
+			t.Errorf("%s: %v", path, err)
+		} else if w.Code != want {
+			t.Errorf("%s: %d, want %d", path, w.Code, want)
+		}
+	}
+	r := httptest.NewRequest(http.MethodPost, "https://evil.example/mcp/abcdefghij", strings.NewReader("{}"))
+	var status caddyhttp.HandlerError
+	if err := m.ServeHTTP(httptest.NewRecorder(), r, next); !errors.As(err, &status) || status.StatusCode != http.StatusNotFound {
+		t.Errorf("on another host: %v", err)
+	}
+}

@@ -22,6 +22,7 @@ import (
 	"github.com/kalpana-dev/kalpana/agent"
 	"github.com/kalpana-dev/kalpana/agent/budget"
 	"github.com/kalpana-dev/kalpana/api"
+	"github.com/kalpana-dev/kalpana/bridge"
 	"github.com/kalpana-dev/kalpana/gateway"
 	"github.com/kalpana-dev/kalpana/identity"
 	"github.com/kalpana-dev/kalpana/image"
@@ -53,6 +54,7 @@ type instance struct {
 	budgets      *budget.Budgets
 	orchestrator *orchestrator.Orchestrator
 	transport    *upstream.Transport
+	bridges      *bridge.Pool // connections to the workspaces that agents work in
 	links        bool
 	limits       limiters
 
@@ -165,6 +167,7 @@ func (i *instance) doOpen() error {
 		return err
 	}
 	i.orchestrator.Start()
+	i.bridges = bridge.NewPool(i.findBridge)
 	running, stop := context.WithCancel(context.Background())
 	i.stop = stop
 	i.work.Go(func() { i.identity.Run(running) })
@@ -234,6 +237,9 @@ func (i *instance) close() error {
 	if i.stop != nil {
 		i.stop()
 		i.work.Wait()
+	}
+	if i.bridges != nil {
+		i.bridges.Close()
 	}
 	if i.transport != nil {
 		i.transport.CloseIdleConnections()

@@ -29,17 +29,19 @@ func init() {
 	caddy.RegisterModule(new(Permission))
 	caddy.RegisterModule(new(WorkspaceHandler))
 	caddy.RegisterModule(new(APIHandler))
+	caddy.RegisterModule(new(MCPHandler))
 	caddy.RegisterModule(new(UIHandler))
 	caddy.RegisterModule(new(Admin))
 
 	httpcaddyfile.RegisterGlobalOption("kalpana", parseApp)
 	httpcaddyfile.RegisterHandlerDirective("kalpana_workspace", parseWorkspaceHandler)
 	httpcaddyfile.RegisterHandlerDirective("kalpana_api", parseAPIHandler)
+	httpcaddyfile.RegisterHandlerDirective("kalpana_mcp", parseMCPHandler)
 	httpcaddyfile.RegisterHandlerDirective("kalpana_ui", parseUIHandler)
 	httpcaddyfile.RegisterDirective("kalpana_console", parseConsole)
 	httpcaddyfile.RegisterDirective("kalpana_auth", parseAuth)
 	httpcaddyfile.RegisterDirectiveOrder("kalpana_auth", httpcaddyfile.After, "basic_auth")
-	for _, directive := range []string{"kalpana_console", "kalpana_workspace", "kalpana_api", "kalpana_ui"} {
+	for _, directive := range []string{"kalpana_console", "kalpana_workspace", "kalpana_api", "kalpana_mcp", "kalpana_ui"} {
 		httpcaddyfile.RegisterDirectiveOrder(directive, httpcaddyfile.Before, "reverse_proxy")
 	}
 

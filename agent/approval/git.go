@@ -187,6 +187,9 @@ func (s *script) elsewhere(remotes []string) string {
 			return why
 		}
 	}
+	if slices.ContainsFunc(s.files, func(w word) bool { return inGit(w.text) }) {
+		return "It may change where git pushes to, or what it runs."
+	}
 	if s.hidden && mentionsPush(s.text) {
 		return "It may push to another repository: what it runs cannot be told."
 	}

@@ -1,6 +1,7 @@
 package approval
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -27,6 +28,8 @@ type script struct {
 	odd string
 	// hidden: it may run what is not among commands.
 	hidden bool
+	// files are what it redirects from and to.
+	files []word
 	// moved: its commands may run elsewhere than in the workspace folder.
 	moved bool
 }
@@ -225,6 +228,9 @@ func (s *script) needKnown(w word) {
 	}
 }
 
+// plainFile are names of files that are written as they are.
+var plainFile = regexp.MustCompile(`^/?[A-Za-z0-9_.][A-Za-z0-9_./-]*$`)
+
 // redirect judges a redirection: what is thrown away, joined or read may pass.
 func (s *script) redirect(r *syntax.Redirect) {
 	if r.Hdoc != nil {
@@ -235,6 +241,7 @@ func (s *script) redirect(r *syntax.Redirect) {
 	}
 	w := s.word(r.Word)
 	plain := w.known && !w.glob
+	s.files = append(s.files, w)
 	switch r.Op {
 	case syntax.RdrOut, syntax.RdrClob, syntax.AppOut, syntax.RdrAll, syntax.AppAll:
 		if !plain || w.text != "/dev/null" {
@@ -245,7 +252,8 @@ func (s *script) redirect(r *syntax.Redirect) {
 			s.note("It writes to a file.")
 		}
 	case syntax.RdrIn: // bash makes connections of /dev/tcp/…
-		if !plain || !w.literal || (strings.HasPrefix(w.text, "/dev") && w.text != "/dev/null") || w.text == "" {
+		lit, bare := r.Word.Parts[0].(*syntax.Lit)
+		if !bare || lit.Value != w.text || !w.literal || !plainFile.MatchString(w.text) || (strings.Contains(w.text, "/dev") && w.text != "/dev/null") {
 			s.note("It reads from what may be no file.")
 		}
 	default: // here-documents, here-strings, <>
@@ -331,9 +339,22 @@ type wordBuilder struct {
 	w     *word
 	text  strings.Builder
 	brace bool
+	// dollar: what was added last is a $ that stands for itself.
+	dollar bool
+}
+
+// follows notes what comes after a $ that stands for itself, but for what nobody takes for a name.
+func (b *wordBuilder) follows(c byte, plain string) {
+	if b.dollar && strings.IndexByte(plain, c) < 0 {
+		b.s.note("It has a $ in it that stands for nothing.")
+	}
+	b.dollar = false
 }
 
 func (b *wordBuilder) part(part syntax.WordPart, quoted bool) {
+	if _, more := part.(*syntax.Lit); !more {
+		b.follows(0, "")
+	}
 	switch p := part.(type) {
 	case *syntax.Lit:
 		if quoted {
@@ -354,6 +375,7 @@ func (b *wordBuilder) part(part syntax.WordPart, quoted bool) {
 		for _, inner := range p.Parts {
 			b.part(inner, true)
 		}
+		b.dollar = false
 	case *syntax.ParamExp:
 		b.param(p, quoted)
 	case *syntax.CmdSubst:
@@ -381,6 +403,7 @@ func (b *wordBuilder) unknown(why string) {
 func (b *wordBuilder) bare(text string) {
 	for i := 0; i < len(text); i++ {
 		c := text[i]
+		b.follows(c, "")
 		switch {
 		case c == '\\' && i+1 < len(text):
 			i++
@@ -399,6 +422,7 @@ func (b *wordBuilder) bare(text string) {
 		case c == '{':
 			b.brace = true
 		}
+		b.dollar = c == '$'
 		b.text.WriteByte(c)
 	}
 }
@@ -411,6 +435,9 @@ func (b *wordBuilder) quoted(text string) {
 			if text[i] == '\n' {
 				continue
 			}
+		} else {
+			b.follows(text[i], " |)/.,:;\\")
+			b.dollar = text[i] == '$'
 		}
 		b.text.WriteByte(text[i])
 	}
@@ -422,7 +449,7 @@ func (b *wordBuilder) param(p *syntax.ParamExp, quoted bool) {
 	plain := p.Param != nil && !p.Excl && !p.Length && !p.Width && !p.IsSet && p.Index == nil && p.Slice == nil &&
 		p.Repl == nil && p.Names == 0 && p.Exp == nil && p.Flags == nil && p.NestedParam == nil && len(p.Modifiers) == 0
 	switch {
-	case plain && (p.Param.Value == "?" || p.Param.Value == "#" || p.Param.Value == "$"):
+	case plain && p.Short && (p.Param.Value == "?" || p.Param.Value == "#" || p.Param.Value == "$"):
 		b.text.WriteString("0")
 	case plain && quoted && (p.Param.Value == "HOME" || p.Param.Value == "PWD"):
 		b.text.WriteString("/")

@@ -115,6 +115,7 @@ func (s *script) unwrap(depth int) {
 			if strings.ContainsAny(w.text, " \t\n;|&") && w.text != s.text {
 				inner := parseNested(w.text, depth+1)
 				s.commands = append(s.commands, inner.commands...)
+				s.files = append(s.files, inner.files...)
 				s.moved = s.moved || inner.moved
 			} else if w.text != "" && w.text[0] != '-' && len(s.commands) <= maxParts {
 				rest := simple{words: c.words[i+1:]}
