@@ -119,6 +119,8 @@ func (b *bench) run(ctx context.Context, only string, save bool) (err error) {
 		{"wake", b.benchWake},
 		{"wake-parts", b.benchWakeParts},
 		{"wake-chromium", b.benchWakeChromium},
+		{"agent-first", b.benchAgentFirst},
+		{"agent-streams", b.benchAgentStreams},
 		{"reconcile", b.benchReconcile},
 		{"list", b.benchList},
 	}
