@@ -53,7 +53,7 @@ func scan(text string) (commands [][]string, fault string) {
 				word.Reset()
 				inWord = false
 			}
-			if i+1 < len(text) && strings.IndexByte(" \t\n;|&)", text[i+1]) < 0 {
+			if i+1 < len(text) && strings.IndexByte(" \t\n;|&)<>", text[i+1]) < 0 {
 				return nil, "a redirection that is not to /dev/null"
 			}
 		case redirection.MatchString(rest):
@@ -81,7 +81,7 @@ func scan(text string) (commands [][]string, fault string) {
 				inWord = true
 				continue
 			}
-			if i+1 < len(text) && strings.IndexByte(" \t\n;|&)", text[i+1]) < 0 {
+			if i+1 < len(text) && strings.IndexByte(" \t\n;|&)<>", text[i+1]) < 0 {
 				return nil, "has a $"
 			}
 			word.WriteByte(c)
