@@ -239,7 +239,7 @@ func outcomeOf(err error) string {
 }
 
 // Failure is an error that ends a run, by its kind: one of the Error constants.
-type Failure struct {
+type Failure struct { //nolint:errname // it is a word of its own
 	Kind string
 	Err  error
 }

@@ -71,6 +71,11 @@ var accesses = map[string]string{
 
 	"POST /api/agent":                 string(identity.ScopeAgent),
 	"GET /api/agent/models":           string(identity.ScopeAgent),
+	"GET /api/agent/usage":            string(identity.ScopeAgent),
+	"GET /api/agent/key":              inBrowser,
+	"PUT /api/agent/key":              inBrowser,
+	"DELETE /api/agent/key":           inBrowser,
+	"GET /api/admin/usage":            byAdmin,
 	"GET /api/agent/chats":            string(identity.ScopeAgent),
 	"GET /api/agent/{chat}":           string(identity.ScopeAgent),
 	"PATCH /api/agent/{chat}":         string(identity.ScopeAgent),

@@ -15,6 +15,7 @@ import (
 
 	"github.com/kalpana-dev/kalpana/agent"
 	"github.com/kalpana-dev/kalpana/agent/approval"
+	"github.com/kalpana-dev/kalpana/agent/budget"
 	"github.com/kalpana-dev/kalpana/agent/model"
 	"github.com/kalpana-dev/kalpana/agent/uistream"
 	"github.com/kalpana-dev/kalpana/identity"
@@ -32,6 +33,10 @@ type AgentConfig struct {
 	// is that nobody has.
 	OwnKeys bool
 	Key     func(ctx context.Context, person string) (string, error)
+	// CheckKey asks the provider whether it takes a key; its error is a *model.Error. nil asks nobody.
+	CheckKey func(ctx context.Context, key string) error
+	// Budgets know what was used, and what may be.
+	Budgets *budget.Budgets
 }
 
 // key returns the person's own key for the provider, or "".

@@ -17,7 +17,10 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/kalpana-dev/kalpana/agent"
+	"github.com/kalpana-dev/kalpana/agent/budget"
+	"github.com/kalpana-dev/kalpana/agent/tools"
 	"github.com/kalpana-dev/kalpana/api"
+	"github.com/kalpana-dev/kalpana/bridge"
 	"github.com/kalpana-dev/kalpana/identity"
 	"github.com/kalpana-dev/kalpana/orchestrator"
 	"github.com/kalpana-dev/kalpana/store/sqlite"
@@ -162,6 +165,10 @@ type site struct {
 	orchestrator *orchestrator.Orchestrator
 	hosts        *workspace.Hosts
 	stopping     chan struct{}
+	agent        *agent.Service
+	model        *speaker
+	budgets      *budget.Budgets
+	checkKey     func(ctx context.Context, key string) error // what the provider of models says of a key
 }
 
 func newSite(t testing.TB) *site {
@@ -174,7 +181,7 @@ func newSite(t testing.TB) *site {
 	if s.store, err = sqlite.Open(context.Background(), filepath.Join(t.TempDir(), "kalpana.db")); err != nil {
 		t.Fatal(err)
 	}
-	s.identity = identity.New(identity.Config{Store: s.store, Hosts: s.hosts, Key: identity.NewKey()})
+	s.identity = identity.New(identity.Config{Store: s.store, Hosts: s.hosts, Key: identity.NewKey(), Sealer: identity.NewSealer()})
 	if err := s.identity.Load(context.Background()); err != nil {
 		t.Fatal(err)
 	}
@@ -184,13 +191,31 @@ func newSite(t testing.TB) *site {
 		Sleep: orchestrator.Sleep{PauseAfter: 10 * time.Minute, StopAfter: time.Hour, MaxAwake: 24 * time.Hour},
 		Quota: s.identity.Quota, RunningLimit: 3, StartsAtOnce: 1,
 	})
+	s.model = &speaker{turns: make(chan turn, 16)}
+	s.agent = agent.New(agent.Config{
+		Store: s.store, Model: s.model, Tools: []tools.Tool{deployTool},
+		Bridge: func(context.Context, workspace.ID) (*bridge.Client, error) {
+			return nil, errors.New("there is no container here")
+		},
+		Find: s.store.Workspace,
+	})
 	t.Cleanup(func() {
+		s.agent.Close()
 		s.orchestrator.Close()
 		_ = s.store.Close()
 	})
+	s.checkKey = func(context.Context, string) error { return nil }
+	s.budgets = budget.New(budget.Config{
+		Store: s.store, Quota: s.identity.Quota,
+		Person: budget.Limits{DayCost: 5_000_000}, Workspace: budget.Limits{MonthTokens: 2_000_000},
+		Now: func() time.Time { return time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC) }, // no day ends in a test
+	})
 	s.Handler = api.New(api.Config{
 		Hosts: s.hosts, Identity: s.identity, Orchestrator: s.orchestrator, Links: true, Stopping: s.stopping,
-		Agent: api.AgentConfig{Service: agent.New(agent.Config{})},
+		Agent: api.AgentConfig{
+			Service: s.agent, Models: s.model.Models, Configured: true, OwnKeys: true, Key: s.identity.ModelKey, Budgets: s.budgets,
+			CheckKey: func(ctx context.Context, key string) error { return s.checkKey(ctx, key) },
+		},
 		Templates: []api.Template{{Name: "blank", Title: "Blank", Ports: []int{}}, {Name: "node", Title: "Node", Ports: []int{3000}}},
 	})
 	return s

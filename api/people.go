@@ -146,6 +146,11 @@ func (h *Handler) peopleRoutes() {
 			if err != nil {
 				return nil, h.problem(err)
 			}
+			if h.cfg.Agent.Budgets != nil {
+				b := h.cfg.Agent.Budgets.Everybody()
+				defaults.AgentDayCost, defaults.AgentMonthCost = b.DayCost, b.MonthCost
+				defaults.AgentDayTokens, defaults.AgentMonthTokens = b.DayTokens, b.MonthTokens
+			}
 			return &struct{ Body People }{People{list, everybodys(defaults)}}, nil
 		})
 	huma.Register(h.huma, forAdmins(h.operation("PATCH", "/api/people/{id}", "changePerson", "Change somebody's role or quota, or disable them", 200, tag)),

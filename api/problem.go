@@ -31,6 +31,10 @@ func (h *Handler) problem(err error) error {
 }
 
 func (h *Handler) fault(err error) huma.StatusError {
+	var said huma.StatusError
+	if errors.As(err, &said) {
+		return said
+	}
 	field := func(name string) huma.StatusError {
 		text := orchestrator.Explain(err)
 		return huma.NewError(http.StatusUnprocessableEntity, text, &huma.ErrorDetail{Message: text, Location: "body." + name})
@@ -57,6 +61,10 @@ func (h *Handler) fault(err error) huma.StatusError {
 		return huma.NewError(http.StatusNotFound, orchestrator.Explain(err)+" Ask who invited you for another one.")
 	case errors.Is(err, identity.ErrLastAdmin), errors.Is(err, identity.ErrLastAccount), errors.Is(err, identity.ErrOccupied):
 		return huma.NewError(http.StatusConflict, orchestrator.Explain(err))
+	case errors.Is(err, errOwnKeysOff), errors.Is(err, identity.ErrModelKeyLost):
+		return huma.NewError(http.StatusConflict, orchestrator.Explain(err))
+	case errors.Is(err, identity.ErrModelKey):
+		return field("key")
 	case errors.Is(err, identity.ErrUnknownRole):
 		return field("role")
 	case errors.Is(err, identity.ErrNote):

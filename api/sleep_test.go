@@ -340,7 +340,7 @@ func TestPeople_AQuotaIsSetAndRecorded(t *testing.T) {
 	list := decode[api.People](t, admin.must(200, "GET", "/api/people", nil))
 	if want := (api.Quota{
 		Workspaces: 5, Running: 3, CPUs: -1, Memory: -1, PIDs: -1, Disk: -1,
-		AgentDayCost: -1, AgentMonthCost: -1, AgentDayTokens: -1, AgentMonthTokens: -1,
+		AgentDayCost: 5, AgentMonthCost: -1, AgentDayTokens: -1, AgentMonthTokens: -1,
 	}); list.Defaults != want {
 		t.Errorf("defaults %+v", list.Defaults)
 	}

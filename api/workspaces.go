@@ -117,6 +117,8 @@ func (h *Handler) routes() {
 	h.sleepRoutes()
 	h.adminRoutes()
 	h.agentRoutes()
+	h.agentKeyRoutes()
+	h.usageRoutes()
 	const tag = "workspaces"
 	huma.Register(h.huma, scoped(h.operation("GET", "/api/templates", "listTemplates", "List templates", 200, tag), identity.ScopeRead),
 		func(context.Context, *struct{}) (*struct{ Body Templates }, error) {

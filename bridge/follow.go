@@ -38,13 +38,17 @@ func NewCommandID() string { return strings.ToLower(rand.Text()) }
 
 // openStream opens a WebSocket of its own for reading.
 func (c *Client) openStream(ctx context.Context, path string, query url.Values) (*websocket.Conn, error) {
-	if len(query) > 0 {
-		path += "?" + query.Encode()
-	}
-	ws, err := c.at.webSocket(ctx, path)
+	ws, err := c.at.webSocket(ctx, path+"?"+query.Encode())
 	var status *statusError
-	if errors.As(err, &status) && status.status == http.StatusNotFound {
-		return nil, ErrNotFound
+	if errors.As(err, &status) {
+		switch status.status {
+		case http.StatusNotFound:
+			return nil, ErrNotFound
+		case http.StatusBadRequest:
+			return nil, ErrInvalid.With("%s", path)
+		case http.StatusServiceUnavailable:
+			return nil, ErrBusy
+		}
 	}
 	if err != nil {
 		return nil, err

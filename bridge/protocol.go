@@ -131,6 +131,8 @@ type HelloResult struct {
 const (
 	FeatureTerminal = "terminal" // TerminalPath
 	FeatureCommand  = "command"  // CommandPath
+	FeatureTunnel   = "tunnel"   // TunnelPath
+	FeatureWatch    = "watch"    // WatchPath
 )
 
 // HealthParams are the parameters of MethodHealth: none.

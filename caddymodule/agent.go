@@ -154,7 +154,7 @@ func (a *Agent) resolve() (agentConfig, error) {
 		}
 	}
 	for _, r := range c.Rules {
-		if err := checkRule(r); err != nil {
+		if err := r.Check(); err != nil {
 			return c, fmt.Errorf("rule: %w", err)
 		}
 	}

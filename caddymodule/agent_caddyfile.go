@@ -2,9 +2,7 @@ package caddymodule
 
 import (
 	"errors"
-	"fmt"
 	"math"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -185,38 +183,11 @@ func parseAmount(d *caddyfile.Dispenser, cost *float64, tokens *int64) error {
 }
 
 func (a *Agent) parseRule(d *caddyfile.Dispenser) error {
-	r, err := readRule(d.RemainingArgs())
+	r, err := approval.ParseRule(d.RemainingArgs())
 	if err != nil {
 		return d.Errf("rule: %v", err)
 	}
 	a.Rules = append(a.Rules, r)
-	return nil
-}
-
-var toolName = regexp.MustCompile(`^(\*|[A-Za-z][A-Za-z0-9_-]{0,63})$`)
-
-// readRule reads allow, ask or deny, a tool, and what of it.
-func readRule(words []string) (approval.Rule, error) {
-	if len(words) < 2 {
-		return approval.Rule{}, errors.New("write allow, ask or deny, then a tool, then a command or path if it is not for all of its calls")
-	}
-	r := approval.Rule{Verdict: approval.Verdict(words[0]), Tool: words[1]}
-	switch rest := strings.Join(words[2:], " "); r.Tool {
-	case "runCommand", "git":
-		r.Command = rest
-	default:
-		r.Path = rest
-	}
-	return r, checkRule(r)
-}
-
-func checkRule(r approval.Rule) error {
-	if r.Verdict != approval.Allow && r.Verdict != approval.Ask && r.Verdict != approval.Deny {
-		return fmt.Errorf("%.40q: write allow, ask or deny", r.Verdict)
-	}
-	if !toolName.MatchString(r.Tool) {
-		return fmt.Errorf("%.40q is no name of a tool", r.Tool)
-	}
 	return nil
 }
 

@@ -324,6 +324,9 @@ func (a *App) Start() error {
 		Limits: api.Limits{
 			SignIn: i.limits.signIn, FailedSignIns: i.limits.failedSignIns, Handoff: i.limits.handOff, Requests: i.limits.api,
 		},
+		Agent: api.AgentConfig{
+			Configured: i.app.agent.Key != "", OwnKeys: i.app.agent.OwnKeys, Key: i.identity.ModelKey, Budgets: i.budgets,
+		},
 		MCP: a.mcp(),
 	})
 	close(a.started)

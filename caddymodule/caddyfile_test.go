@@ -128,8 +128,9 @@ func TestCaddyfile_TellsTheLineOfEachMistake(t *testing.T) {
 		{"no amount of a budget", option("agent {\n\t\t\tbudget person {\n\t\t\t\tday $NaN\n\t\t\t}\n\t\t}"), "write an amount of money"},
 		{"negative tokens", option("agent {\n\t\t\tbudget person {\n\t\t\t\tday -2M tokens\n\t\t\t}\n\t\t}"), "write an amount of money"},
 		{"two amounts", option("agent {\n\t\t\tbudget person {\n\t\t\t\tday $5\n\t\t\t\tday $6\n\t\t\t}\n\t\t}"), "day in money is given twice, at Caddyfile:6"},
-		{"verdict of a rule", option("agent {\n\t\t\trule permit git\n\t\t}"), "at Caddyfile:4"},
-		{"rule of no tool", option("agent {\n\t\t\trule allow\n\t\t}"), "at Caddyfile:4"},
+		{"verdict of a rule", option("agent {\n\t\t\trule permit git\n\t\t}"), `rule: a rule begins with allow, ask or deny, not "permit", at Caddyfile:4`},
+		{"rule of no tool", option("agent {\n\t\t\trule allow\n\t\t}"), "rule: a rule is allow, ask or deny, then a tool, then a command or path if it is not for all of its calls, at Caddyfile:4"},
+		{"rule that allows anything", option("agent {\n\t\t\trule allow runCommand xargs\n\t\t}"), "rule: xargs runs what its arguments say: no rule can allow it, at Caddyfile:4"},
 		{"mcp without an address", option("agent {\n\t\t\tmcp docs\n\t\t}"), "mcp: give a name and an address, at Caddyfile:4"},
 		{"option of mcp", option("agent {\n\t\t\tmcp docs https://x.example {\n\t\t\t\ttoken x\n\t\t\t}\n\t\t}"), "unrecognized option of mcp: token, at Caddyfile:5"},
 		{"header of mcp", option("agent {\n\t\t\tmcp docs https://x.example {\n\t\t\t\theader Authorization Bearer secret\n\t\t\t}\n\t\t}"), "header: give a name and a value, in quotes where it has a space; there are 3 words, at Caddyfile:5"},
@@ -259,7 +260,7 @@ func TestRootCaddyfile_IsValidAsItIs(t *testing.T) {
 // What a person copies from the documentation works.
 func TestDocs_TheirCaddyfilesAreValid(t *testing.T) {
 	found := 0
-	for _, file := range []string{"../README.md", "../docs/how-to/deploy.md", "../docs/how-to/protect-a-site.md"} {
+	for _, file := range []string{"../README.md", "../docs/how-to/deploy.md", "../docs/how-to/protect-a-site.md", "../docs/how-to/agent.md"} {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)

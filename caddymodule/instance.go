@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/kalpana-dev/kalpana/agent"
+	"github.com/kalpana-dev/kalpana/agent/budget"
 	"github.com/kalpana-dev/kalpana/api"
 	"github.com/kalpana-dev/kalpana/bridge"
 	"github.com/kalpana-dev/kalpana/gateway"
@@ -50,6 +51,7 @@ type instance struct {
 	store        OpenStore
 	runtime      orchestrator.Runtime
 	identity     *identity.Service
+	budgets      *budget.Budgets
 	orchestrator *orchestrator.Orchestrator
 	transport    *upstream.Transport
 	bridges      *bridge.Pool // connections to the workspaces that agents work in
@@ -132,6 +134,9 @@ func (i *instance) doOpen() error {
 	if err := i.identity.Load(ctx); err != nil {
 		return err
 	}
+	i.budgets = budget.New(budget.Config{
+		Store: i.store, Person: a.agent.PersonBudget, Workspace: a.agent.WorkspaceBudget, Quota: i.identity.Quota,
+	})
 	i.transport = upstream.New(func(ctx context.Context, network, addr string) (net.Conn, error) {
 		return i.orchestrator.Dial(ctx, network, addr)
 	}, 90*time.Second)

@@ -103,7 +103,7 @@ func TestSecretsRotate_SaysWhatToDoNext(t *testing.T) {
 		{"a file", rotateAnswer{Resealed: 3, Complete: true}, "", "Sealed again with the new key: 3.\nThe older key is removed.\n"},
 		{"environment, before", rotateAnswer{Keyset: "{}\n"}, "{}\n", "Step 1 of 2"},
 		{"environment, after", rotateAnswer{Resealed: 2, Complete: true, Keyset: "{}\n"}, "{}\n", "Step 2 of 2"},
-		{"lost", rotateAnswer{Complete: true, Lost: []string{"token of x"}}, "", "token of x. Connect that account again."},
+		{"lost", rotateAnswer{Complete: true, Lost: []string{"token of x"}}, "", "token of x. Connect that account, or enter that key, again."},
 	} {
 		var out, notes bytes.Buffer
 		c.answer.print(&out, &notes)

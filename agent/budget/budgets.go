@@ -230,6 +230,14 @@ func (b *Budgets) Left(ctx context.Context, who Who) (Left, error) {
 	return left, nil
 }
 
+// Usage returns records of use by their day, the newest first.
+func (b *Budgets) Usage(ctx context.Context, q UsageQuery) ([]Usage, error) {
+	return b.cfg.Store.Usage(ctx, q)
+}
+
+// Month returns the first day of this month, UTC.
+func (b *Budgets) Month() string { return b.cfg.Now().UTC().Format("2006-01") + "-01" }
+
 // Everybody returns the limits of each person for whom nothing else is set.
 func (b *Budgets) Everybody() Limits { return b.cfg.Person }
 

@@ -44,8 +44,8 @@ type Usage struct {
 	OwnCost   int64 // likewise, paid by people with keys of their own
 }
 
-// add adds the amounts of v.
-func (u *Usage) add(v Usage) {
+// Add adds the amounts of v.
+func (u *Usage) Add(v Usage) {
 	u.Calls += v.Calls
 	u.Input += v.Input
 	u.Output += v.Output

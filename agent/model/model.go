@@ -169,6 +169,8 @@ type Error struct {
 	RetryAfter time.Duration // as the provider asks, or 0
 	// Usage is what was used nevertheless, where it is known.
 	Usage *Usage
+
+	passes bool // it may be gone when the request is sent again
 }
 
 func (e *Error) Error() string { return e.Message }

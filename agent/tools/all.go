@@ -5,7 +5,7 @@ package tools
 func All() []Tool {
 	all := []Tool{
 		readFile(), writeFile(), editFile(), listFiles(), glob(), searchCode(),
-		runCommand(), commandOutput(), stopCommand(),
+		runCommand(), commandOutput(), stopCommand(), git(),
 	}
 	for i := range all {
 		all[i] = withCheckpoints(all[i])

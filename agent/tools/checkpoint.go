@@ -38,11 +38,13 @@ func withCheckpoints(t Tool) Tool {
 			return nil, err
 		}
 		if err != nil {
+			env.checkpointed(err)
 			result, runErr := run(ctx, env, call)
 			return noUndo(result, err), runErr
 		}
 		result, runErr := run(ctx, env, call)
 		ended, err := endCheckpoint(ctx, env, begun.ID, !t.follows && open(result))
+		env.checkpointed(err)
 		if err != nil {
 			return noUndo(result, err), runErr
 		}
@@ -55,6 +57,12 @@ func withCheckpoints(t Tool) Tool {
 		return result, runErr
 	}
 	return t
+}
+
+func (env *Env) checkpointed(err error) {
+	if env.Checkpoint != nil {
+		env.Checkpoint(err)
+	}
 }
 
 // endCheckpoint has the look after a call, though the run may be over.

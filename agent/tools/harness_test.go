@@ -205,3 +205,11 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 	t.Fatalf("it did not happen within 30 s: %s", what)
 }
+
+func changesOf(chat string) bridge.CheckpointChangesParams {
+	return bridge.CheckpointChangesParams{Chat: chat, Diffs: true}
+}
+
+func undoOf(chat, message string) bridge.UndoCheckpointsParams {
+	return bridge.UndoCheckpointsParams{Chat: chat, Message: message}
+}

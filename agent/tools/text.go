@@ -54,6 +54,13 @@ func (c *cleaner) feed(p []byte) string {
 			_, size := utf8.DecodeLastRune(c.line)
 			c.line = c.line[:len(c.line)-size]
 			p = p[1:]
+		case b >= ' ' && b < 0x7f: // most of what there is
+			n := 1
+			for n < len(p) && p[n] >= ' ' && p[n] < 0x7f {
+				n++
+			}
+			c.put(p[:n], &out)
+			p = p[n:]
 		default:
 			if !utf8.FullRune(p) {
 				c.rest = append([]byte(nil), p...)
@@ -61,19 +68,23 @@ func (c *cleaner) feed(p []byte) string {
 			}
 			r, size := utf8.DecodeRune(p)
 			if r = plainRune(r); r >= 0 {
-				if c.over {
-					c.line, c.over = c.line[:0], false
-				}
-				c.line = utf8.AppendRune(c.line, r)
+				c.put(utf8.AppendRune(nil, r), &out)
 			}
 			p = p[size:]
-			if len(c.line) > maxOutput { // a line without end
-				out.Write(c.line)
-				c.line = c.line[:0]
-			}
 		}
 	}
 	return out.String()
+}
+
+// put adds text to the line as it stands.
+func (c *cleaner) put(text []byte, out *strings.Builder) {
+	if c.over {
+		c.line, c.over = c.line[:0], false
+	}
+	if c.line = append(c.line, text...); len(c.line) > maxOutput { // a line without end
+		out.Write(c.line)
+		c.line = c.line[:0]
+	}
 }
 
 // end returns the last line, which has no end.

@@ -67,6 +67,8 @@ type Env struct {
 	Name, Email string
 	// Show sends data to whoever watches, e.g. ("terminal", {callId, text}); it is not kept.
 	Show func(name string, data any)
+	// Checkpoint, where there is one, is told of each look that is to make a call undoable: nil, or why it failed.
+	Checkpoint func(err error)
 	// Seen are the versions of files as the agent last read or wrote them, by path.
 	Seen *Seen
 }

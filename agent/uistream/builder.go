@@ -250,7 +250,7 @@ func (b *Builder) outcome(c Chunk) error {
 	}
 	switch c.Type {
 	case ToolApprovalRequest:
-		part.State, part.Approval = StateApprovalRequested, &Approval{ID: c.ApprovalID, RequestReason: c.Reason}
+		part.State, part.Approval = StateApprovalRequested, &Approval{ID: c.ApprovalID, RequestReason: c.Reason, IsAutomatic: c.IsAutomatic}
 	case ToolApprovalResponse:
 		approved := *c.Approved
 		part.State, part.Approval.Approved = StateApprovalResponded, &approved

@@ -93,6 +93,8 @@ type Chunk struct {
 	ErrorText        string `json:"errorText,omitempty"`
 	ApprovalID       string `json:"approvalId,omitempty"`
 	Approved         *bool  `json:"approved,omitempty"`
+	// IsAutomatic: nobody needs to say anything of the call.
+	IsAutomatic bool `json:"isAutomatic,omitempty"`
 
 	Data      any  `json:"data,omitempty"`
 	Transient bool `json:"transient,omitempty"`

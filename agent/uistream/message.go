@@ -74,6 +74,7 @@ type Approval struct {
 	RequestReason string `json:"requestReason,omitempty"`
 	Approved      *bool  `json:"approved,omitempty"`
 	Reason        string `json:"reason,omitempty"`
+	IsAutomatic   bool   `json:"isAutomatic,omitempty"`
 }
 
 const (
@@ -186,7 +187,7 @@ func (p *MessagePart) call(chunks []Chunk, name string) []Chunk {
 	}
 	if a := p.Approval; a != nil {
 		request := of(ToolApprovalRequest)
-		request.ApprovalID, request.Reason = a.ID, a.RequestReason
+		request.ApprovalID, request.Reason, request.IsAutomatic = a.ID, a.RequestReason, a.IsAutomatic
 		chunks = append(chunks, request)
 		if a.Approved != nil {
 			chunks = append(chunks, Chunk{Type: ToolApprovalResponse, ApprovalID: a.ID, Approved: a.Approved, Reason: a.Reason})

@@ -12,8 +12,8 @@ import (
 // checkpointsDir is beside the workspace folder, on the same volume: neither VS Code nor git nor a search shows it.
 const checkpointsDir = ".kalpana-checkpoints"
 
-func newCheckpoints(workspace string) *checkpoint.Store {
-	return checkpoint.New(filepath.Join(filepath.Dir(workspace), checkpointsDir), workspace)
+func newCheckpoints(workspace string, env []string) *checkpoint.Store {
+	return checkpoint.New(filepath.Join(filepath.Dir(workspace), checkpointsDir), workspace, env)
 }
 
 // checkpointMethods are the methods of checkpoints.

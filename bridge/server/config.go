@@ -52,6 +52,7 @@ type Config struct {
 	Stdout io.Writer
 
 	terminalsDir, cgroupDir string // of the kernel, but in tests
+	watchFolders            int    // bridge.MaxWatchFolders, but in tests
 
 	timing timing
 }

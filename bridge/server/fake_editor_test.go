@@ -28,6 +28,9 @@ import (
 const fakeEditorEnv = "FAKE_EDITOR"
 
 func TestMain(m *testing.M) {
+	if config := os.Getenv(bridgeEnv); config != "" {
+		os.Exit(bridgeProcess(config))
+	}
 	if mode := os.Getenv(fakeEditorEnv); mode != "" {
 		os.Exit(fakeEditor(mode))
 	}

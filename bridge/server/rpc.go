@@ -49,6 +49,8 @@ type rpc struct {
 	jobs     *background
 	ptys     *ptys
 	undo     *checkpoint.Store
+	tunnels  tunnels
+	watches  *watches
 	methods  map[string]method
 	upgrader websocket.Upgrader
 }
@@ -58,11 +60,13 @@ func newRPC(s *Server) *rpc {
 	run := commands{files, s.cfg.Env}
 	jobs := &background{commands: run, runDir: s.cfg.RunDir}
 	terminals := &ptys{commands: run}
+	machine := &resources{folder: files, cgroup: s.cfg.cgroupDir, cpu: newCPUMeter(s.cfg.cgroupDir)}
 	h := &rpc{
-		server: s,
-		jobs:   jobs,
-		ptys:   terminals,
-		undo:   newCheckpoints(s.cfg.WorkspaceDir),
+		server:  s,
+		jobs:    jobs,
+		ptys:    terminals,
+		undo:    newCheckpoints(s.cfg.WorkspaceDir, s.cfg.Env),
+		watches: &watches{folder: files, most: s.cfg.watchFolders},
 		methods: map[string]method{
 			bridge.MethodHealth: typed(func(context.Context, bridge.HealthParams) (*bridge.HealthResult, error) {
 				h := s.health()
@@ -85,6 +89,9 @@ func newRPC(s *Server) *rpc {
 			bridge.MethodCreateTerminal: typed(terminals.create),
 			bridge.MethodCloseTerminal:  typed(terminals.shut),
 			bridge.MethodListTerminals:  typed(terminals.list),
+
+			bridge.MethodListPorts: typed(s.listPorts),
+			bridge.MethodResources: typed(machine.use),
 		},
 		upgrader: websocket.Upgrader{ReadBufferSize: 16 << 10, WriteBufferSize: 16 << 10},
 	}
@@ -94,7 +101,7 @@ func newRPC(s *Server) *rpc {
 }
 
 // features are what there is beside the methods.
-var features = []string{bridge.FeatureTerminal, bridge.FeatureCommand}
+var features = []string{bridge.FeatureTerminal, bridge.FeatureCommand, bridge.FeatureTunnel, bridge.FeatureWatch}
 
 func (h *rpc) hello(_ context.Context, p bridge.HelloParams) (*bridge.HelloResult, error) {
 	if p.Protocol < 1 {

@@ -187,6 +187,10 @@ func (s *Server) controlHandler(previews http.Handler, rpc *rpc) http.Handler {
 			rpc.ptys.ServeHTTP(w, r)
 		case r.URL.Path == bridge.CommandPath && r.Method == http.MethodGet:
 			rpc.jobs.ServeHTTP(w, r)
+		case r.URL.Path == bridge.TunnelPath && r.Method == http.MethodGet:
+			rpc.tunnels.ServeHTTP(w, r)
+		case r.URL.Path == bridge.WatchPath && r.Method == http.MethodGet:
+			rpc.watches.ServeHTTP(w, r)
 		case r.URL.Path == bridge.HealthPath && r.Method == http.MethodGet:
 			s.serveHealth(w, r)
 		case r.URL.Path == bridge.ActivityPath && r.Method == http.MethodGet:

@@ -3,6 +3,7 @@ package mongo_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -12,6 +13,8 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
 
+	"github.com/kalpana-dev/kalpana/agent"
+	"github.com/kalpana-dev/kalpana/agent/budget"
 	"github.com/kalpana-dev/kalpana/store/mongo/mongotest"
 	"github.com/kalpana-dev/kalpana/workspace"
 )
@@ -211,5 +214,74 @@ func TestPurge_RemovesWhatKilledGatewaysLeft(t *testing.T) {
 	}
 	if doc.Count != 1 || len(doc.Held) != 1 || doc.Held[string(kept.ID)] == 0 {
 		t.Errorf("places: %+v", doc)
+	}
+}
+
+func TestDelete_ChatsThatAKilledGatewayLeftAreRemoved(t *testing.T) {
+	for done := range 6 { // the record, its ports, its place, a chat, its messages
+		d, p := behind(t)
+		s := d.open(t)
+		w, other := newWorkspace("ann"), newWorkspace("ann")
+		for i, one := range []*workspace.Workspace{w, other} {
+			if err := s.CreateWorkspace(t.Context(), one, 0); err != nil {
+				t.Fatal(err)
+			}
+			id := fmt.Sprint("c", i)
+			if err := s.CreateChat(t.Context(), &agent.Chat{ID: id, Workspace: one.ID}); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.PutMessage(t.Context(), &agent.Message{Chat: id, ID: "a", CreatedAt: time.Now()}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		cutAfter(p, done, writes...)
+		err := s.DeleteWorkspace(t.Context(), w.ID, w.Revision)
+		p.Fault(nil, nil)
+		if gone := done > 0; (err == nil) != gone {
+			t.Errorf("after %d writes: %v", done, err)
+		}
+		if err := s.Purge(t.Context(), time.Now(), time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		want := map[string]int{"c0": 0, "c1": 1}
+		if done == 0 {
+			want["c0"] = 1
+		}
+		for id, n := range want {
+			_, err := s.Chat(t.Context(), id)
+			messages, err2 := s.Messages(t.Context(), id)
+			if (err == nil) != (n == 1) || err2 != nil || len(messages) != n {
+				t.Errorf("after %d writes: %s: %v, %d messages, %v", done, id, err, len(messages), err2)
+			}
+		}
+	}
+}
+
+func TestHoldBudget_CutOffAnywhereItEndsByItself(t *testing.T) {
+	d, p := behind(t)
+	s := d.open(t)
+	now := time.Now()
+	for done := range 6 { // for each of two counters: try, make it, hold
+		bounds := make([]budget.Bound, 2)
+		counters := make([]budget.Counter, 2)
+		for i := range bounds {
+			counters[i] = budget.Counter{Key: fmt.Sprintf("person/%d/%d", done, i), Until: now.Add(time.Hour)}
+			bounds[i] = budget.Bound{Counter: counters[i], Limit: budget.Amount{Cost: 10}}
+		}
+		cutAfter(p, done, writes...)
+		_, err := s.HoldBudget(t.Context(), "cut", bounds, budget.Amount{Cost: 10}, now, now.Add(time.Minute))
+		p.Fault(nil, nil)
+		if !errors.Is(err, workspace.ErrStoreDown) {
+			t.Fatalf("after %d writes: %v", done, err)
+		}
+		later := now.Add(2 * time.Minute)
+		reached, err := s.HoldBudget(t.Context(), "next", bounds, budget.Amount{Cost: 3}, later, later.Add(time.Minute))
+		if err != nil || reached >= 0 {
+			t.Errorf("after %d writes: %d, %v", done, reached, err)
+		}
+		counts, err := s.BudgetCounts(t.Context(), counters, later)
+		if want := (budget.Count{Held: budget.Amount{Cost: 3}}); err != nil || counts[0] != want || counts[1] != want {
+			t.Errorf("after %d writes: %+v, %v", done, counts, err)
+		}
 	}
 }

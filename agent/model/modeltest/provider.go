@@ -14,7 +14,7 @@ import (
 )
 
 // Key is the key that is accepted unless others are set.
-const Key = "sk-or-v1-played-key-of-a-test"
+const Key = "sk-or-v1-0f3a9c61d2b84e75"
 
 // Info is a model of the list. Prices are in US dollars a token, as OpenRouter writes them.
 type Info struct {

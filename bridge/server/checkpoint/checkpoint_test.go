@@ -30,7 +30,7 @@ func newBench(t testing.TB) *bench {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{t: t, dir: dir, Store: New(filepath.Join(home, "checkpoints"), dir)}
+	b := &bench{t: t, dir: dir, Store: New(filepath.Join(home, "checkpoints"), dir, os.Environ())}
 	t.Cleanup(b.Close)
 	return b
 }
@@ -38,7 +38,7 @@ func newBench(t testing.TB) *bench {
 // again is the store after the bridge was started anew.
 func (b *bench) again() {
 	b.Close()
-	b.Store = New(b.Store.dir, b.dir)
+	b.Store = New(b.Store.dir, b.dir, os.Environ())
 	b.t.Cleanup(b.Close)
 }
 
@@ -201,12 +201,10 @@ func TestUndo_OfATurnPutsEverythingBack(t *testing.T) {
 	same(t, "the folder after one more undo", before, b.files())
 }
 
-func TestScan_OfAnUnchangedTreeOf20000FilesIsQuick(t *testing.T) {
-	if testing.Short() {
-		t.Skip("makes 20,000 files")
-	}
-	b := newBench(t)
-	for i := range 200 {
+// manyFiles makes folders of a hundred files each, and waits until their times are past.
+func (b *bench) manyFiles(folders int) {
+	b.t.Helper()
+	for i := range folders {
 		dir := b.path(fmt.Sprintf("pkg%d/sub%d", i/10, i))
 		b.must(os.MkdirAll(dir, 0o755))
 		for j := range 100 {
@@ -214,18 +212,37 @@ func TestScan_OfAnUnchangedTreeOf20000FilesIsQuick(t *testing.T) {
 		}
 	}
 	b.write(".gitignore", strings.Repeat("*.log\n/build/\nnode_modules\n**/tmp/*.x\n", 10))
-	began := time.Now()
-	begun, err := b.Begin(context.Background(), bridge.BeginCheckpointParams{Chat: "c", Message: "m", Call: "1"})
-	b.must(err)
-	t.Logf("first: %s, %d bytes kept", time.Since(began), b.blobs.size())
 	time.Sleep(2 * coarse)
-	_, err = b.End(context.Background(), bridge.EndCheckpointParams{ID: begun.ID})
-	b.must(err)
-	for range 3 {
-		began = time.Now()
-		begun, err = b.Begin(context.Background(), bridge.BeginCheckpointParams{Chat: "c", Message: "m", Call: "1"})
-		b.must(err)
-		t.Logf("unchanged: %s", time.Since(began))
-		b.must(err)
+}
+
+func TestScan_ReadsWhatHasChangedAndNothingElse(t *testing.T) {
+	b := newBench(t)
+	b.manyFiles(5)
+	if b.agent("m", func() {}); b.tree.reads != 501 {
+		t.Errorf("%d files were read the first time", b.tree.reads)
+	}
+	before := b.tree.reads
+	got := b.agent("m", func() { b.write("pkg0/sub1/file7.go", "changed") })
+	if n := b.tree.reads - before; n != 1 || got.Total != 1 {
+		t.Errorf("%d files were read for one that has changed: %+v", n, got)
+	}
+	// The same size within the same tick of the clock.
+	got = b.agent("m", func() { b.write("pkg0/sub1/file7.go", "CHANGED") })
+	if got.Total != 1 {
+		t.Errorf("%+v", got)
+	}
+}
+
+func BenchmarkBegin_20000UnchangedFiles(b *testing.B) {
+	w := newBench(b)
+	w.manyFiles(200)
+	p := bridge.BeginCheckpointParams{Chat: "c", Message: "m", Call: "1"}
+	began := time.Now()
+	_, err := w.Begin(context.Background(), p)
+	w.must(err)
+	b.ReportMetric(float64(time.Since(began).Milliseconds()), "ms/first")
+	for b.Loop() {
+		_, err := w.Begin(context.Background(), p)
+		w.must(err)
 	}
 }

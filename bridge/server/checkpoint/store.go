@@ -3,7 +3,7 @@
 // Before and after each call it looks at the folder, by way of what the file system says of each file, so that only
 // what has changed is read. What it reads it keeps, compressed and by its digest, in a folder of its own outside the
 // workspace folder; what a call changed is a record beside that: for each path what was there before and after.
-// Nothing of git is used for it, so that no index, hook, filter or nested repository matters.
+// No repository of git's is used for it, so that no index, hook, filter or nested repository matters.
 package checkpoint
 
 import (
@@ -35,6 +35,7 @@ const (
 // Store keeps the checkpoints of one workspace folder. It is for use by several goroutines.
 type Store struct {
 	dir, workspace string
+	env            []string
 
 	mu      sync.Mutex
 	opened  bool
@@ -65,9 +66,9 @@ type open struct {
 }
 
 // New returns a store that keeps what it needs in dir, which is made with the first checkpoint. It must be outside
-// the workspace folder, on the same volume.
-func New(dir, workspace string) *Store {
-	return &Store{dir: dir, workspace: workspace, open: make(map[string]*open), now: time.Now, free: free}
+// the workspace folder, on the same volume. env is the environment of git.
+func New(dir, workspace string, env []string) *Store {
+	return &Store{dir: dir, workspace: workspace, env: env, open: make(map[string]*open), now: time.Now, free: free}
 }
 
 // Close closes what is open.
@@ -101,7 +102,7 @@ func (s *Store) prepare() error {
 	if err := s.loadRecords(); err != nil {
 		return err
 	}
-	s.tree = newTree(s.workspace, s.blobs, s.limit/2)
+	s.tree = newTree(s.workspace, s.env, s.blobs, s.limit/2)
 	s.tree.changed = func(p string, before, after entry) {
 		if len(s.open) > 0 {
 			s.journal = append(s.journal, change{p, before, after, s.owner})

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path"
 	"path/filepath"
 	"strings"
@@ -78,6 +79,7 @@ type change struct {
 // tree is the workspace folder as it was last seen.
 type tree struct {
 	dir   string
+	env   []string // of git
 	blobs *blobs
 	// room is how much of the folder's content is kept at most, in bytes; kept is how much is.
 	room, kept int64
@@ -89,6 +91,9 @@ type tree struct {
 	pruned  map[string]uint64 // what was passed over, and in which scan
 	extra   map[string]bool   // paths that are looked at though they are ignored
 	ignores map[string]*ignoreFile
+	indexes map[string]stat // of repositories, by their folders, as they were last read
+
+	reads int // of files, for tests
 
 	changed func(path string, before, after entry)
 }
@@ -98,10 +103,11 @@ type ignoreFile struct {
 	rules *rules
 }
 
-func newTree(dir string, blobs *blobs, room int64) *tree {
+func newTree(dir string, env []string, blobs *blobs, room int64) *tree {
 	t := &tree{
-		dir: dir, blobs: blobs, room: room, nodes: make(map[string]*node),
+		dir: dir, env: env, blobs: blobs, room: room, nodes: make(map[string]*node),
 		pruned: make(map[string]uint64), extra: make(map[string]bool), ignores: make(map[string]*ignoreFile),
+		indexes: make(map[string]stat),
 	}
 	blobs.lost = t.unsure
 	return t
@@ -133,6 +139,15 @@ func (t *tree) scan(ctx context.Context) error {
 				return err
 			}
 		}
+	}
+	for _, p := range s.found {
+		if t.extra[p] || t.nodes[p] != nil && t.nodes[p].scan == t.scans {
+			continue
+		}
+		if err := t.look(p); err != nil {
+			return err
+		}
+		t.extra[p] = true
 	}
 	for p, n := range t.nodes {
 		if n.scan == t.scans || s.unknown(p) {
@@ -170,6 +185,7 @@ type scan struct {
 	tree       *tree
 	ctx        context.Context //nolint:containedctx // of one call
 	unreadable []string
+	found      []string // ignored files that git tracks all the same
 }
 
 func (s *scan) unknown(p string) bool {
@@ -215,6 +231,7 @@ func (s *scan) walk(fd int, dir string, stack []*rules, depth int) error {
 		}
 	}
 	if git {
+		s.tracked(fd, dir)
 		if r := t.readIgnore(fd, dir, ".git/info/exclude"); r != nil {
 			stack = append(stack[:len(stack):len(stack)], r)
 		}
@@ -265,6 +282,41 @@ func (s *scan) walk(fd int, dir string, stack []*rules, depth int) error {
 		}
 	}
 	return nil
+}
+
+const (
+	// trackedTime bounds git's answer, maxTracked the files that it is believed to track though they are ignored.
+	trackedTime = 5 * time.Second
+	maxTracked  = 20_000
+)
+
+// tracked asks git which ignored files of a repository it tracks, where its index has changed.
+func (s *scan) tracked(fd int, dir string) {
+	t := s.tree
+	var st unix.Stat_t
+	if unix.Fstatat(fd, ".git/index", &st, 0) != nil {
+		return
+	}
+	now := statOf(&st, time.Now())
+	if known, ok := t.indexes[dir]; ok && known.sure && known == now {
+		return
+	}
+	ctx, cancel := context.WithTimeout(s.ctx, trackedTime)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "git", "-c", "core.fsmonitor=false", "-c", "core.untrackedCache=false",
+		"ls-files", "-z", "--cached", "--ignored", "--exclude-standard")
+	cmd.Dir = filepath.Join(t.dir, dir)
+	cmd.Env = append(t.env[:len(t.env):len(t.env)], "GIT_OPTIONAL_LOCKS=0", "LC_ALL=C")
+	out, err := cmd.Output()
+	if err != nil {
+		return
+	}
+	t.indexes[dir] = now
+	for name := range strings.SplitSeq(string(out), "\x00") {
+		if name != "" && len(s.found) < maxTracked && filepath.IsLocal(name) && !inGit(name) {
+			s.found = append(s.found, path.Join(dir, name))
+		}
+	}
 }
 
 // readIgnore returns the rules of a file, which it remembers.
@@ -375,6 +427,7 @@ func (t *tree) lookAt(fd int, name, p string) error {
 		}
 	case unix.S_IFREG:
 		e = entry{Kind: file, Mode: st.Mode & 0o777}
+		t.reads++
 		content, err := readContent(fd, name, &st)
 		switch {
 		case errors.Is(err, unix.ENOENT):
@@ -459,8 +512,7 @@ func (t *tree) keep(e *entry, content []byte) (kept bool, err error) {
 	return true, t.blobs.put(e.Digest, content)
 }
 
-// readContent returns what a regular file holds: nil where it is too large or cannot be read. st becomes what the
-// opened file is.
+// readContent returns what a regular file holds: nil where it is too large or cannot be read.
 func readContent(fd int, name string, st *unix.Stat_t) ([]byte, error) {
 	if st.Size > bridge.MaxCheckpointFile {
 		return nil, nil

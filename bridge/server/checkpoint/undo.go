@@ -68,6 +68,7 @@ func (s *Store) Undo(ctx context.Context, p bridge.UndoCheckpointsParams) (*brid
 			return nil, err
 		}
 	}
+	followMoves(files)
 	if err := s.blobs.flush(); err != nil {
 		return nil, err
 	}
@@ -183,6 +184,31 @@ func (u *undo) decide(ctx context.Context, f *undoFile) error {
 		f.refuse(bridge.UndoFailed, "What it was before is not kept, since it was too large.")
 	}
 	return nil
+}
+
+// followMoves takes what was edited since in a file that the agent had moved to where it is moved back to.
+func followMoves(files []*undoFile) {
+	from := make(map[digest]*undoFile) // what comes back, by what it held
+	for _, f := range files {
+		if f.result == "" && f.now.Kind == absent && f.want.Kind == file {
+			from[f.want.Digest] = f
+		}
+	}
+	for _, f := range files {
+		if f.result != bridge.UndoConflict || len(f.changes) != 1 || f.now.Kind != file || !f.now.Kept {
+			continue
+		}
+		c := f.changes[0]
+		back := from[c.After.Digest]
+		if c.Before.Kind != absent || c.After.Kind != file || back == nil || back.merged {
+			continue
+		}
+		if f.now.Mode != c.After.Mode {
+			back.want.Mode = f.now.Mode
+		}
+		back.want.Digest, back.want.Kept, back.merged = f.now.Digest, true, true
+		f.result, f.reason, f.want, f.merged = "", "", entry{}, true
+	}
 }
 
 // reverse takes one change out of f.want, or sets f.result where it cannot.
