@@ -261,7 +261,7 @@ func judgeWords(words []string) string {
 		}
 	}
 	for _, w := range words[1:] {
-		if w == "--" && name != "git" {
+		if w == "--" {
 			break
 		}
 		if re := harmful[name]; re != nil && re.MatchString(w) {
