@@ -155,7 +155,7 @@ var (
 )
 
 // words that begin or end something, not a command's.
-var keywords = wordSet("if then elif else fi while until do done { } ! time esac -p")
+var keywords = wordSet("if then elif else fi while until do done { } ! time -p")
 
 // harmlessNames is what may run at all. The list is kept apart from the one that is tested.
 var harmlessNames = wordSet(`cat tac rev head tail wc nl cut tr paste fold expand column comm cmp diff uniq sort grep egrep
@@ -243,7 +243,7 @@ func judgeWords(words []string) string {
 		return ""
 	}
 	name := words[0]
-	if name == "for" || name == "case" || name == "in" {
+	if name == "for" {
 		return "" // words of these are no commands
 	}
 	if !harmlessNames[name] {
@@ -278,9 +278,6 @@ func checkAllowed(t *testing.T, command string) {
 	if fault != "" {
 		t.Errorf("%q was allowed, but it %s", command, fault)
 		return
-	}
-	if regexp.MustCompile(`\bcase\b`).MatchString(command) {
-		return // its patterns look like commands
 	}
 	for _, words := range commands {
 		if why := judgeWords(words); why != "" {
