@@ -1232,6 +1232,11 @@ export interface components {
             configured: boolean;
             /** @description Id of the one that is used where none is chosen, or empty. */
             default: string;
+            /**
+             * @description What the agent asks for before it acts, where a new chat says nothing else.
+             * @enum {string}
+             */
+            mode: "ask-all" | "ask-writes" | "ask-none";
             models: components["schemas"]["Model"][];
             /** @description Whether you have. */
             ownKey: boolean;
