@@ -85,7 +85,10 @@ func TestAgent_PlainHTTPIsWarnedOfUnlessItIsPrivate(t *testing.T) {
 func TestAgent_NoErrorShowsAKey(t *testing.T) {
 	const secret = "sk-or-v1-0123456789"
 	for _, a := range []*Agent{
-		{Key: secret + " x"}, {Key: secret + "\nX: y"}, {Key: secret, BaseURL: "ftp://x"}, {Key: secret, MaxSteps: -1},
+		{Key: secret + " x"},
+		{Key: secret + "\nX: y"},
+		{Key: secret, BaseURL: "ftp://x"},
+		{Key: secret, MaxSteps: -1},
 		{BaseURL: "https://" + secret + "@models.example.com"},
 		{MCP: []*MCPServer{{Name: "docs", URL: "https://x.example", Headers: map[string]string{"Authorization": secret + "\x00"}}}},
 	} {
