@@ -26,13 +26,14 @@ type gateway struct {
 	*clients
 	provider *modeltest.Server
 	person   *harness.Browser
+	token    string // with which clients come, where it is not ""
 	chats    int
 }
 
 // budget is what the person may spend in a day, in US dollars.
 const budget = "5"
 
-func startGateway(t *testing.T) *gateway {
+func startGateway(t *testing.T, env ...string) *gateway {
 	t.Helper()
 	dir := t.TempDir()
 	binary, err := harness.Build(dir, true)
@@ -44,8 +45,11 @@ func startGateway(t *testing.T) *gateway {
 	if err := os.Mkdir(data, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	g.Installation, err = harness.New(binary, data, "KALPANA_OPTIONS=rate_limits off", "OPENROUTER_API_KEY="+modeltest.Key,
-		"KALPANA_AGENT_BASE_URL="+g.provider.URL, "KALPANA_AGENT_MODELS=anthropic/claude-played-4.5 openai/gpt-played", "KALPANA_AGENT_BUDGET=$"+budget)
+	env = append([]string{
+		"KALPANA_OPTIONS=rate_limits off", "OPENROUTER_API_KEY=" + modeltest.Key, "KALPANA_AGENT_BASE_URL=" + g.provider.URL,
+		"KALPANA_AGENT_MODELS=anthropic/claude-played-4.5 openai/gpt-played", "KALPANA_AGENT_BUDGET=$" + budget,
+	}, env...)
+	g.Installation, err = harness.New(binary, data, env...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,13 +129,17 @@ func (g *gateway) client(t *testing.T, chat, workspace string, options map[strin
 	g.clients.t = t
 	g.chats++
 	c := &client{g, t, fmt.Sprintf("%s/%d", chat, g.chats), chat}
+	headers := map[string]string{"cookie": g.person.Cookies("kalpana.localhost")}
+	if g.token != "" {
+		headers = map[string]string{"authorization": "Bearer " + g.token}
+	}
 	body := map[string]any{"workspace": workspace}
 	for name, value := range options {
 		body[name] = value
 	}
 	c.do("create", map[string]any{
 		"id": chat, "messages": messages, "api": g.Console() + "/api/agent", "body": body,
-		"headers": map[string]string{"cookie": g.person.Cookies("kalpana.localhost")},
+		"headers": headers,
 	})
 	return c
 }
@@ -664,6 +672,63 @@ func TestGateway_ThePublishedClientWorksUnmodified(t *testing.T) {
 		}
 		t.Log(got)
 	})
+}
+
+// Where the installation has no key, people bring theirs.
+func TestGateway_WithoutAKeyPeopleBringTheirOwn(t *testing.T) {
+	g := startGateway(t, "OPENROUTER_API_KEY=")
+	w, err := g.person.Create("agent", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	models := func() (m struct {
+		Models                      []struct{ ID string }
+		Default                     string
+		Configured, OwnKeys, OwnKey bool
+	},
+	) {
+		g.api(t, http.StatusOK, "GET", "/api/agent/models", nil, &m)
+		return m
+	}
+	if m := models(); m.Configured || !m.OwnKeys || m.OwnKey || len(m.Models) != 0 {
+		t.Errorf("%+v", m)
+	}
+	c := g.newChat(t, w.ID, nil)
+	c.say("Hi")
+	if got := c.failed(); !strings.HasPrefix(got, "This installation's agent has no key for a model. Add one of your own in the settings") {
+		t.Errorf("%q", got)
+	}
+	g.provider.Keys("sk-or-v1-a-key-of-her-own")
+	g.api(t, http.StatusUnprocessableEntity, "PUT", "/api/agent/key", map[string]string{"key": "sk-or-v1-another-wrong-one"}, nil)
+	a, err := g.person.API("PUT", "/api/agent/key", map[string]string{"key": "sk-or-v1-a-key-of-her-own"})
+	if err != nil || a.Status >= 300 {
+		t.Fatalf("%v %v", a, err)
+	}
+	if m := models(); !m.OwnKey || len(m.Models) != 2 || m.Default != "anthropic/claude-played-4.5" {
+		t.Errorf("%+v", m)
+	}
+	g.provider.Play(modeltest.Turn{modeltest.Words("With yours.")})
+	c.say("Hi")
+	if s := c.settled(); textOf(t, s.last()) != "With yours." {
+		t.Errorf("%s", s.last())
+	}
+	if r := g.provider.Requests(); r[len(r)-1].Key != "sk-or-v1-a-key-of-her-own" {
+		t.Errorf("the key that came: %q", r[len(r)-1].Key)
+	}
+
+	// A program with a token of hers does as she would.
+	var token struct{ Token string }
+	g.api(t, http.StatusCreated, "POST", "/api/tokens", map[string]any{"name": "bot", "scopes": []string{"agent"}}, &token)
+	g.token = token.Token
+	g.provider.Play(modeltest.Turn{modeltest.Words("Hello, bot.")})
+	c = g.newChat(t, w.ID, nil)
+	c.say("Hi")
+	if s := c.settled(); textOf(t, s.last()) != "Hello, bot." {
+		t.Errorf("%s", s.last())
+	}
+	if strings.Contains(g.Log.String(), "of-her-own") {
+		t.Error("the key is in the log")
+	}
 }
 
 // inContainer runs a shell command in a workspace's container, and returns what it prints.
