@@ -14,6 +14,7 @@ import (
 
 	"github.com/kalpana-dev/kalpana/agent/approval"
 	"github.com/kalpana-dev/kalpana/agent/budget"
+	"github.com/kalpana-dev/kalpana/agent/model"
 )
 
 func resolved(t *testing.T, a *Agent) agentConfig {
@@ -124,7 +125,7 @@ func TestRootCaddyfile_TheAgentIsSetUpByTheEnvironment(t *testing.T) {
 		return resolved(t, config.Apps.Kalpana.Agent)
 	}
 	t.Setenv("OPENROUTER_API_KEY", "")
-	if got := agent(); got.Key != "" || got.BaseURL != openRouter || len(got.Models) == 0 || got.PersonBudget.DayCost != 20_000_000 {
+	if got := agent(); got.Key != "" || got.BaseURL != model.OpenRouter || len(got.Models) == 0 || got.PersonBudget.DayCost != 20_000_000 {
 		t.Errorf("%+v", got)
 	}
 	t.Setenv("OPENROUTER_API_KEY", "sk-1")

@@ -5,6 +5,7 @@ import { readFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { extname, join, normalize } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { adminUsage, agentApi, makeAgent } from './agent.mjs'
 import { identityApi, makeIdentity, portsApi, publicApi } from './identity.mjs'
 import { gib, limits, sleep, startStages, wake } from './sleep.mjs'
 
@@ -53,6 +54,7 @@ export function makeState(port) {
   })
   return {
     ...makeIdentity(),
+    agent: makeAgent(),
     signedIn: false,
     limit: 5,
     down: false,
@@ -112,6 +114,7 @@ export function serve(port = 4173) {
   const send = (name, data) => {
     for (const stream of state.streams) stream.write(`event: ${name}\ndata: ${JSON.stringify(data)}\n\n`)
   }
+  state.send = send
   const change = (id, fields) => {
     const workspace = state.workspaces.find((one) => one.id === id)
     if (workspace)
@@ -167,6 +170,7 @@ export function serve(port = 4173) {
       ]
     const settings = identityApi(state, method, path, body, query, `http://kalpana.localhost:${port}`)
     if (settings) return settings
+    if (path === '/api/admin/usage') return adminUsage(query)
     if (path === '/api/admin/workspaces') {
       const owner = (one, index) => ({
         ...one,
@@ -253,6 +257,8 @@ export function serve(port = 4173) {
     if (path === '/api/events' && state.signedIn) {
       response.writeHead(200, { 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-store' })
       response.write(`event: snapshot\ndata: ${JSON.stringify({ workspaces: state.workspaces })}\n\n`)
+      if (state.questions.length > 0)
+        response.write(`event: git-questions\ndata: ${JSON.stringify({ questions: state.questions })}\n\n`)
       state.streams.add(response)
       return request.on('close', () => state.streams.delete(response))
     }
@@ -263,7 +269,13 @@ export function serve(port = 4173) {
         response.writeHead(415)
         return response.end()
       }
-      const [status, answer] = await api(request.method, path, text ? JSON.parse(text) : {}, query)
+      const body = text ? JSON.parse(text) : {}
+      const answered =
+        state.signedIn && /^\/api\/agent(\/|$)/.test(path)
+          ? agentApi(state, request, response, path, body, query)
+          : await api(request.method, path, body, query)
+      if (answered === true) return
+      const [status, answer] = answered
       response.writeHead(status, {
         'Content-Type': status < 400 ? 'application/json' : 'application/problem+json',
       })

@@ -9,13 +9,16 @@ import {
 import { methodsQuery } from './api/login'
 import { meQuery } from './api/queries'
 import { ConnectionBanner } from './components/connection-banner'
+import { GitQuestions } from './components/git-questions'
 import { LiveUpdates } from './components/live-updates'
 import { auditSearch } from './lib/audit'
 import { forgetNext } from './lib/next'
+import { usageSearch } from './lib/usage'
 import { AuditPage } from './pages/admin/audit'
 import { AdminFrame } from './pages/admin/frame'
 import { InvitationsPage } from './pages/admin/invitations'
 import { PeoplePage } from './pages/admin/people'
+import { UsagePage } from './pages/admin/usage'
 import { AllWorkspacesPage } from './pages/admin/workspaces'
 import { ErrorPage, NotFoundPage, WorkspaceGonePage } from './pages/failure'
 import { InvitePage } from './pages/invite'
@@ -23,7 +26,9 @@ import { LandingPage } from './pages/landing'
 import { LinkPage } from './pages/link'
 import { NewWorkspacePage } from './pages/new-workspace'
 import { AccountsPage } from './pages/settings/accounts'
+import { AgentSettingsPage } from './pages/settings/agent'
 import { SettingsFrame } from './pages/settings/frame'
+import { GitPage } from './pages/settings/git'
 import { SessionsPage } from './pages/settings/sessions'
 import { TokensPage } from './pages/settings/tokens'
 import { WorkspacePage } from './pages/workspace'
@@ -109,6 +114,7 @@ const inside = createRoute({
     <div className="flex min-h-dvh flex-col">
       <LiveUpdates />
       <ConnectionBanner />
+      <GitQuestions />
       <Outlet />
     </div>
   ),
@@ -161,6 +167,14 @@ const accounts = createRoute({
   component: () => <AccountsPage {...accounts.useSearch()} />,
 })
 
+const git = createRoute({ getParentRoute: () => settings, path: 'git', component: GitPage })
+
+const agentSettings = createRoute({
+  getParentRoute: () => settings,
+  path: 'agent',
+  component: AgentSettingsPage,
+})
+
 const admin = createRoute({
   getParentRoute: () => inside,
   path: '/admin',
@@ -194,6 +208,13 @@ const invitations = createRoute({
   component: InvitationsPage,
 })
 
+const usage = createRoute({
+  getParentRoute: () => admin,
+  path: 'usage',
+  validateSearch: usageSearch,
+  component: () => <UsagePage {...usage.useSearch()} />,
+})
+
 const audit = createRoute({
   getParentRoute: () => admin,
   path: 'audit',
@@ -211,8 +232,8 @@ const routeTree = root.addChildren([
     workspaces,
     newWorkspace,
     workspace,
-    settings.addChildren([settingsIndex, sessions, tokens, accounts]),
-    admin.addChildren([adminIndex, people, allWorkspaces, invitations, audit]),
+    settings.addChildren([settingsIndex, sessions, tokens, accounts, git, agentSettings]),
+    admin.addChildren([adminIndex, people, allWorkspaces, invitations, usage, audit]),
   ]),
 ])
 
