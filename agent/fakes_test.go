@@ -430,7 +430,7 @@ func (s *stage) wait(r *Run) []uistream.Chunk {
 	s.t.Helper()
 	select {
 	case <-r.Done():
-	case <-time.After(30 * time.Second):
+	case <-time.After(time.Minute):
 		s.t.Fatal("the run does not end")
 	}
 	chunks := readAll(s.t, r, uistream.FromStart)
