@@ -178,7 +178,7 @@ type fakeModel struct {
 func (m *fakeModel) Models(context.Context) ([]model.Info, error) { return m.offered, nil }
 
 func (m *fakeModel) Stream(ctx context.Context, req *model.Request, show func(model.Delta)) (*model.Response, error) {
-	if err := checkConversation(req.Messages); err != nil {
+	if err := checkRequest(req.Messages); err != nil {
 		m.t.Errorf("the model was sent what a provider refuses: %v", err)
 	}
 	m.mu.Lock()
@@ -261,7 +261,15 @@ func aCall(id, name, arguments string) model.Call {
 	return model.Call{ID: id, Name: name, Arguments: arguments}
 }
 
-// checkConversation reports what a provider would refuse.
+// checkRequest reports what a provider would refuse of a request.
+func checkRequest(messages []model.Message) error {
+	if n := len(messages); n == 0 || messages[n-1].Role == model.Assistant {
+		return errors.New("there is nothing to answer")
+	}
+	return checkConversation(messages)
+}
+
+// checkConversation reports what a provider would refuse of messages.
 func checkConversation(messages []model.Message) error {
 	open := map[string]bool{}
 	seen := map[string]bool{}

@@ -54,7 +54,6 @@ type Run struct {
 	plan      bool
 	effort    string
 	info      model.Info    // of the model that is asked
-	models    []string      // it, and those that may answer in its place
 	pending   []pendingCall // with which the run begins, and then those with which it ends
 
 	log    *uistream.Log
