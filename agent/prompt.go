@@ -115,7 +115,7 @@ func readSmall(ctx context.Context, client *bridge.Client, name string, limit in
 	if err != nil {
 		return "", err
 	}
-	text := plain(string(content))
+	text := strings.ReplaceAll(plain(string(content)), "</instructions", "<\u200b/instructions") // which it cannot end itself
 	if res.Truncated {
 		text += "\n[… it goes on …]"
 	}

@@ -165,6 +165,9 @@ func (unbounded) Reserve(context.Context, budget.Who, model.Usage) (func(context
 
 func (unbounded) Left(context.Context, budget.Who) (budget.Left, error) { return budget.Left{}, nil }
 
+// DefaultMode is what new chats ask for where nobody chose.
+func (s *Service) DefaultMode() approval.Mode { return s.config().DefaultMode }
+
 // Start marks what a gateway that is gone left behind as interrupted, now and from time to time.
 func (s *Service) Start(ctx context.Context) error {
 	if err := s.recover(ctx); err != nil {
