@@ -161,7 +161,7 @@ func writeProblem(w http.ResponseWriter, status int, text string) {
 	if _, ok := w.(wordsWriter); ok {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.WriteHeader(status)
-		_, _ = io.WriteString(w, text)
+		_, _ = io.WriteString(w, text) //nolint:gosec // it is plain text, and nosniff
 		return
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
