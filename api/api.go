@@ -17,6 +17,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
+	"github.com/kalpana-dev/kalpana/credential"
 	"github.com/kalpana-dev/kalpana/identity"
 	"github.com/kalpana-dev/kalpana/orchestrator"
 	"github.com/kalpana-dev/kalpana/workspace"
@@ -39,6 +40,8 @@ type Config struct {
 	// Site returns the site that Kalpana protects under a Host header, and whether there is one. nil
 	// means that there is none.
 	Site func(host string) (workspace.Host, bool)
+	// Credentials asks people which repositories their workspaces may sign in at; nil asks nobody.
+	Credentials *credential.Broker
 	// Links is whether people can sign in by link.
 	Links bool
 	Log   *slog.Logger

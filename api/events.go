@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -24,6 +25,7 @@ const (
 - snapshot {workspaces: [Workspace]}: first, and whenever the reader fell behind
 - workspace Workspace: one that changed or is new
 - deleted {id}
+- git-questions {questions: [GitQuestion]}: those that wait for you, whenever they change
 - stopping {}: the server reloads or stops, so reconnect in a second`
 )
 
@@ -79,6 +81,8 @@ func (h *Handler) events(w http.ResponseWriter, r *http.Request, caller identity
 func (h *Handler) follow(ctx context.Context, person string, out eventWriter, alive, look <-chan time.Time) bool {
 	changes, unsubscribe := h.cfg.Orchestrator.Subscribe(person)
 	defer unsubscribe()
+	asked, stop := h.watchQuestions()
+	defer stop()
 	list, err := h.cfg.Orchestrator.List(ctx, person)
 	if err != nil {
 		return false
@@ -90,10 +94,19 @@ func (h *Handler) follow(ctx context.Context, person string, out eventWriter, al
 	if !out.event("snapshot", snapshot) {
 		return false
 	}
+	questions := h.questions(person)
+	if len(questions) > 0 && !out.event("git-questions", GitQuestions{questions}) {
+		return false
+	}
 	var again <-chan time.Time
 	for {
 		wrote := true
 		select {
+		case <-asked:
+			if now := h.questions(person); !slices.Equal(now, questions) {
+				questions = now
+				wrote = out.event("git-questions", GitQuestions{questions})
+			}
 		case e, ok := <-changes:
 			switch {
 			case !ok:

@@ -36,7 +36,7 @@ func (h *Handler) limited(w http.ResponseWriter, r *http.Request, next http.Hand
 		return
 	}
 	requests, address, now := h.cfg.Limits.Requests, h.addressKey(r), time.Now()
-	who := &asking{requests: requests, credential: credential(r)}
+	who := &asking{requests: requests, credential: bearer(r)}
 	var wait time.Duration
 	if who.admitted = requests.Knows(who.credential); who.admitted {
 		wait = requests.Take(who.credential, now)
@@ -77,8 +77,8 @@ func signsIn(r *http.Request) bool {
 	return r.Method == http.MethodPost && (r.URL.Path == "/api/login/link" || r.URL.Path == "/api/invitations/redeem")
 }
 
-// credential returns the hash of what r says it has a right by, or "".
-func credential(r *http.Request) string {
+// bearer returns the hash of the token or session that r comes with, or "".
+func bearer(r *http.Request) string {
 	if token, ok := identity.BearerToken(r); ok {
 		return identity.Hash(token)
 	}
@@ -111,7 +111,7 @@ func (h *Handler) attempt(w http.ResponseWriter, r *http.Request, tooMany func(h
 // limitHandoff answers a hand-off that is one too many, and reports whether it did. A session has a
 // budget of its own once it was good.
 func (h *Handler) limitHandoff(w http.ResponseWriter, r *http.Request) bool {
-	limit, session := h.cfg.Limits.Handoff, credential(r)
+	limit, session := h.cfg.Limits.Handoff, bearer(r)
 	var wait time.Duration
 	if limit.Knows(session) {
 		wait = limit.Take(session, time.Now())

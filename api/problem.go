@@ -13,6 +13,7 @@ import (
 	"github.com/kalpana-dev/kalpana/agent/budget"
 	"github.com/kalpana-dev/kalpana/agent/model"
 	"github.com/kalpana-dev/kalpana/agent/uistream"
+	"github.com/kalpana-dev/kalpana/credential"
 	"github.com/kalpana-dev/kalpana/identity"
 	"github.com/kalpana-dev/kalpana/orchestrator"
 	"github.com/kalpana-dev/kalpana/workspace"
@@ -59,6 +60,16 @@ func (h *Handler) fault(err error) huma.StatusError {
 		return huma.NewError(http.StatusNotFound, orchestrator.Explain(err))
 	case errors.Is(err, identity.ErrInvitation):
 		return huma.NewError(http.StatusNotFound, orchestrator.Explain(err)+" Ask who invited you for another one.")
+	case errors.Is(err, identity.ErrGitServer):
+		return field("server")
+	case errors.Is(err, identity.ErrGitUser):
+		return field("username")
+	case errors.Is(err, identity.ErrGitSecret):
+		return field("token")
+	case errors.Is(err, identity.ErrTooManyGit), errors.Is(err, identity.ErrNoGitKeyset):
+		return huma.NewError(http.StatusForbidden, orchestrator.Explain(err))
+	case errors.Is(err, credential.ErrAnswered):
+		return huma.NewError(http.StatusNotFound, orchestrator.Explain(err))
 	case errors.Is(err, identity.ErrLastAdmin), errors.Is(err, identity.ErrLastAccount), errors.Is(err, identity.ErrOccupied):
 		return huma.NewError(http.StatusConflict, orchestrator.Explain(err))
 	case errors.Is(err, errOwnKeysOff), errors.Is(err, identity.ErrModelKeyLost):
@@ -114,7 +125,7 @@ func (h *Handler) fault(err error) huma.StatusError {
 		return huma.NewError(http.StatusUnprocessableEntity, orchestrator.Explain(err))
 	case errors.Is(err, errNoJSON):
 		return huma.NewError(http.StatusBadRequest, orchestrator.Explain(err))
-	case errors.Is(err, errTooLarge):
+	case errors.Is(err, errTooLarge), errors.Is(err, agent.ErrTooLarge):
 		return huma.NewError(http.StatusRequestEntityTooLarge, orchestrator.Explain(err))
 	case errors.As(err, new(*budget.Spent)):
 		return huma.NewError(http.StatusPaymentRequired, orchestrator.Explain(err))

@@ -114,6 +114,7 @@ func (h *Handler) routes() {
 	h.invitationRoutes()
 	h.eventRoutes()
 	h.portRoutes()
+	h.gitRoutes()
 	h.sleepRoutes()
 	h.adminRoutes()
 	h.agentRoutes()

@@ -18,6 +18,8 @@ import (
 	"github.com/gorilla/websocket"
 	"github.com/sourcegraph/jsonrpc2"
 	"golang.org/x/time/rate"
+
+	"github.com/kalpana-dev/kalpana/workspace"
 )
 
 const (
@@ -150,7 +152,8 @@ func dial(ctx context.Context, at Endpoint, timing Timing) (*Client, error) {
 		limit:  rate.NewLimiter(requestRate, requestRate),
 	}
 	// The connection outlives ctx. The library's log would print what the container sends.
-	c.conn = jsonrpc2.NewConn(context.WithoutCancel(ctx), c.stream, refuser{c},
+	c.conn = jsonrpc2.NewConn(context.WithoutCancel(ctx), c.stream,
+		&answerer{c, at.handlers, at.workspace, make(chan struct{}, MaxInFlight)},
 		jsonrpc2.SetLogger(log.New(io.Discard, "", 0)),
 		jsonrpc2.OnRecv(c.received))
 	return c, nil
@@ -175,10 +178,15 @@ func (c *Client) received(req *jsonrpc2.Request, resp *jsonrpc2.Response) {
 	}
 }
 
-// refuser answers requests of the container: there is no method that it may call.
-type refuser struct{ *Client }
+// answerer answers requests of the container: there is no method that it may call but those of handlers.
+type answerer struct {
+	*Client
+	handlers map[string]Handler
+	id       workspace.ID
+	slots    chan struct{}
+}
 
-func (c refuser) Handle(ctx context.Context, conn *jsonrpc2.Conn, req *jsonrpc2.Request) {
+func (c *answerer) Handle(ctx context.Context, conn *jsonrpc2.Conn, req *jsonrpc2.Request) {
 	if !c.limit.Allow() {
 		c.stream.Close()
 		return
@@ -186,9 +194,47 @@ func (c refuser) Handle(ctx context.Context, conn *jsonrpc2.Conn, req *jsonrpc2.
 	if req.Notif {
 		return
 	}
-	_ = conn.ReplyWithError(ctx, req.ID, &jsonrpc2.Error{
-		Code: CodeUnknownMethod, Message: ErrUnknownMethod.Message,
-	})
+	handle, ok := c.handlers[req.Method]
+	if !ok {
+		c.refuse(ctx, conn, req.ID, ErrUnknownMethod)
+		return
+	}
+	select {
+	case c.slots <- struct{}{}:
+	default:
+		c.refuse(ctx, conn, req.ID, ErrBusy)
+		return
+	}
+	var params json.RawMessage
+	if req.Params != nil {
+		params = *req.Params
+	}
+	go func() {
+		defer func() { <-c.slots }()
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		go func() {
+			select {
+			case <-conn.DisconnectNotify():
+				cancel()
+			case <-ctx.Done():
+			}
+		}()
+		result, err := handle(ctx, c.id, params)
+		if err == nil {
+			_ = conn.Reply(ctx, req.ID, result)
+			return
+		}
+		var named *Error
+		if !errors.As(err, &named) {
+			named = ErrInternal
+		}
+		c.refuse(ctx, conn, req.ID, named)
+	}()
+}
+
+func (c *answerer) refuse(ctx context.Context, conn *jsonrpc2.Conn, id jsonrpc2.ID, why *Error) {
+	_ = conn.ReplyWithError(ctx, id, &jsonrpc2.Error{Code: why.Code, Message: why.Message})
 }
 
 // take waits for a place for a call, and returns what gives it back. A slow one is of a method that may take its

@@ -7,6 +7,7 @@ package bridge
 //	GET    /status            LocalStatus
 //	PUT    /keep-alive        KeepAliveRequest → LocalStatus: stay awake for so long from now on
 //	DELETE /keep-alive        → LocalStatus: no longer
+//	POST   /git-credential    GitCredentialParams → Credential, or 403 with the reason in words
 const (
 	// LocalSocket is where it is; the image has the folder.
 	LocalSocket = "/run/kalpana/bridge.sock"
@@ -14,6 +15,8 @@ const (
 	LocalActivityPath  = "/activity/"
 	LocalStatusPath    = "/status"
 	LocalKeepAlivePath = "/keep-alive"
+
+	LocalCredentialPath = "/git-credential" //nolint:gosec // A path.
 )
 
 // KeepAliveRequest asks for the container to be kept awake.

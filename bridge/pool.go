@@ -17,6 +17,10 @@ type Endpoint struct {
 	Addr, Token string
 	// Dial makes the TCP connections; nil means the system's. It is a net.Dialer's DialContext.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+
+	// What the container may ask over the connection; see Answer.
+	handlers  map[string]Handler
+	workspace workspace.ID
 }
 
 // poolDial bounds the finding and dialling of one workspace, which may have to be woken.

@@ -138,7 +138,7 @@ func (m *Admin) app() (*App, error) {
 }
 
 func (m *Admin) signInLink(app *App, w http.ResponseWriter, r *http.Request) error {
-	if !app.instance.links {
+	if !app.instance.linkLogin {
 		return errors.New("sign-in by link is off: add login link to the global option kalpana")
 	}
 	person, err := app.instance.identity.FirstAdmin(r.Context())

@@ -23,6 +23,7 @@ import (
 	"github.com/kalpana-dev/kalpana/agent/budget"
 	"github.com/kalpana-dev/kalpana/api"
 	"github.com/kalpana-dev/kalpana/bridge"
+	"github.com/kalpana-dev/kalpana/credential"
 	"github.com/kalpana-dev/kalpana/gateway"
 	"github.com/kalpana-dev/kalpana/identity"
 	"github.com/kalpana-dev/kalpana/image"
@@ -55,7 +56,9 @@ type instance struct {
 	orchestrator *orchestrator.Orchestrator
 	transport    *upstream.Transport
 	bridges      *bridge.Pool // connections to the workspaces that agents work in
-	links        bool
+	linkLogin    bool         // people can sign in by link
+	credentials  *credential.Broker
+	links        *links
 	limits       limiters
 
 	gatewayMetrics      *gateway.Metrics
@@ -126,7 +129,7 @@ func (i *instance) doOpen() error {
 	}
 	for _, login := range i.parts.logins {
 		if link, ok := login.(*LinkLogin); ok {
-			i.links = true
+			i.linkLogin = true
 			config.LinkLifetime = time.Duration(link.Lifetime)
 		}
 	}
@@ -153,8 +156,14 @@ func (i *instance) doOpen() error {
 		WorkspaceLimit: a.WorkspaceLimit, RunningLimit: a.RunningLimit, StartsAtOnce: a.StartsAtOnce, Reserve: a.Reserve.resolve(),
 		Quota: i.identity.Quota, ShareLimit: a.ShareLimit, Activity: readActivity(i.transport),
 		StartTimeout: time.Duration(a.StartTimeout), Transport: i.transport, Log: i.logger, Metrics: i.orchestratorMetrics,
-		Drain: drainOf(a.DataDir),
+		Drain: drainOf(a.DataDir), Up: func(r *orchestrator.Route) { i.links.up(r) },
 	})
+	i.credentials = credential.New(credential.Config{
+		Workspace: i.store.Workspace, Credential: i.identity.GitCredential, Audit: i.identity.Audit,
+	})
+	i.links = newLinks(i.endpoint, map[string]bridge.Handler{
+		bridge.MethodGitCredential: bridge.HandleGitCredential(i.credentials.Ask),
+	}, i.logger)
 	i.identity.OnRevocation(func(r identity.Revocation) {
 		if r.Workspace != "" {
 			i.orchestrator.Invalidate(r.Workspace)
@@ -173,6 +182,11 @@ func (i *instance) doOpen() error {
 	i.work.Go(func() { i.identity.Run(running) })
 	i.work.Go(func() { i.keepSharing(running, i.key) })
 	return nil
+}
+
+// endpoint is how the bridge at a route is reached.
+func (i *instance) endpoint(r *orchestrator.Route) bridge.Endpoint {
+	return bridge.Endpoint{Addr: r.Bridge, Token: r.Token, Dial: i.orchestrator.Dial}
 }
 
 // clientAddress returns the IP address that Caddy takes a request to come from: with
@@ -240,6 +254,9 @@ func (i *instance) close() error {
 	}
 	if i.bridges != nil {
 		i.bridges.Close()
+	}
+	if i.links != nil {
+		i.links.close()
 	}
 	if i.transport != nil {
 		i.transport.CloseIdleConnections()

@@ -11,7 +11,7 @@ var layers = map[string]int{
 	"workspace": 0, "upstream": 0, "image": 0, "web": 0, "ratelimit": 0,
 	"agent/model": 0, "agent/uistream": 0, "agent/approval": 0,
 	"bridge": 1, "agent/budget": 1, "identity": 2, "orchestrator": 2, "agent/tools": 2, "agent/mcp": 3,
-	"identity/login": 3, "identity/login/github": 4, "identity/login/oidc": 4, "gateway": 4, "agent": 4,
+	"credential": 3, "identity/login": 3, "identity/login/github": 4, "identity/login/oidc": 4, "gateway": 4, "agent": 4,
 	"api": 5, "caddymodule": 6, "cmd/kalpana": 7,
 }
 

@@ -41,8 +41,9 @@ const (
 	ActionSchedule      = "schedule"
 	ActionDelete        = "delete"
 	ActionAgentRun      = "agent-run"
-	ActionModelKey      = "model-key" // a person's own key for the agent was set or removed
-	ActionAdmin         = "admin"     // an admin changed what concerns others
+	ActionGitCredential = "git-credential" // a workspace signed in at a git server
+	ActionModelKey      = "model-key"      // a person's own key for the agent was set or removed
+	ActionAdmin         = "admin"          // an admin changed what concerns others
 )
 
 // The outcomes of what somebody tried.

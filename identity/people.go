@@ -253,16 +253,17 @@ func (s *Service) exclusively(ctx context.Context, what string, run func() error
 	return run()
 }
 
-// Accounts returns the accounts that person is connected to, oldest first.
+// Accounts returns the accounts that person can sign in with, oldest first.
 func (s *Service) Accounts(ctx context.Context, person string) ([]*Account, error) {
-	return s.cfg.Store.Accounts(ctx, person)
+	accounts, err := s.cfg.Store.Accounts(ctx, person)
+	return ways(accounts), err
 }
 
 // Disconnect removes one of the caller's accounts, and ends their other sessions that began with it.
 // The last one stays: ErrLastAccount.
 func (s *Service) Disconnect(ctx context.Context, caller Caller, provider, subject string) error {
 	err := s.exclusively(ctx, "accounts "+caller.Person.ID, func() error {
-		accounts, err := s.cfg.Store.Accounts(ctx, caller.Person.ID)
+		accounts, err := s.Accounts(ctx, caller.Person.ID)
 		if err != nil {
 			return err
 		}

@@ -44,6 +44,9 @@ type Config struct {
 	Sleep Sleep
 	// Activity asks a container what was done in it; nil means that none is asked.
 	Activity func(context.Context, *Route) (Activity, error)
+	// Up is told of each workspace that runs from now on, and of one that is being started: its bridge answers
+	// before VS Code does. It must not wait. nil means that nobody is told.
+	Up func(*Route)
 	// WorkspaceLimit is how many workspaces one person may have; 0 means 5, less than 0 any number.
 	WorkspaceLimit int
 	// RunningLimit is how many workspaces of one person may run or be paused at a time; less than 1 is any

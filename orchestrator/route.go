@@ -51,8 +51,22 @@ func (o *Orchestrator) Lost(r *Route) {
 	}
 }
 
+// Gone reports whether the workspace no longer runs where the route leads to.
+func (r *Route) Gone() bool { return r.gone.Load() }
+
 // putRoute lets requests in to a workspace that runs.
-func (o *Orchestrator) putRoute(w *workspace.Workspace) { o.routes.Store(w.ID, o.routeOf(w)) }
+func (o *Orchestrator) putRoute(w *workspace.Workspace) {
+	r := o.routeOf(w)
+	o.routes.Store(w.ID, r)
+	o.up(r)
+}
+
+// up tells that the bridge at a route answers from now on, or will soon.
+func (o *Orchestrator) up(r *Route) {
+	if o.cfg.Up != nil {
+		o.cfg.Up(r)
+	}
+}
 
 // dropRoute lets no further request in, and returns the route that there was, or nil.
 func (o *Orchestrator) dropRoute(id workspace.ID) *Route {

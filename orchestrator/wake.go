@@ -279,6 +279,7 @@ func (o *Orchestrator) createContainer(ctx context.Context, w *workspace.Workspa
 func (o *Orchestrator) awaitReady(ctx context.Context, op *Operation, w *workspace.Workspace) error {
 	ctx, cancel := context.WithCancel(ctx)
 	route := o.routeOf(w)
+	o.up(route) // the first clone may need to sign in
 	ready := make(chan error, 1)
 	go func() { ready <- bridge.WaitReady(ctx, o.client, "http://"+route.IDE, route.Token) }()
 	following := make(chan struct{})

@@ -12,7 +12,12 @@ const upstream = {
 
 export default defineConfig({
   plugins: [react(), tailwindcss()],
-  resolve: { alias: { '@': fileURLToPath(new URL('./src', import.meta.url)) } },
+  resolve: {
+    alias: {
+      '@': fileURLToPath(new URL('./src', import.meta.url)),
+      'rehype-raw': fileURLToPath(new URL('./src/lib/no-html.ts', import.meta.url)),
+    },
+  },
   build: {
     // Inlined data: URLs would need a wider content security policy.
     assetsInlineLimit: 0,

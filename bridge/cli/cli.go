@@ -41,8 +41,8 @@ func (e usageError) Error() string { return string(e) }
 
 // Run runs the command with its arguments, against the bridge on the Unix socket, and returns its exit code: 0, 1
 // when it did not work, 2 when it was not understood.
-func Run(args []string, socket string, stdout, stderr io.Writer) int {
-	text, err := run(args, local{socket})
+func Run(args []string, socket string, stdin io.Reader, stdout, stderr io.Writer) int {
+	text, err := run(args, local{socket}, stdin)
 	var usage usageError
 	switch {
 	case err == nil:
@@ -57,7 +57,7 @@ func Run(args []string, socket string, stdout, stderr io.Writer) int {
 	}
 }
 
-func run(args []string, at local) (string, error) {
+func run(args []string, at local, stdin io.Reader) (string, error) {
 	if len(args) == 0 {
 		return help, nil
 	}
@@ -65,11 +65,13 @@ func run(args []string, at local) (string, error) {
 	case command == "help" || command == "--help" || command == "-h":
 		return help, nil
 	case command == "status" && len(args) == 0:
-		s, err := at.ask(http.MethodGet, bridge.LocalStatusPath, nil)
+		s, err := ask[bridge.LocalStatus](at, timeout, http.MethodGet, bridge.LocalStatusPath, nil)
 		if err != nil {
 			return "", err
 		}
 		return status(s, time.Now()), nil
+	case command == "git-credential" && len(args) == 1: // git's, not people's
+		return gitCredential(at, args[0], stdin)
 	case command == "keep-alive" && len(args) == 1:
 		return keepAlive(at, args[0])
 	case command == "keep-alive":
@@ -83,7 +85,7 @@ func run(args []string, at local) (string, error) {
 
 func keepAlive(at local, arg string) (string, error) {
 	if arg == "off" || arg == "0" {
-		if _, err := at.ask(http.MethodDelete, bridge.LocalKeepAlivePath, nil); err != nil {
+		if _, err := ask[bridge.LocalStatus](at, timeout, http.MethodDelete, bridge.LocalKeepAlivePath, nil); err != nil {
 			return "", err
 		}
 		return "No longer kept awake: this workspace sleeps again when nobody uses it.\n", nil
@@ -92,7 +94,7 @@ func keepAlive(at local, arg string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	s, err := at.ask(http.MethodPut, bridge.LocalKeepAlivePath, bridge.KeepAliveRequest{Seconds: d.Seconds()})
+	s, err := ask[bridge.LocalStatus](at, timeout, http.MethodPut, bridge.LocalKeepAlivePath, bridge.KeepAliveRequest{Seconds: d.Seconds()})
 	if err != nil {
 		return "", err
 	}
@@ -162,7 +164,7 @@ func short(d time.Duration) string {
 // local asks the bridge.
 type local struct{ socket string }
 
-func (l local) ask(method, path string, in any) (*bridge.LocalStatus, error) {
+func ask[T any](l local, timeout time.Duration, method, path string, in any) (*T, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	body, err := json.Marshal(in)
@@ -186,9 +188,9 @@ func (l local) ask(method, path string, in any) (*bridge.LocalStatus, error) {
 		return nil, fmt.Errorf("the workspace's bridge broke off its answer: %w", err)
 	}
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("the workspace's bridge refused: %s", strings.TrimSpace(bridge.Printable(string(text), 300)))
+		return nil, fmt.Errorf("the workspace's bridge refused: %s", strings.TrimSpace(bridge.Printable(string(bytes.TrimSpace(text)), 600)))
 	}
-	s := new(bridge.LocalStatus)
+	s := new(T)
 	if err := json.Unmarshal(text, s); err != nil {
 		return nil, fmt.Errorf("the workspace's bridge gave an answer that is not to be understood: %w", err)
 	}

@@ -35,7 +35,7 @@ func fakeBridge(t *testing.T, handler http.HandlerFunc) (socket string) {
 
 func call(socket string, args ...string) (code int, stdout, stderr string) {
 	var out, err strings.Builder
-	code = Run(args, socket, &out, &err)
+	code = Run(args, socket, strings.NewReader(""), &out, &err)
 	return code, out.String(), err.String()
 }
 
@@ -117,5 +117,44 @@ func TestRun_SaysWhereItWorksAndWhyItWasRefused(t *testing.T) {
 	socket := fakeBridge(t, func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "not \x1b[31mtoday", http.StatusTeapot) })
 	if code, _, stderr := call(socket, "status"); code != 1 || !strings.Contains(stderr, "today") || strings.Contains(stderr, "\x1b") {
 		t.Errorf("%d %q", code, stderr)
+	}
+}
+
+func TestGitCredential_AsksForTheRepositoryAndKeepsNothing(t *testing.T) {
+	var asked bridge.GitCredentialParams
+	socket := fakeBridge(t, func(w http.ResponseWriter, r *http.Request) {
+		_ = json.NewDecoder(r.Body).Decode(&asked)
+		switch asked.Host {
+		case "git.example.com":
+			_ = json.NewEncoder(w).Encode(bridge.Credential{Username: "ann", Password: "s3cret"})
+		case "odd.example.com":
+			_ = json.NewEncoder(w).Encode(bridge.Credential{Username: "ann", Password: "s3cret\nurl=https://evil.example"})
+		default:
+			http.Error(w, "the workspace's owner did not allow this repository", http.StatusForbidden)
+		}
+	})
+	helper := func(operation, stdin string) (code int, stdout, stderr string) {
+		var out, err strings.Builder
+		code = Run([]string{"git-credential", operation}, socket, strings.NewReader(stdin), &out, &err)
+		return code, out.String(), err.String()
+	}
+	code, out, _ := helper("get", "protocol=https\nhost=git.example.com\npath=acme/shop.git\nwwwauth[]=Basic\n\n")
+	if code != 0 || out != "username=ann\npassword=s3cret\n" || asked != (bridge.GitCredentialParams{Protocol: "https", Host: "git.example.com", Path: "acme/shop.git"}) {
+		t.Errorf("%d %q, asked for %+v", code, out, asked)
+	}
+	if code, out, stderr := helper("get", "protocol=https\nhost=evil.example\npath=x\n"); code != 1 || out != "" || !strings.Contains(stderr, "did not allow") {
+		t.Errorf("refused: %d %q %q", code, out, stderr)
+	}
+	if code, out, _ := helper("get", "protocol=https\nhost=odd.example.com\npath=x\n"); code != 1 || out != "" {
+		t.Errorf("a credential of two lines: %d %q", code, out)
+	}
+	asked = bridge.GitCredentialParams{}
+	for _, operation := range []string{"store", "erase"} {
+		if code, out, _ := helper(operation, "protocol=https\nhost=git.example.com\nusername=ann\npassword=s3cret\n"); code != 0 || out != "" || asked.Host != "" {
+			t.Errorf("%s: %d %q, asked for %+v", operation, code, out, asked)
+		}
+	}
+	if code, out, _ := helper("get", "protocol=imap\nhost=mail.example.com\n"); code != 0 || out != "" || asked.Host != "" {
+		t.Errorf("a mail server: %d %q, asked for %+v", code, out, asked)
 	}
 }

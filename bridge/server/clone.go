@@ -19,7 +19,7 @@ const (
 
 // clone makes dir a clone of the repository, its progress going to the start log. git is told to use no
 // protocol but http and https, whatever a server redirects to or a submodule asks for, no stored
-// credentials, and to ask nobody anything.
+// credentials, and to ask nobody but the gateway anything.
 func (s *Server) clone(ctx context.Context, dir string) error {
 	address := s.cfg.Repository
 	if err := checkRepository(address); err != nil {
@@ -33,7 +33,7 @@ func (s *Server) clone(ctx context.Context, dir string) error {
 	ctx, cancel := context.WithTimeout(ctx, cloneLimit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "git",
-		"-c", "credential.helper=", "-c", "core.askPass=",
+		"-c", "credential.helper=", "-c", "credential.helper="+s.cfg.credentialHelper, "-c", "credential.useHttpPath=true", "-c", "core.askPass=",
 		"-c", "http.lowSpeedLimit=1000", "-c", "http.lowSpeedTime=60",
 		"clone", "--progress", "--", address, ".")
 	cmd.Dir = dir

@@ -54,6 +54,8 @@ type Config struct {
 	terminalsDir, cgroupDir string // of the kernel, but in tests
 	watchFolders            int    // bridge.MaxWatchFolders, but in tests
 
+	credentialHelper string // git's, which asks this bridge; "" means the image's
+
 	timing timing
 }
 
@@ -64,6 +66,7 @@ type timing struct {
 	seedHold    time.Duration // how long ready waits for the workspace folder
 	stopGrace   time.Duration // between SIGTERM and SIGKILL
 	backoff     time.Duration // before the first restart; doubles up to maxBackoff
+	gatewayWait time.Duration // for one that can be asked for a credential
 	stream      bridge.Timing
 }
 
@@ -115,6 +118,8 @@ func (c *Config) complete() error {
 	setDefault(&c.timing.seedHold, 30*time.Second)
 	setDefault(&c.timing.stopGrace, 8*time.Second)
 	setDefault(&c.timing.backoff, time.Second)
+	setDefault(&c.timing.gatewayWait, defaultGatewayWait)
+	setDefault(&c.credentialHelper, "/usr/local/bin/kalpana git-credential")
 	setDefault(&c.timing.stream, bridge.DefaultTiming)
 	return nil
 }

@@ -47,6 +47,7 @@ func (s *Server) localServer() *http.Server {
 		s.activities.keepAwake(0)
 		s.serveLocalStatus(w, r)
 	})
+	mux.HandleFunc("POST "+bridge.LocalCredentialPath, s.gateways.serveCredential)
 	return &http.Server{
 		Handler: mux, ReadTimeout: localTimeout, WriteTimeout: localTimeout, MaxHeaderBytes: 16 << 10,
 		ErrorLog: log.New(&lineWriter{emit: s.log.line}, "kalpana: ", 0),

@@ -123,7 +123,9 @@ func (h *rpc) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := &rpcConn{methods: h.methods, log: h.server.log, serving: make(map[jsonrpc2.ID]context.CancelFunc)}
 	stream := bridge.NewStream(ws, h.server.cfg.timing.stream)
 	conn := jsonrpc2.NewConn(r.Context(), stream, c, jsonrpc2.SetLogger(log.New(io.Discard, "", 0)))
+	leave := h.server.gateways.join(conn)
 	<-conn.DisconnectNotify()
+	leave()
 	c.close()
 }
 

@@ -35,6 +35,7 @@ type Server struct {
 	ready   *readiness
 
 	activities *activities
+	gateways   *gateways
 
 	ide, control net.Listener
 	local        net.Listener // nil where it cannot be: VS Code is worth more than what is known of its use
@@ -45,7 +46,7 @@ func New(cfg Config) (*Server, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, fmt.Errorf("kalpana-bridge: %w", err)
 	}
-	s := &Server{cfg: cfg, started: time.Now(), log: newStartLog(cfg.Stdout), ready: newReadiness()}
+	s := &Server{cfg: cfg, started: time.Now(), log: newStartLog(cfg.Stdout), ready: newReadiness(), gateways: newGateways(cfg.timing.gatewayWait)}
 	s.activities = newActivities(&s.cfg)
 	var err error
 	if s.ide, err = net.Listen("tcp", cfg.IDEAddr); err != nil {

@@ -20,7 +20,7 @@ var version = "dev"
 
 func main() {
 	if filepath.Base(os.Args[0]) == "kalpana" {
-		os.Exit(cli.Run(os.Args[1:], bridge.LocalSocket, os.Stdout, os.Stderr))
+		os.Exit(cli.Run(os.Args[1:], bridge.LocalSocket, os.Stdin, os.Stdout, os.Stderr))
 	}
 	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, err)

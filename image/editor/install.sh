@@ -11,6 +11,9 @@ install -m 755 "$here/code-server" /usr/local/bin/code-server
 # The bridge under this name is the command for the people inside.
 ln -s kalpana-bridge /usr/local/bin/kalpana
 install -d -o dev -g dev -m 700 /run/kalpana # for the bridge's socket
+# git asks it how to sign in, of each repository on its own; see gitcredentials(7).
+git config --system credential.helper '/usr/local/bin/kalpana git-credential'
+git config --system credential.useHttpPath true
 echo "==> starting the editor for its caches"
 made=("$code_server/compile-cache" "$code_server/pack")
 install -d -o dev -g dev "${made[@]}"

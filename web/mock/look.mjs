@@ -57,6 +57,12 @@ async function visit(size, port) {
       return
     faults.push(`${size}: console: ${message.text()}`)
   })
+  // What the policy stops is a fault, also where whoever tried it goes on without.
+  await page.addInitScript(() => {
+    document.addEventListener('securitypolicyviolation', ({ violatedDirective, blockedURI }) =>
+      console.error(`the policy stopped ${violatedDirective}: ${blockedURI}`),
+    )
+  })
   page.on('pageerror', (error) => faults.push(`${size}: ${error}`))
 
   const look = async (name) => {

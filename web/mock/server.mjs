@@ -5,6 +5,7 @@ import { readFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { extname, join, normalize } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { adminUsage, agentApi, makeAgent } from './agent.mjs'
 import { identityApi, makeIdentity, portsApi, publicApi } from './identity.mjs'
 import { gib, limits, sleep, startStages, wake } from './sleep.mjs'
 
@@ -53,6 +54,7 @@ export function makeState(port) {
   })
   return {
     ...makeIdentity(),
+    agent: makeAgent(),
     signedIn: false,
     limit: 5,
     down: false,
@@ -167,6 +169,7 @@ export function serve(port = 4173) {
       ]
     const settings = identityApi(state, method, path, body, query, `http://kalpana.localhost:${port}`)
     if (settings) return settings
+    if (path === '/api/admin/usage') return adminUsage(query)
     if (path === '/api/admin/workspaces') {
       const owner = (one, index) => ({
         ...one,
@@ -263,7 +266,13 @@ export function serve(port = 4173) {
         response.writeHead(415)
         return response.end()
       }
-      const [status, answer] = await api(request.method, path, text ? JSON.parse(text) : {}, query)
+      const body = text ? JSON.parse(text) : {}
+      const answered =
+        state.signedIn && /^\/api\/agent(\/|$)/.test(path)
+          ? agentApi(state, request, response, path, body, query)
+          : await api(request.method, path, body, query)
+      if (answered === true) return
+      const [status, answer] = answered
       response.writeHead(status, {
         'Content-Type': status < 400 ? 'application/json' : 'application/problem+json',
       })

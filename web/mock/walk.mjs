@@ -2,15 +2,27 @@
 
 import { link } from './identity.mjs'
 import { gib, sleep } from './sleep.mjs'
+import { agent, agentAdministration, agentSettings } from './walk-agent.mjs'
 
 export async function walk(tab) {
+  // The way to the agent alone, for whoever works on it.
+  if (process.env.LOOK === 'agent') {
+    await tab.page.goto(`${tab.origin}/login/link#good`)
+    await tab.page.getByRole('button', { name: 'Sign in' }).click()
+    await tab.page.waitForURL(/\/workspaces$/)
+    for (const part of [agent, agentSettings, agentAdministration]) await part(tab)
+    return
+  }
   await signIn(tab)
   await signInByLink(tab)
   await workspace(tab)
   await ports(tab)
+  await agent(tab)
   await dashboard(tab)
   await settings(tab)
+  await agentSettings(tab)
   await administration(tab)
+  await agentAdministration(tab)
   await notThere(tab)
   await ending(tab)
 }

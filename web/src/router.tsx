@@ -12,10 +12,12 @@ import { ConnectionBanner } from './components/connection-banner'
 import { LiveUpdates } from './components/live-updates'
 import { auditSearch } from './lib/audit'
 import { forgetNext } from './lib/next'
+import { usageSearch } from './lib/usage'
 import { AuditPage } from './pages/admin/audit'
 import { AdminFrame } from './pages/admin/frame'
 import { InvitationsPage } from './pages/admin/invitations'
 import { PeoplePage } from './pages/admin/people'
+import { UsagePage } from './pages/admin/usage'
 import { AllWorkspacesPage } from './pages/admin/workspaces'
 import { ErrorPage, NotFoundPage, WorkspaceGonePage } from './pages/failure'
 import { InvitePage } from './pages/invite'
@@ -23,6 +25,7 @@ import { LandingPage } from './pages/landing'
 import { LinkPage } from './pages/link'
 import { NewWorkspacePage } from './pages/new-workspace'
 import { AccountsPage } from './pages/settings/accounts'
+import { AgentSettingsPage } from './pages/settings/agent'
 import { SettingsFrame } from './pages/settings/frame'
 import { SessionsPage } from './pages/settings/sessions'
 import { TokensPage } from './pages/settings/tokens'
@@ -161,6 +164,12 @@ const accounts = createRoute({
   component: () => <AccountsPage {...accounts.useSearch()} />,
 })
 
+const agentSettings = createRoute({
+  getParentRoute: () => settings,
+  path: 'agent',
+  component: AgentSettingsPage,
+})
+
 const admin = createRoute({
   getParentRoute: () => inside,
   path: '/admin',
@@ -194,6 +203,13 @@ const invitations = createRoute({
   component: InvitationsPage,
 })
 
+const usage = createRoute({
+  getParentRoute: () => admin,
+  path: 'usage',
+  validateSearch: usageSearch,
+  component: () => <UsagePage {...usage.useSearch()} />,
+})
+
 const audit = createRoute({
   getParentRoute: () => admin,
   path: 'audit',
@@ -211,8 +227,8 @@ const routeTree = root.addChildren([
     workspaces,
     newWorkspace,
     workspace,
-    settings.addChildren([settingsIndex, sessions, tokens, accounts]),
-    admin.addChildren([adminIndex, people, allWorkspaces, invitations, audit]),
+    settings.addChildren([settingsIndex, sessions, tokens, accounts, agentSettings]),
+    admin.addChildren([adminIndex, people, allWorkspaces, invitations, usage, audit]),
   ]),
 ])
 

@@ -38,6 +38,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/admin/usage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Tell what all agents used */
+        get: operations["getUsage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/admin/workspaces": {
         parameters: {
             query?: never;
@@ -66,6 +83,223 @@ export interface paths {
         put?: never;
         /** Stop anybody's workspace */
         post: operations["stopAnyWorkspace"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/agent": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send a message to a chat, or answers, and follow what the agent does
+         * @description The UI message stream of the AI SDK, version 1. It goes on after the client has gone, and can be read again from its start. An error before the stream is plain text, for people.
+         */
+        post: operations["sendMessage"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/agent/chats": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List your chats, what was changed last first */
+        get: operations["listChats"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/agent/key": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Tell of your own key at the provider of models */
+        get: operations["getAgentKey"];
+        /** Set your own key at the provider of models */
+        put: operations["setAgentKey"];
+        post?: never;
+        /** Remove your own key at the provider of models */
+        delete: operations["deleteAgentKey"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/agent/models": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the models that a chat can be had with */
+        get: operations["listModels"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/agent/usage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Tell what your agents used and may use */
+        get: operations["getAgentUsage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/agent/{chat}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Get a chat and its messages */
+        get: operations["getChat"];
+        put?: never;
+        post?: never;
+        /** Stop a chat and delete it */
+        delete: operations["deleteChat"];
+        options?: never;
+        head?: never;
+        /** Rename a chat, or change what its agent asks for */
+        patch: operations["changeChat"];
+        trace?: never;
+    };
+    "/api/agent/{chat}/changes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List what the agent changed in the files, turn by turn */
+        get: operations["listChanges"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/agent/{chat}/continue": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Have the agent go on after an interruption or an error, and follow what it does
+         * @description The UI message stream of the AI SDK, version 1. It goes on after the client has gone, and can be read again from its start. An error before the stream is plain text, for people.
+         */
+        post: operations["continueChat"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/agent/{chat}/queue": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Send a message to an agent that is at work, which reads it at its next step */
+        post: operations["queueMessage"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/agent/{chat}/stop": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Stop what the agent does in a chat, and wait until it has stopped */
+        post: operations["stopChat"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/agent/{chat}/stream": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Follow from the start of its message what the agent does
+         * @description The UI message stream of the AI SDK, version 1. It goes on after the client has gone, and can be read again from its start. An error before the stream is plain text, for people.
+         */
+        get: operations["followChat"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/agent/{chat}/undo": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Take changes of the agent out of the files */
+        post: operations["undoChanges"];
         delete?: never;
         options?: never;
         head?: never;
@@ -600,6 +834,26 @@ export interface components {
         Accounts: {
             accounts: components["schemas"]["Account"][];
         };
+        AgentKey: {
+            /** @description Its last four characters. */
+            last?: string;
+            /** @description For you to read: that the provider could not be asked whether it takes the key. */
+            note?: string;
+            /** @description Whether you have one. */
+            set: boolean;
+            /** Format: date-time */
+            updatedAt?: string;
+        };
+        AgentUsage: {
+            /** @description What you used this month, by model, in the workspace if one is named. */
+            models: components["schemas"]["UsageRow"][];
+            /** @description You pay the provider yourself: budgets bound tokens alone, and count no money. */
+            ownKey: boolean;
+            /** @description Of yours, in all of your workspaces. */
+            person: components["schemas"]["UsageSpans"];
+            /** @description Of all who work in the workspace, where one is named. */
+            workspace?: components["schemas"]["UsageSpans"];
+        };
         AuditEvent: {
             action: string;
             /** @description IP address, or empty. */
@@ -644,6 +898,69 @@ export interface components {
              * @description When it will sleep unless it is used; missing while it will not.
              */
             sleepsAt?: string;
+        };
+        Chat: {
+            chat: components["schemas"]["Info"];
+            /** @description UIMessages of the AI SDK, oldest first. */
+            messages: unknown[];
+        };
+        ChatChange: {
+            /**
+             * @description What the agent asks for before it acts.
+             * @enum {string}
+             */
+            mode?: "ask-all" | "ask-writes" | "ask-none";
+            title?: string;
+        };
+        ChatOptions: {
+            /** @description Go on after an interruption or an error; messages do not count. */
+            continue?: boolean;
+            /**
+             * @description Of reasoning, from now on.
+             * @enum {string}
+             */
+            effort?: "low" | "medium" | "high";
+            /**
+             * @description What the agent asks for before it acts, from now on.
+             * @enum {string}
+             */
+            mode?: "ask-all" | "ask-writes" | "ask-none";
+            /** @description Id of a model from the list, from now on. */
+            model?: string;
+            /** @description Read and plan only, this time. */
+            plan?: boolean;
+            /** @description Workspace id; needed for a new chat. */
+            workspace?: string;
+        };
+        ChatPost: {
+            /** @description Go on after an interruption or an error; messages do not count. */
+            continue?: boolean;
+            /**
+             * @description Of reasoning, from now on.
+             * @enum {string}
+             */
+            effort?: "low" | "medium" | "high";
+            /** @description Chat id: 1 to 64 letters, digits, - and _, chosen by the client. A new one makes a chat. */
+            id: string;
+            messageId?: string;
+            /** @description UIMessages. Of the last one the text of a person counts, or a person's answers; all else is the server's to know. */
+            messages: unknown[] | null;
+            /**
+             * @description What the agent asks for before it acts, from now on.
+             * @enum {string}
+             */
+            mode?: "ask-all" | "ask-writes" | "ask-none";
+            /** @description Id of a model from the list, from now on. */
+            model?: string;
+            /** @description Read and plan only, this time. */
+            plan?: boolean;
+            /** @enum {string} */
+            trigger: "submit-message" | "regenerate-message";
+            /** @description Workspace id; needed for a new chat. */
+            workspace?: string;
+        };
+        Chats: {
+            chats: components["schemas"]["Info"][];
         };
         CreatedToken: {
             /** Format: date-time */
@@ -701,6 +1018,31 @@ export interface components {
              * @example https://example.com/errors/example
              */
             type: string;
+        };
+        File: {
+            binary?: boolean;
+            diff?: string;
+            notKept?: boolean;
+            path: string;
+            status: string;
+            undone?: boolean;
+        };
+        Info: {
+            /** Format: date-time */
+            createdAt: string;
+            effort?: string;
+            id: string;
+            mode: string;
+            model: string;
+            plan?: boolean;
+            queued?: components["schemas"]["Queued"][] | null;
+            state: string;
+            title: string;
+            todo?: components["schemas"]["Todo"][] | null;
+            /** Format: date-time */
+            updatedAt: string;
+            waiting?: components["schemas"]["Waiting"][] | null;
+            workspace: string;
         };
         Invitation: {
             /** @description Id of the admin who made it. */
@@ -777,6 +1119,42 @@ export interface components {
         Methods: {
             methods: components["schemas"]["Method"][];
         };
+        Model: {
+            /**
+             * Format: int64
+             * @description How many tokens fit into request and answer together; 0 where it is not known.
+             */
+            context: number;
+            id: string;
+            /**
+             * Format: double
+             * @description US dollars for a million tokens; 0 where it is not known.
+             */
+            inputPrice: number;
+            name: string;
+            /**
+             * Format: double
+             * @description US dollars for a million tokens; 0 where it is not known.
+             */
+            outputPrice: number;
+            /** @description Whether it can be asked to reason. */
+            reasoning: boolean;
+        };
+        Models: {
+            /** @description Whether the installation has a key, so that nobody needs one of their own. */
+            configured: boolean;
+            /** @description Id of the one that is used where none is chosen, or empty. */
+            default: string;
+            models: components["schemas"]["Model"][];
+            /** @description Whether you have. */
+            ownKey: boolean;
+            /** @description Whether people may bring a key of their own. */
+            ownKeys: boolean;
+        };
+        NewAgentKey: {
+            /** @description As the provider shows it. It is kept encrypted, and asked for models with in your name. */
+            key: string;
+        };
         NewInvitation: {
             /** @description Id of the admin who made it. */
             by: string;
@@ -799,7 +1177,7 @@ export interface components {
             lifetimeHours: number;
             /** @description What it is for. */
             name: string;
-            scopes: ("workspaces:read" | "workspaces:write" | "workspaces:open" | "admin")[];
+            scopes: ("workspaces:read" | "workspaces:write" | "workspaces:open" | "agent" | "admin")[];
         };
         NewWorkspace: {
             /** @description 1 to 64 characters. */
@@ -908,7 +1286,37 @@ export interface components {
              */
             place: number;
         };
+        QueueText: {
+            text: string;
+        };
+        Queued: {
+            id: string;
+            text: string;
+        };
+        QueuedText: {
+            id: string;
+        };
         Quota: {
+            /**
+             * Format: double
+             * @description US dollars that their agents may spend a day (UTC).
+             */
+            agentDayCost?: number;
+            /**
+             * Format: int64
+             * @description Tokens that their agents may use a day (UTC).
+             */
+            agentDayTokens?: number;
+            /**
+             * Format: double
+             * @description US dollars that their agents may spend a month (UTC).
+             */
+            agentMonthCost?: number;
+            /**
+             * Format: int64
+             * @description Tokens that their agents may use a month (UTC).
+             */
+            agentMonthTokens?: number;
             /**
              * Format: double
              * @description Processors of each workspace, such as 1.5.
@@ -967,6 +1375,12 @@ export interface components {
              * @description Processes and threads; 0 is no bound.
              */
             pids: number;
+        };
+        Rule: {
+            command?: string;
+            path?: string;
+            tool: string;
+            verdict: string;
         };
         Schedule: {
             /** @description Missing is every day. */
@@ -1044,6 +1458,10 @@ export interface components {
         Templates: {
             templates: components["schemas"]["Template"][];
         };
+        Todo: {
+            status: string;
+            text: string;
+        };
         Token: {
             /** Format: date-time */
             createdAt: string;
@@ -1060,6 +1478,110 @@ export interface components {
         };
         Tokens: {
             tokens: components["schemas"]["Token"][];
+        };
+        Turn: {
+            files: components["schemas"]["File"][] | null;
+            messageId: string;
+        };
+        Turns: {
+            turns: components["schemas"]["Turn"][];
+        };
+        UndoRequest: {
+            /** @description What this tool call changed. */
+            callId?: string;
+            /** @description What this message of the agent's changed. */
+            messageId?: string;
+            /** @description What was changed of this file. */
+            path?: string;
+        };
+        Undone: {
+            files: components["schemas"]["UndoneFile"][] | null;
+            id?: string;
+        };
+        UndoneFile: {
+            path: string;
+            reason?: string;
+            result: string;
+        };
+        UsageReport: {
+            /** @enum {string} */
+            by: "person" | "workspace" | "model";
+            /** @description What costs most first. */
+            rows: components["schemas"]["UsageRow"][];
+            /** @description The first day, UTC. */
+            since: string;
+            total: components["schemas"]["UsageRow"];
+        };
+        UsageRow: {
+            /** Format: int64 */
+            cached: number;
+            /**
+             * Format: int64
+             * @description Of models.
+             */
+            calls: number;
+            /**
+             * Format: double
+             * @description US dollars, paid with the installation's key.
+             */
+            cost: number;
+            /** @description Of the person, workspace or model. */
+            id: string;
+            /**
+             * Format: int64
+             * @description Tokens of requests, cached ones included.
+             */
+            input: number;
+            /** @description Of the person or workspace, while there is one. */
+            name?: string;
+            /**
+             * Format: int64
+             * @description Tokens of answers, reasoning included.
+             */
+            output: number;
+            /**
+             * Format: double
+             * @description US dollars, paid by people with keys of their own.
+             */
+            ownCost: number;
+            /** Format: int64 */
+            reasoning: number;
+        };
+        UsageSpan: {
+            /**
+             * Format: double
+             * @description US dollars.
+             */
+            cost: number;
+            /**
+             * Format: double
+             * @description US dollars; missing where nothing bounds it.
+             */
+            limitCost?: number;
+            /**
+             * Format: int64
+             * @description Missing where nothing bounds it.
+             */
+            limitTokens?: number;
+            /**
+             * Format: int64
+             * @description Of requests and answers together.
+             */
+            tokens: number;
+            /**
+             * Format: date-time
+             * @description When it begins anew.
+             */
+            until: string;
+        };
+        UsageSpans: {
+            day: components["schemas"]["UsageSpan"];
+            month: components["schemas"]["UsageSpan"];
+        };
+        Waiting: {
+            approvalId?: string;
+            callId: string;
+            suggest?: components["schemas"]["Rule"][] | null;
         };
         Workspace: {
             /** @description Of one that runs or is paused. */
@@ -1185,6 +1707,39 @@ export interface operations {
             };
         };
     };
+    getUsage: {
+        parameters: {
+            query?: {
+                by?: "person" | "workspace" | "model";
+                /** @description The first day, UTC, such as 2026-11-30; by default the first of this month. Records are kept for thirteen months. */
+                since?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UsageReport"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
     listAllWorkspaces: {
         parameters: {
             query?: {
@@ -1237,6 +1792,531 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["OwnedWorkspace"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    sendMessage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChatPost"];
+            };
+        };
+        responses: {
+            /** @description The UI message stream of the AI SDK, version 1. It goes on after the client has gone, and can be read again from its start. An error before the stream is plain text, for people. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            /** @description Error. A client that accepts application/problem+json gets it so. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                    "text/plain": string;
+                };
+            };
+        };
+    };
+    listChats: {
+        parameters: {
+            query?: {
+                /** @description Id of a workspace; all of yours where it is missing. */
+                workspace?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Chats"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    getAgentKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AgentKey"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    setAgentKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewAgentKey"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AgentKey"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    deleteAgentKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    listModels: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Models"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    getAgentUsage: {
+        parameters: {
+            query?: {
+                /** @description Id of a workspace of yours. */
+                workspace?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AgentUsage"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    getChat: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Chat id, as its client chose it. */
+                chat: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Chat"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    deleteChat: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Chat id, as its client chose it. */
+                chat: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    changeChat: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Chat id, as its client chose it. */
+                chat: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChatChange"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Info"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    listChanges: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Chat id, as its client chose it. */
+                chat: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Turns"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    continueChat: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Chat id, as its client chose it. */
+                chat: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["ChatOptions"];
+            };
+        };
+        responses: {
+            /** @description The UI message stream of the AI SDK, version 1. It goes on after the client has gone, and can be read again from its start. An error before the stream is plain text, for people. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            /** @description Error. A client that accepts application/problem+json gets it so. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                    "text/plain": string;
+                };
+            };
+        };
+    };
+    queueMessage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Chat id, as its client chose it. */
+                chat: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["QueueText"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QueuedText"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    stopChat: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Chat id, as its client chose it. */
+                chat: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    followChat: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Chat id, as its client chose it. */
+                chat: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The UI message stream of the AI SDK, version 1. It goes on after the client has gone, and can be read again from its start. An error before the stream is plain text, for people. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            /** @description The agent is not at work in this chat. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error. A client that accepts application/problem+json gets it so. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                    "text/plain": string;
+                };
+            };
+        };
+    };
+    undoChanges: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Chat id, as its client chose it. */
+                chat: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UndoRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Undone"];
                 };
             };
             /** @description Error */

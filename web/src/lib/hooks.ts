@@ -1,4 +1,4 @@
-import { useEffect, useState } from 'react'
+import { useCallback, useEffect, useState, useSyncExternalStore } from 'react'
 
 /** The time, renewed every half minute, for relative times; or as often as is said. */
 export function useNow(every = 30_000): number {
@@ -14,4 +14,16 @@ export function useTitle(title: string): void {
   useEffect(() => {
     document.title = `${title} · Kalpana`
   }, [title])
+}
+
+export function useMedia(query: string): boolean {
+  const subscribe = useCallback(
+    (listener: () => void) => {
+      const media = matchMedia(query)
+      media.addEventListener('change', listener)
+      return () => media.removeEventListener('change', listener)
+    },
+    [query],
+  )
+  return useSyncExternalStore(subscribe, () => matchMedia(query).matches)
 }

@@ -1,5 +1,6 @@
 import type { Quota } from '@/api/types'
 import { bytesText, gib } from './bytes'
+import { dollars, tokensText } from './money'
 
 export type QuotaField = keyof Quota
 
@@ -33,6 +34,34 @@ export const quotaFields: Kind[] = [
     text: (n) => `${bytesText(n)} disk each`,
   },
   { field: 'pids', label: 'Processes of each', unit: 1, whole: true, text: count('processes each') },
+  {
+    field: 'agentDayCost',
+    label: 'Agents a day, US$',
+    unit: 1,
+    whole: false,
+    text: (n) => `${dollars(n)} a day for agents`,
+  },
+  {
+    field: 'agentMonthCost',
+    label: 'Agents a month, US$',
+    unit: 1,
+    whole: false,
+    text: (n) => `${dollars(n)} a month for agents`,
+  },
+  {
+    field: 'agentDayTokens',
+    label: 'Agents a day, tokens',
+    unit: 1,
+    whole: true,
+    text: (n) => `${tokensText(n)} a day for agents`,
+  },
+  {
+    field: 'agentMonthTokens',
+    label: 'Agents a month, tokens',
+    unit: 1,
+    whole: true,
+    text: (n) => `${tokensText(n)} a month for agents`,
+  },
 ]
 
 const names: Record<QuotaField, string> = {
@@ -42,6 +71,10 @@ const names: Record<QuotaField, string> = {
   memory: 'memory',
   disk: 'disk',
   pids: 'processes',
+  agentDayCost: 'money a day for agents',
+  agentMonthCost: 'money a month for agents',
+  agentDayTokens: 'tokens a day for agents',
+  agentMonthTokens: 'tokens a month for agents',
 }
 
 /** What differs from everybody's: "2 running, 8 GiB memory each"; empty where nothing does. */

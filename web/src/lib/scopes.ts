@@ -14,6 +14,11 @@ const scopes: { scope: Scope; title: string; note: string }[] = [
     note: 'Reaches VS Code in your workspaces, and with it all your files and terminals.',
   },
   {
+    scope: 'agent',
+    title: 'Use the agent',
+    note: 'Talks to the agent in your workspaces, which reads, changes and runs what is in them.',
+  },
+  {
     scope: 'admin',
     title: 'Administer',
     note: 'Whatever an admin may: people, invitations, the audit log. As long as you are one.',

@@ -1,8 +1,9 @@
 import { Link } from '@tanstack/react-router'
-import { Activity, ArrowLeft, Cable, ExternalLink, Hammer, type LucideIcon, Play } from 'lucide-react'
+import { Activity, ArrowLeft, Bot, Cable, ExternalLink, Hammer, type LucideIcon, Play } from 'lucide-react'
 import { type ReactNode, useEffect, useId, useRef, useState } from 'react'
 import { useDo, useWorkspaces } from '@/api/queries'
 import type { State, Workspace } from '@/api/types'
+import { BesideAgent } from '@/components/agent/beside-agent'
 import { Mark } from '@/components/logo'
 import { PortsPanel } from '@/components/ports-panel'
 import { PowerButton } from '@/components/power-button'
@@ -14,6 +15,7 @@ import { StatePill } from '@/components/state-pill'
 import { StatusPanel } from '@/components/status-panel'
 import { Button } from '@/components/ui/button'
 import { RebuildDialog } from '@/components/workspace-dialogs'
+import { recallOpen, rememberOpen } from '@/lib/agent-view'
 import { notDone, showsEffect, startWord, type Verb, verbsFor } from '@/lib/awake'
 import { useTitle } from '@/lib/hooks'
 import { nextPane, openPane } from '@/lib/pane'
@@ -50,6 +52,13 @@ function WorkspaceView({ workspace }: { workspace: Workspace }) {
     setPanel(undefined)
     if (panel) buttons[panel].current?.focus()
   }
+  const [agent, setAgent] = useState<'closed' | 'open' | 'opened'>(() => (recallOpen() ? 'open' : 'closed'))
+  const agentButton = useRef<HTMLButtonElement>(null)
+  const showAgent = (show: boolean) => {
+    setAgent(show ? 'opened' : 'closed')
+    rememberOpen(show)
+    if (!show) agentButton.current?.focus()
+  }
   const toggle = (which: PanelName, text: string, Icon: LucideIcon) => (
     <Button
       ref={buttons[which]}
@@ -84,6 +93,17 @@ function WorkspaceView({ workspace }: { workspace: Workspace }) {
           {inProgress(workspace) ? <Progress workspace={workspace} /> : <SleepLine workspace={workspace} />}
         </p>
         {!covered && <PowerButton workspace={workspace} busy={act.isPending} onDo={act.mutate} />}
+        <Button
+          ref={agentButton}
+          variant="ghost"
+          size="sm"
+          aria-expanded={agent !== 'closed'}
+          className="aria-expanded:bg-hover aria-expanded:text-foreground"
+          onClick={() => showAgent(agent === 'closed')}
+        >
+          <Bot aria-hidden />
+          <span className="max-sm:sr-only">Agent</span>
+        </Button>
         {toggle('status', 'Status', Activity)}
         {toggle('ports', 'Ports', Cable)}
         <Button asChild variant="ghost" size="sm">
@@ -95,7 +115,12 @@ function WorkspaceView({ workspace }: { workspace: Workspace }) {
       </header>
       {!covered && failed && <div className="border-b p-3">{failed}</div>}
       <div className="relative flex min-h-0 flex-1">
-        <main className="relative flex min-h-0 flex-1">
+        <BesideAgent
+          workspace={workspace}
+          open={agent !== 'closed'}
+          focus={agent === 'opened'}
+          onClose={() => showAgent(false)}
+        >
           {pane.show === 'frame' && (
             <iframe
               key={pane.visit}
@@ -118,7 +143,7 @@ function WorkspaceView({ workspace }: { workspace: Workspace }) {
               />
             </div>
           )}
-        </main>
+        </BesideAgent>
         {panel === 'status' && <StatusPanel id={panelId} workspace={workspace} onClose={closePanel} />}
         {panel === 'ports' && <PortsPanel id={panelId} workspace={workspace} onClose={closePanel} />}
       </div>

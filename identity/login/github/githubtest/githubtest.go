@@ -39,6 +39,8 @@ type User struct {
 	Emails []Email
 	Orgs   []string
 	Teams  []string // "org/team"
+	// Installed are the repositories ("owner/name") that the user may write to and where the GitHub App is installed.
+	Installed []string
 }
 
 // Server is a GitHub. It is an http.Handler that serves the pages and, below /api/v3, the API, and an
@@ -163,6 +165,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.authorize(w, r)
 	case path == "/login/oauth/access_token":
 		s.token(w, r)
+	case path == "/applications/"+ClientID+"/token/scoped" && r.Method == http.MethodPost:
+		s.scoped(w, r)
 	default:
 		s.api(w, r, path)
 	}
@@ -244,6 +248,27 @@ func (s *Server) issue(w http.ResponseWriter, a access) {
 		}
 	}
 	answer(w, body)
+}
+
+// scoped narrows a GitHub App's token to repositories of one owner.
+func (s *Server) scoped(w http.ResponseWriter, r *http.Request) {
+	id, secret, _ := r.BasicAuth()
+	var in struct {
+		Token        string   `json:"access_token"`
+		Target       string   `json:"target"`
+		Repositories []string `json:"repositories"`
+	}
+	if id != ClientID || secret != ClientSecret || json.NewDecoder(r.Body).Decode(&in) != nil {
+		http.Error(w, `{"message": "Not Found"}`, http.StatusNotFound)
+		return
+	}
+	a, ok := s.tokens[in.Token]
+	if !ok || !s.Expiring || len(in.Repositories) != 1 || !slices.Contains(a.user.Installed, in.Target+"/"+in.Repositories[0]) {
+		http.Error(w, `{"message": "Validation Failed"}`, http.StatusUnprocessableEntity)
+		return
+	}
+	token := "ghu_" + in.Target + "-" + in.Repositories[0]
+	answer(w, map[string]any{"token": token, "expires_at": time.Now().Add(s.lifetime)})
 }
 
 func (s *Server) api(w http.ResponseWriter, r *http.Request, path string) {

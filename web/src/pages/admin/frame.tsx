@@ -16,6 +16,7 @@ export function AdminFrame({ me }: { me: Me }) {
           { to: '/admin/people', text: 'People' },
           { to: '/admin/workspaces', text: 'Workspaces' },
           { to: '/admin/invitations', text: 'Invitations' },
+          { to: '/admin/usage', text: 'Agents' },
           { to: '/admin/audit', text: 'Audit log' },
         ]}
       />

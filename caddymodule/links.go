@@ -1,0 +1,104 @@
+package caddymodule
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/kalpana-dev/kalpana/bridge"
+	"github.com/kalpana-dev/kalpana/orchestrator"
+	"github.com/kalpana-dev/kalpana/workspace"
+)
+
+// The pauses between attempts to reach the bridge of a workspace that is up, and for how long it is tried: what starts
+// answers within seconds, what does not answer for longer is gone or is being looked at.
+const (
+	linkFirst  = 250 * time.Millisecond
+	linkPause  = 5 * time.Second
+	linkGiveUp = time.Minute
+)
+
+// links keep a connection to the bridge of each workspace that is up, over which the container may ask this gateway
+// for what handlers answer.
+type links struct {
+	handlers map[string]bridge.Handler
+	dial     func(*orchestrator.Route) bridge.Endpoint
+	log      *slog.Logger
+
+	ctx    context.Context
+	cancel context.CancelFunc
+	work   sync.WaitGroup
+
+	mu     sync.Mutex
+	routes map[workspace.ID]*orchestrator.Route // those that are kept, by their newest route
+}
+
+func newLinks(dial func(*orchestrator.Route) bridge.Endpoint, handlers map[string]bridge.Handler, log *slog.Logger) *links {
+	l := &links{dial: dial, handlers: handlers, log: log, routes: map[workspace.ID]*orchestrator.Route{}}
+	l.ctx, l.cancel = context.WithCancel(context.Background())
+	return l
+}
+
+// up keeps the connection to a workspace that starts or runs. It does not wait.
+func (l *links) up(r *orchestrator.Route) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ctx.Err() != nil {
+		return
+	}
+	_, kept := l.routes[r.ID]
+	l.routes[r.ID] = r
+	if !kept {
+		l.work.Go(func() { l.keep(r) })
+	}
+}
+
+// keep connects to r's workspace, and again when that ends, until it does not answer on its newest route.
+func (l *links) keep(r *orchestrator.Route) {
+	pause, since := linkFirst, time.Now()
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+		case <-l.ctx.Done():
+			return
+		}
+		began := time.Now()
+		err := bridge.Answer(l.ctx, l.dial(r), r.ID, l.handlers)
+		if time.Since(began) > linkPause { // it was a connection
+			pause, since = linkFirst, time.Now()
+		}
+		next, done := l.after(r, time.Since(since) > linkGiveUp)
+		if done {
+			l.log.Debug("a workspace's connection for questions has ended", "workspace", r.ID, "error", err)
+			return
+		}
+		if next != r {
+			r, pause, since = next, linkFirst, time.Now()
+		}
+		timer.Reset(pause)
+		pause = min(2*pause, linkPause)
+	}
+}
+
+// after returns the newest route of r's workspace, or that it is to be left alone: it is down, or tried was long
+// enough.
+func (l *links) after(r *orchestrator.Route, longEnough bool) (next *orchestrator.Route, done bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	next = l.routes[r.ID]
+	if next == r && (r.Gone() || longEnough) {
+		delete(l.routes, r.ID)
+		return nil, true
+	}
+	return next, false
+}
+
+func (l *links) close() {
+	l.mu.Lock()
+	l.cancel()
+	l.mu.Unlock()
+	l.work.Wait()
+}

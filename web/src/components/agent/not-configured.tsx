@@ -1,0 +1,28 @@
+import { Link } from '@tanstack/react-router'
+import { KeyRound } from 'lucide-react'
+import { Button } from '../ui/button'
+import { Notice } from '../ui/notice'
+
+/** Why the agent cannot be asked, and who can change that. */
+export function NotConfigured({ ownKeys }: { ownKeys: boolean }) {
+  return (
+    <Notice
+      tone="info"
+      title="The agent has no model yet"
+      action={
+        ownKeys && (
+          <Button asChild size="sm" variant="primary">
+            <Link to="/settings/agent">
+              <KeyRound aria-hidden />
+              Enter your own key
+            </Link>
+          </Button>
+        )
+      }
+    >
+      Kalpana’s operator sets <code className="font-mono text-xs">OPENROUTER_API_KEY</code> in the server’s
+      environment, or <code className="font-mono text-xs">agent {'{ key … }'}</code> in its Caddyfile.
+      {ownKeys && ' You can also use a key of your own.'}
+    </Notice>
+  )
+}
