@@ -12,6 +12,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -144,13 +145,12 @@ func (s *Store) Person(paths []string) {
 	}
 	s.owner = ownerPerson
 	defer func() { s.owner = "" }()
-	for _, p := range files {
-		// Folders that are not looked at stay so.
-		if s.tree.nodes[p] == nil && s.tree.wasPruned(p) {
-			continue
+	for _, file := range files {
+		for p := range upwards(file) {
+			if s.tree.nodes[p] != nil || !s.tree.wasPruned(p) { // what is not looked at stays so
+				_ = s.tree.look(p)
+			}
 		}
-		_ = s.tree.look(p)
-		_ = s.lookAtParents(p)
 	}
 	_ = s.blobs.flush()
 }
@@ -229,10 +229,12 @@ func (s *Store) Begin(ctx context.Context, p bridge.BeginCheckpointParams) (*bri
 		o.paths = []string{}
 		for _, name := range p.Paths {
 			if real, ok := s.tree.realPath(name); ok && !slices.Contains(o.paths, real) {
-				if err := s.tree.look(real); err != nil {
-					return nil, err
+				for p := range upwards(real) { // the folders as well, which the call may make
+					if err := s.tree.look(p); err != nil {
+						return nil, err
+					}
+					s.tree.extra[p] = true
 				}
-				s.tree.extra[real] = true
 				o.paths = append(o.paths, real)
 			}
 		}
@@ -286,8 +288,10 @@ func (s *Store) End(ctx context.Context, p bridge.EndCheckpointParams) (*bridge.
 		if !p.Discard {
 			s.owner = o.id
 		}
-		for _, p := range o.paths {
-			err = errors.Join(err, s.tree.look(p), s.lookAtParents(p))
+		for _, path := range o.paths {
+			for p := range upwards(path) {
+				err = errors.Join(err, s.tree.look(p))
+			}
 		}
 		s.owner = ""
 		if err == nil {
@@ -330,17 +334,15 @@ func resultOf(r *record) *bridge.EndCheckpointResult {
 	return result
 }
 
-// lookAtParents notes folders that a call has made on the way to its file.
-func (s *Store) lookAtParents(p string) error {
-	for dir := filepath.Dir(p); dir != "."; dir = filepath.Dir(dir) {
-		if s.tree.nodes[dir] != nil || s.tree.wasPruned(dir) {
-			continue
-		}
-		if err := s.tree.look(dir); err != nil {
-			return err
+// upwards are a path and the folders that it is in.
+func upwards(p string) func(yield func(string) bool) {
+	return func(yield func(string) bool) {
+		for ; p != "."; p = path.Dir(p) {
+			if !yield(p) {
+				return
+			}
 		}
 	}
-	return nil
 }
 
 // takeAll gives what was found to the checkpoints of a message that are for the whole folder.

@@ -479,8 +479,8 @@ func TestCheckpoint_IgnoredFilesAreLeftOutButForThoseTheAgentWrote(t *testing.T)
 			t.Errorf("%s: %q", p, files[p])
 		}
 	}
-	if _, ok := files["build/deep/new"]; ok {
-		t.Error("a file that the agent made in an ignored folder is still there")
+	if _, ok := files["build/deep/"]; ok {
+		t.Error("a folder that the agent made in an ignored one is still there")
 	}
 }
 
@@ -525,6 +525,25 @@ func TestCheckpoint_WhatIsNoLongerIgnoredWasNotMadeByTheAgent(t *testing.T) {
 	}
 	if files["f"] != "-rw-r--r-- x\n" {
 		t.Errorf("f: %q", files["f"])
+	}
+}
+
+func TestCheckpoint_OfPathsNeedsNoLookAtTheWholeFolder(t *testing.T) {
+	b := newBench(t)
+	b.write("dir/f", "1\n")
+	b.write("other", "1\n")
+	before := b.files()
+	b.agent("m", func() { b.write("dir/f", "2\n") }, "dir/f")
+	b.agent("m", func() { b.write("dir/new/deep/g", "1\n") }, "dir/new/deep/g")
+	b.agent("m", func() { b.write("dir/new/deep/g", "2\n") }, "dir/new/deep/g")
+	if b.tree.scanned || b.tree.reads > 6 {
+		t.Errorf("scanned: %v, %d files were read", b.tree.scanned, b.tree.reads)
+	}
+	b.undo(bridge.UndoCheckpointsParams{})
+	same(t, "the folder", before, b.files())
+	// The first look at the rest finds no change in it.
+	if got := b.agent("m", func() { b.write("other", "2\n") }); got.Total != 1 {
+		t.Errorf("%+v", got)
 	}
 }
 
