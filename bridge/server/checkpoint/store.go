@@ -158,7 +158,13 @@ func (s *Store) Person(paths []string) {
 // prepare opens the store on disk; the caller holds the lock, as with all below.
 func (s *Store) prepare() error {
 	if s.opened {
-		return nil
+		if _, err := os.Lstat(filepath.Join(s.dir, recordsDir)); !errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		// Somebody has removed what was kept, as they may.
+		s.blobs.close()
+		s.opened, s.records, s.journal, s.first = false, nil, nil, 0
+		clear(s.open)
 	}
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return err
@@ -270,6 +276,9 @@ func (s *Store) Begin(ctx context.Context, p bridge.BeginCheckpointParams) (*bri
 func (s *Store) End(ctx context.Context, p bridge.EndCheckpointParams) (*bridge.EndCheckpointResult, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := s.prepare(); err != nil {
+		return nil, err
+	}
 	o := s.open[p.ID]
 	if o == nil {
 		for _, o := range s.ended {

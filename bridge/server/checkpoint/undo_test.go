@@ -752,6 +752,26 @@ func TestStore_WhatAKillLeftHalfWrittenIsCutOff(t *testing.T) {
 	}
 }
 
+func TestStore_CanBeRemovedAtAnyTime(t *testing.T) {
+	b := newBench(t)
+	b.write("f", "1\n")
+	b.agent("m", func() { b.write("f", "2\n") })
+	begun, err := b.Begin(t.Context(), bridge.BeginCheckpointParams{Chat: "chat", Message: "m", Call: "c"})
+	b.must(err)
+	b.must(os.RemoveAll(b.Store.dir))
+	if _, err := b.End(t.Context(), bridge.EndCheckpointParams{ID: begun.ID}); !errors.Is(err, bridge.ErrNotFound) {
+		t.Errorf("%v", err)
+	}
+	if _, err := b.Undo(t.Context(), bridge.UndoCheckpointsParams{Chat: "chat"}); !errors.Is(err, bridge.ErrNotFound) {
+		t.Errorf("%v", err)
+	}
+	b.agent("m", func() { b.write("f", "3\n") })
+	b.undo(bridge.UndoCheckpointsParams{})
+	if got := b.files()["f"]; got != "-rw-r--r-- 2\n" {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestBegin_TakesNoPathOutsideOrOfGit(t *testing.T) {
 	b := newBench(t)
 	outside := filepath.Join(filepath.Dir(b.dir), "outside")
