@@ -248,7 +248,7 @@ func TestSearches_SayHowManyAndWhetherThereAreMore(t *testing.T) {
 	text, out := w.ok("searchCode", in{"query": "needle"})
 	has(t, text, "30 matches in 30 files:", "src/f00.go\n     3:\tfunc needle() {}\n")
 	hasNot(t, text, "ignored", "There are more")
-	if *out.Matches != 30 || out.Truncated {
+	if *out.Matches != 30 || out.Truncated || !strings.HasPrefix(out.Text, "src/f00.go\n") || len(out.Text) > maxFoundShown+10 {
 		t.Errorf("%+v", out)
 	}
 	text, out = w.ok("searchCode", in{"query": "needle", "limit": 5, "context": 1})
