@@ -143,6 +143,7 @@ func (s *Store) Person(paths []string) {
 	if !s.opened || len(s.open) == 0 {
 		return
 	}
+	s.pendPerson(files)
 	s.owner = ownerPerson
 	defer func() { s.owner = "" }()
 	for _, file := range files {
@@ -156,7 +157,7 @@ func (s *Store) Person(paths []string) {
 }
 
 // prepare opens the store on disk; the caller holds the lock, as with all below.
-func (s *Store) prepare() error {
+func (s *Store) prepare(ctx context.Context) error {
 	if s.opened {
 		if _, err := os.Lstat(filepath.Join(s.dir, recordsDir)); !errors.Is(err, fs.ErrNotExist) {
 			return nil
@@ -193,6 +194,11 @@ func (s *Store) prepare() error {
 		}
 		s.journal = append(s.journal, change{p, before, after, owner})
 	}
+	s.loadTree()
+	if err := s.recover(ctx); err != nil {
+		s.blobs.close()
+		return err
+	}
 	s.opened = true
 	return nil
 }
@@ -207,7 +213,7 @@ func (s *Store) Begin(ctx context.Context, p bridge.BeginCheckpointParams) (*bri
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.prepare(); err != nil {
+	if err := s.prepare(ctx); err != nil {
 		return nil, err
 	}
 	if room, _, err := s.free(s.dir); err != nil || room < minFree {
@@ -216,6 +222,7 @@ func (s *Store) Begin(ctx context.Context, p bridge.BeginCheckpointParams) (*bri
 	for id, o := range s.open {
 		if o.record.Chat == p.Chat && o.record.Message != p.Message {
 			delete(s.open, id) // the turn is over, however it ended
+			s.unpend(o)
 		}
 	}
 	s.next++
@@ -257,6 +264,12 @@ func (s *Store) Begin(ctx context.Context, p bridge.BeginCheckpointParams) (*bri
 			}
 		}
 		delete(s.open, oldest.id)
+		s.unpend(oldest)
+	}
+	if o.paths == nil {
+		if err := s.pend(o); err != nil {
+			return nil, err
+		}
 	}
 	s.open[o.id] = o
 	s.trim()
@@ -276,7 +289,7 @@ func (s *Store) Begin(ctx context.Context, p bridge.BeginCheckpointParams) (*bri
 func (s *Store) End(ctx context.Context, p bridge.EndCheckpointParams) (*bridge.EndCheckpointResult, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.prepare(); err != nil {
+	if err := s.prepare(ctx); err != nil {
 		return nil, err
 	}
 	o := s.open[p.ID]
@@ -313,6 +326,7 @@ func (s *Store) End(ctx context.Context, p bridge.EndCheckpointParams) (*bridge.
 	if !p.Open && (err == nil || ctx.Err() == nil) {
 		delete(s.open, o.id)
 	}
+	s.unpend(o)
 	s.trim()
 	if err != nil {
 		return nil, err
@@ -452,13 +466,13 @@ func (s *Store) collect() {
 }
 
 // Forget removes what is kept for a chat.
-func (s *Store) Forget(_ context.Context, p bridge.ForgetCheckpointsParams) (*bridge.ForgetCheckpointsResult, error) {
+func (s *Store) Forget(ctx context.Context, p bridge.ForgetCheckpointsParams) (*bridge.ForgetCheckpointsResult, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, err := os.Lstat(s.dir); errors.Is(err, fs.ErrNotExist) {
 		return &bridge.ForgetCheckpointsResult{}, nil
 	}
-	if err := s.prepare(); err != nil {
+	if err := s.prepare(ctx); err != nil {
 		return nil, err
 	}
 	for _, r := range slices.Clone(s.records) {
@@ -469,6 +483,7 @@ func (s *Store) Forget(_ context.Context, p bridge.ForgetCheckpointsParams) (*br
 	for id, o := range s.open {
 		if o.record.Chat == p.Chat {
 			delete(s.open, id)
+			s.unpend(o)
 		}
 	}
 	s.trim()

@@ -31,7 +31,7 @@ func (s *Store) Undo(ctx context.Context, p bridge.UndoCheckpointsParams) (*brid
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.prepare(); err != nil {
+	if err := s.prepare(ctx); err != nil {
 		return nil, err
 	}
 	records, undone := s.ofChat(p.Chat)

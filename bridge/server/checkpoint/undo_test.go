@@ -752,6 +752,84 @@ func TestStore_WhatAKillLeftHalfWrittenIsCutOff(t *testing.T) {
 	}
 }
 
+func TestRecover_ACallThatTheEndOfTheContainerCutShortCanBeUndone(t *testing.T) {
+	b := newBench(t)
+	b.write(".gitignore", "secret\n")
+	b.write("secret", "mine\n")
+	b.write("f", "1\n")
+	b.write("g", "1\n")
+	b.agent("m1", func() { b.write("f", "2\n") })
+	_, err := b.Begin(t.Context(), bridge.BeginCheckpointParams{Chat: "chat", Message: "m2", Call: "cut"})
+	b.must(err)
+	b.write("f", "3\n")
+	b.write("new/x", "x\n")
+	b.write(".gitignore", "") // which makes the secret a file like others, and not one that the agent made
+	b.write("g", "mine\n")
+	b.Person([]string{b.path("g")})
+
+	b.again()
+	if err := b.Recover(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b.write("later", "mine\n") // after the start
+	r, err := b.Changes(t.Context(), bridge.CheckpointChangesParams{Chat: "chat", Message: "m2"})
+	b.must(err)
+	var paths []string
+	for _, f := range r.Turns[0].Files {
+		paths = append(paths, f.Path)
+	}
+	same(t, "what the call changed", []string{".gitignore", "f", "new/x"}, paths)
+	b.undo(bridge.UndoCheckpointsParams{})
+	same(t, "the folder", map[string]string{
+		"./": "-rwxr-xr-x", ".gitignore": "-rw-r--r-- secret\n", "secret": "-rw-r--r-- mine\n", "f": "-rw-r--r-- 1\n", "g": "-rw-r--r-- mine\n",
+		"later": "-rw-r--r-- mine\n",
+	}, b.files())
+	if entries, err := os.ReadDir(filepath.Join(b.Store.dir, pendingDir)); err == nil && len(entries) > 0 {
+		t.Errorf("%v is pending", entries)
+	}
+}
+
+func TestRecover_NothingThatEndedIsPending(t *testing.T) {
+	b := newBench(t)
+	if err := b.Recover(t.Context()); err != nil || b.opened {
+		t.Errorf("%v, opened: %v", err, b.opened)
+	}
+	b.write("f", "1\n")
+	b.agent("m", func() { b.write("f", "2\n") })
+	begun, err := b.Begin(t.Context(), bridge.BeginCheckpointParams{Chat: "chat", Message: "m", Call: "long"})
+	b.must(err)
+	_, err = b.End(t.Context(), bridge.EndCheckpointParams{ID: begun.ID, Open: true})
+	b.must(err)
+	b.write("f", "mine\n")
+	reads := 0
+	for range 2 { // what was seen before is not read again
+		b.again()
+		if err := b.Recover(t.Context()); err != nil || b.opened {
+			t.Errorf("%v, opened: %v", err, b.opened)
+		}
+		b.agent("m2", func() {})
+		reads = b.tree.reads
+		time.Sleep(2 * coarse)
+	}
+	if reads > 1 {
+		t.Errorf("%d files were read", reads)
+	}
+	b.undo(bridge.UndoCheckpointsParams{Message: "m"})
+	if got := b.files()["f"]; got != "-rw-r--r-- mine\n" {
+		t.Errorf("%q", got)
+	}
+	// What is on disk may be anything.
+	for _, name := range []string{treeFile, pendingDir + "/x", pendingDir + "/person"} {
+		b.must(os.MkdirAll(filepath.Dir(filepath.Join(b.Store.dir, name)), 0o700))
+		b.must(os.WriteFile(filepath.Join(b.Store.dir, name), []byte("garbage"), 0o600))
+	}
+	b.again()
+	if err := b.Recover(t.Context()); err != nil {
+		t.Error(err)
+	}
+	b.agent("m3", func() { b.write("f", "3\n") })
+}
+
 func TestStore_CanBeRemovedAtAnyTime(t *testing.T) {
 	b := newBench(t)
 	b.write("f", "1\n")
