@@ -609,6 +609,8 @@ func TestCheckpoint_WhatThePersonSavesDuringACommandIsTheirs(t *testing.T) {
 	b.write("f", tenLines)
 	b.write("g", tenLines)
 	b.write("h", tenLines)
+	clock := time.Now()
+	b.now = func() time.Time { return clock }
 	got := b.agent("m", func() {
 		b.write("f", "the agent's\n")
 		b.write("g", "mine\n")
@@ -626,7 +628,7 @@ func TestCheckpoint_WhatThePersonSavesDuringACommandIsTheirs(t *testing.T) {
 		"new/": "-rwxr-xr-x", "new/mine": "-rw-r--r-- mine\n",
 	}, b.files())
 	// A moment later the file is the agent's again.
-	b.now = func() time.Time { return time.Now().Add(personTime) }
+	clock = clock.Add(personTime)
 	if got := b.agent("m2", func() { b.write("h", "the agent's\n") }); got.Total != 1 {
 		t.Errorf("%+v", got)
 	}
