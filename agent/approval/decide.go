@@ -161,6 +161,9 @@ type commandInput struct {
 	Env     json.RawMessage `json:"env"`
 }
 
+// inRoot reports whether a folder is the workspace folder.
+func inRoot(folder string) bool { return folder == "" || folder == "." || folder == "./" }
+
 func scriptOf(input json.RawMessage) *script {
 	var in commandInput
 	if json.Unmarshal(input, &in) != nil || (in.Command == "") == (len(in.Argv) == 0) {
@@ -181,9 +184,7 @@ func scriptOf(input json.RawMessage) *script {
 		}
 		s.unwrap(0)
 	}
-	if !slices.Contains([]string{"", ".", "./"}, in.Cwd) {
-		s.moved = true
-	}
+	s.moved = s.moved || !inRoot(in.Cwd)
 	if env := strings.TrimSpace(string(in.Env)); env != "" && env != "null" && env != "[]" && env != "{}" {
 		s.hide("It sets variables.")
 	}

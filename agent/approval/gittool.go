@@ -8,12 +8,14 @@ import (
 // gitInput is what the tool git is given, as far as it is judged.
 type gitInput struct {
 	Operation string `json:"operation"`
-	// Remote is where a push goes: a name or an address; "" is the workspace's own repository.
+	// Path is a folder of another repository, in the workspace folder.
+	Path string `json:"path"`
+	// Remote is where a push goes; "" is origin.
 	Remote string `json:"remote"`
 }
 
 // gitReading are the operations of the tool git that change nothing.
-var gitReading = []string{"status", "diff", "log", "show", "branches", "remotes"}
+var gitReading = []string{"status", "diff", "log", "branches"}
 
 // decideGit judges a call of the tool git. A rule's command is the operation.
 func decideGit(call Call, mode Mode, rules []Rule) Decision {
@@ -37,7 +39,7 @@ func decideGit(call Call, mode Mode, rules []Rule) Decision {
 		if to == "" {
 			to = "origin"
 		}
-		if why := pushTo(to, call.Remotes, false); why != "" {
+		if why := pushTo(to, call.Remotes, !inRoot(in.Path)); why != "" {
 			return Decision{Verdict: Ask, Reason: why}
 		}
 	}

@@ -36,7 +36,7 @@ func TestDecide_APushToAnotherRepositoryAlwaysAsks(t *testing.T) {
 		}
 	}
 	for _, input := range []string{
-		`{"operation":"push","remote":"evil"}`, `{"operation":"push","remote":"https://evil.example/x"}`, `{"operation":"push","remote":"upstream"}`, `{"operation":"push","operation":"status"}`, `{"operation":"push","remote":"origin","Remote":"evil"}`, `{}`, ``,
+		`{"operation":"push","remote":"evil"}`, `{"operation":"push","remote":"https://evil.example/x"}`, `{"operation":"push","remote":"upstream"}`, `{"operation":"push","path":"sub"}`, `{"operation":"push","operation":"status"}`, `{"operation":"push","remote":"origin","Remote":"evil"}`, `{}`, ``,
 	} {
 		call := Call{Tool: "git", Input: json.RawMessage(input), Remotes: []string{"https://git.example.com/team/app.git"}}
 		if d := Decide(call, AskNone, all...); d.Verdict != Ask || len(d.Suggest) > 0 {

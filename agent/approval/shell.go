@@ -158,10 +158,11 @@ func (s *script) stmt(stmt *syntax.Stmt) {
 	case *syntax.ForClause:
 		s.loop(cmd)
 	case *syntax.CaseClause:
-		s.needKnown(s.word(cmd.Word))
+		s.note("It compares words.") // seldom, and its patterns are a language of their own
+		s.word(cmd.Word)
 		for _, item := range cmd.Items {
 			for _, pattern := range item.Patterns {
-				s.needKnown(s.word(pattern))
+				s.word(pattern)
 			}
 			s.stmts(item.Stmts)
 		}

@@ -1,0 +1,218 @@
+// Package mcp_test has the published npm client of the Model Context Protocol work in a workspace with a real bridge.
+package mcp_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/kalpana-dev/kalpana/agent/mcp"
+	"github.com/kalpana-dev/kalpana/agent/tools"
+	"github.com/kalpana-dev/kalpana/bridge"
+	"github.com/kalpana-dev/kalpana/bridge/server"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// install returns a directory of the user's cache that holds the packages of the lock file.
+func install(t *testing.T) string {
+	t.Helper()
+	for _, program := range []string{"node", "npm"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Fatalf("%s is missing: install Node.js 20 or newer (https://nodejs.org), then run this again", program)
+		}
+	}
+	lock, err := os.ReadFile("package-lock.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(lock)
+	dir := filepath.Join(cache, "kalpana", "test-mcp-"+hex.EncodeToString(sum[:6]))
+	if _, err := os.Stat(dir); err == nil {
+		return dir
+	}
+	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	// It gets its name once it is whole, so that two test runs do not disturb one another.
+	fresh, err := os.MkdirTemp(filepath.Dir(dir), "test-mcp-new-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(fresh) //nolint:errcheck // gone already if all went well
+	for _, name := range []string{"package.json", "package-lock.json"} {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(fresh, name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	npm := exec.CommandContext(ctx, "npm", "ci", "--no-audit", "--no-fund", "--prefer-offline", "--ignore-scripts")
+	npm.Dir = fresh
+	if out, err := npm.CombinedOutput(); err != nil {
+		t.Fatalf("npm ci: %v\n%s", err, out)
+	}
+	if err := os.Rename(fresh, dir); err != nil {
+		if _, there := os.Stat(dir); there != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// workspace serves the tools of a workspace to whoever has the token "good".
+func workspace(t *testing.T) (address, folder string) {
+	t.Helper()
+	home := t.TempDir()
+	run, err := os.MkdirTemp("", "kn") // t.TempDir's names are too long for a socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(run) })
+	folder = filepath.Join(home, "workspace")
+	if err := os.Mkdir(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	token := strings.Repeat("0123456789abcdef", 4)
+	b, err := server.New(server.Config{
+		WorkspaceID: "abcdefghij", Token: token, IDEAddr: "127.0.0.1:0", BridgeAddr: "127.0.0.1:0",
+		WorkspaceDir: folder, TemplatesDir: filepath.Join(home, "templates"), LocalSocket: filepath.Join(run, "local.sock"), RunDir: run,
+		CodeServer: []string{"/bin/sh", "-c", "exec sleep 1000"},
+		Env:        append(os.Environ(), "HOME="+home), Stdout: io.Discard,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- b.Run(ctx) }()
+	client, err := bridge.Dial(t.Context(), b.BridgeAddr(), token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = client.Close()
+		cancel()
+		<-done
+	})
+	served := mcp.NewServer(tools.All(), "1", nil)
+	session := mcp.Session{
+		Env: &tools.Env{
+			Workspace: "abcdefghij", Seen: new(tools.Seen),
+			Bridge: func(context.Context) (*bridge.Client, error) { return client, nil },
+		},
+		Begin: func(*tools.Tool, tools.Call) (func(), error) { return func() {}, nil },
+	}
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.Header.Get("Authorization") != "Bearer good":
+			w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
+			http.Error(w, "make a token", http.StatusUnauthorized)
+		case r.Method != http.MethodPost:
+			http.Error(w, "POST only", http.StatusMethodNotAllowed)
+		default:
+			served.Serve(w, r, session)
+		}
+	}))
+	t.Cleanup(web.Close)
+	return web.URL, folder
+}
+
+type answer struct {
+	Error bool
+	Text  string
+}
+
+type report struct {
+	Server string
+	Tools  []struct {
+		Name  string
+		Reads bool
+	}
+	Wrote, Read, Outside, Ran answer
+	Slow                      struct {
+		Text     string
+		Progress int
+	}
+	Fault string
+}
+
+func runClient(t *testing.T, address, token string) (r report) {
+	t.Helper()
+	dir := install(t)
+	program, err := os.ReadFile("client.mjs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	script := filepath.Join(dir, "client.mjs") // beside its packages
+	if err := os.WriteFile(script, program, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "node", script, address, token)
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if err := json.Unmarshal(out, &r); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return r
+}
+
+func TestMCP_ThePublishedClientWorksInAWorkspace(t *testing.T) {
+	address, folder := workspace(t)
+	r := runClient(t, address, "good")
+	if r.Fault != "" || r.Server != "kalpana" || len(r.Tools) != len(tools.All()) {
+		t.Fatalf("%+v", r)
+	}
+	for _, tool := range r.Tools {
+		if tool.Reads != (tool.Name == "readFile" || tool.Name == "listFiles" || tool.Name == "glob" || tool.Name == "searchCode" || tool.Name == "commandOutput") {
+			t.Errorf("%s: reads %v", tool.Name, tool.Reads)
+		}
+	}
+	if r.Wrote.Error || r.Read.Error || !strings.Contains(r.Read.Text, "hello") {
+		t.Errorf("%+v, %+v", r.Wrote, r.Read)
+	}
+	if got, err := os.ReadFile(filepath.Join(folder, "a.txt")); err != nil || string(got) != "hello\n" {
+		t.Errorf("%q, %v", got, err)
+	}
+	if !r.Outside.Error || strings.Contains(r.Outside.Text, "root:") {
+		t.Errorf("%+v", r.Outside)
+	}
+	if !strings.Contains(r.Ran.Text, "hello") || !strings.Contains(r.Ran.Text, "3") {
+		t.Errorf("%+v", r.Ran)
+	}
+	// a call that takes longer than the client waits for a sign of life
+	if !strings.Contains(r.Slow.Text, "late") || r.Slow.Progress == 0 {
+		t.Errorf("%+v", r.Slow)
+	}
+}
+
+func TestMCP_ThePublishedClientSaysThatItsTokenIsNoGood(t *testing.T) {
+	address, _ := workspace(t)
+	if r := runClient(t, address, "bad"); !strings.Contains(r.Fault, "make a token") && !strings.Contains(r.Fault, "401") {
+		t.Errorf("%+v", r)
+	}
+}
