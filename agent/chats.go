@@ -216,9 +216,10 @@ func (s *Service) stopWaiting(ctx context.Context, id string) error {
 	return s.config().Store.PutMessage(ctx, last.Message)
 }
 
-// Delete stops a chat and removes it.
+// Delete stops a chat and removes it, and with it what undoes its changes.
 func (s *Service) Delete(ctx context.Context, person, id string) error {
-	if _, err := s.owned(ctx, person, id); err != nil {
+	c, err := s.owned(ctx, person, id)
+	if err != nil {
 		return err
 	}
 	if r := s.Run(id); r != nil {
@@ -232,7 +233,36 @@ func (s *Service) Delete(ctx context.Context, person, id string) error {
 	s.mu.Lock()
 	delete(s.memories, id)
 	s.mu.Unlock()
-	return s.config().Store.DeleteChat(ctx, id)
+	if err := s.config().Store.DeleteChat(ctx, id); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.work.Go(func() { s.forget(c.Workspace, id) })
+	}
+	return nil
+}
+
+// forgetTime bounds how long it is tried to remove what is kept for a chat in its workspace.
+const forgetTime = 20 * time.Second
+
+// forget removes what is kept for a chat in its workspace. One that sleeps is not woken for it.
+func (s *Service) forget(id workspace.ID, chat string) {
+	ctx, cancel := context.WithTimeout(s.ctx, forgetTime)
+	defer cancel()
+	cfg := s.config()
+	w, err := cfg.Find(ctx, id)
+	if err != nil || w.State != workspace.StateRunning {
+		return
+	}
+	client, err := cfg.Bridge(ctx, id)
+	if err == nil {
+		err = client.ForgetCheckpoints(ctx, bridge.ForgetCheckpointsParams{Chat: chat})
+	}
+	if err != nil {
+		cfg.Log.Warn("what is kept for a deleted chat is still in its workspace", "chat", chat, "workspace", string(id), "error", err)
+	}
 }
 
 // word returns one line of what a container or a model said, for people.

@@ -87,6 +87,8 @@ func (r *Run) ending(reason string, err error) ending {
 		e.last.ErrorText = "This answer has become longer than a message can be, so it ends here. Send “go on” to continue in a new one."
 	case errors.Is(err, tools.ErrWorkspace):
 		e.last.ErrorText = bridge.Printable(err.Error(), maxFault)
+	case errors.As(err, new(*notAllowedError)):
+		e.last.ErrorText = bridge.Printable(err.Error(), maxFault)
 	case errors.Is(err, ErrTooLarge):
 		e.last.ErrorText = "This chat has grown too large to be kept. Begin a new one."
 	case errors.Is(err, workspace.ErrStorageFull), errors.Is(err, workspace.ErrStoreDown):
@@ -113,7 +115,7 @@ func (r *Run) countedAs(err error) error {
 	switch {
 	case err == nil:
 		return r.ended
-	case errors.Is(err, errStopped), errors.Is(err, errClosing), errors.Is(err, errTaken):
+	case errors.Is(err, errStopped), errors.Is(err, errClosing), errors.Is(err, errTaken), errors.As(err, new(*notAllowedError)):
 		return context.Canceled
 	case errors.As(err, &spent), errors.As(err, &fault), errors.Is(err, tools.ErrWorkspace):
 		return err

@@ -258,7 +258,7 @@ func (c *chaos) check() {
 // FuzzChat: whatever models, people and the machine do, each provider takes what it is sent, each client what it is
 // shown, and no chat hangs.
 func FuzzChat(f *testing.F) {
-	for seed := range uint64(60) {
+	for seed := range uint64(12) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, seed uint64) {

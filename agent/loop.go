@@ -23,6 +23,9 @@ func (r *Run) loop(ctx context.Context) (reason string, err error) {
 		}
 	}
 	for n := 1; ; n++ {
+		if err := r.allowed(ctx); err != nil {
+			return "", err
+		}
 		if err := r.takeQueue(ctx); err != nil {
 			return "", err
 		}
@@ -105,4 +108,21 @@ func (r *Run) step(ctx context.Context) (finish string, calls []*call, err error
 		finish = uistream.FinishStop
 	}
 	return finish, nil, nil
+}
+
+// notAllowedError says why the person may no longer work in the workspace.
+type notAllowedError struct{ err error }
+
+func (e *notAllowedError) Error() string { return e.err.Error() }
+func (e *notAllowedError) Unwrap() error { return e.err }
+
+// allowed makes sure that the person may still work in the workspace.
+func (r *Run) allowed(ctx context.Context) error {
+	if r.cfg.Allowed == nil {
+		return nil
+	}
+	if err := r.cfg.Allowed(ctx, r.person.ID, r.workspace); err != nil {
+		return &notAllowedError{err}
+	}
+	return nil
 }

@@ -391,12 +391,12 @@ func TestRun_AnUnreachableWorkspaceEndsIt(t *testing.T) {
 
 func TestRun_WritesThatAreTooLargeToBeShownEndItInWords(t *testing.T) {
 	s := newStage(t)
-	big := strings.Repeat("a long line\n", 300_000)
+	big := strings.Repeat("a long line\n", 100_000)
 	s.model.plays(func(_ context.Context, req *model.Request, show func(model.Delta)) (*model.Response, error) {
-		for range 3 {
+		for range 5 {
 			show(model.Delta{Text: big})
 		}
-		return &model.Response{Message: model.Message{Text: big + big + big}, Finish: model.FinishStop}, nil
+		return &model.Response{Message: model.Message{Text: strings.Repeat(big, 5)}, Finish: model.FinishStop}, nil
 	})
 	chunks := s.send(Send{Text: "go"})
 	if got := last(chunks); got.Type != uistream.ErrorType || !strings.Contains(got.ErrorText, "longer than a message can be") {

@@ -97,7 +97,7 @@ func (r *Run) about(ctx context.Context) (text string, located bool) {
 		text += "It is no Git repository. "
 	}
 	if instructions, err := readSmall(ctx, client, instructionsFile, maxInstructions); err == nil && strings.TrimSpace(instructions) != "" {
-		text += "\n\nThe repository's " + instructionsFile + ":\n<instructions>\n" + instructions + "\n</instructions>"
+		text += "\n\nThe repository's " + instructionsFile + ":\n" + quoted(instructions)
 	}
 	return text, true
 }
@@ -157,9 +157,14 @@ func (r *Run) nearby(ctx context.Context, c *call) string {
 		if err != nil || strings.TrimSpace(instructions) == "" {
 			continue
 		}
-		text += fmt.Sprintf("\n\n[%s, for what is below that folder:]\n<instructions>\n%s\n</instructions>", path.Join(folders[i], instructionsFile), instructions)
+		text += fmt.Sprintf("\n\n[%s, for what is below that folder:]\n%s", word(path.Join(folders[i], instructionsFile), 300), quoted(instructions))
 	}
 	return text
+}
+
+// quoted marks where a repository's instructions begin and end. They cannot say that themselves.
+func quoted(instructions string) string {
+	return "<instructions>\n" + strings.ReplaceAll(instructions, "instructions>", "instructions >") + "\n</instructions>"
 }
 
 // maxFolders bounds the folders of one conversation in which an AGENTS.md is looked for.

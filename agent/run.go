@@ -54,6 +54,7 @@ type Run struct {
 	plan      bool
 	effort    string
 	info      model.Info    // of the model that is asked
+	models    []string      // it, and those that may answer in its place
 	pending   []pendingCall // with which the run begins, and then those with which it ends
 
 	log    *uistream.Log
@@ -198,7 +199,7 @@ func (r *Run) hear(c *chat) error {
 func (r *Run) emit(c uistream.Chunk) {
 	r.mu.Lock()
 	failed := r.failed
-	r.dirty = true
+	r.dirty = r.dirty || !c.Transient
 	r.mu.Unlock()
 	if failed {
 		return
@@ -245,6 +246,17 @@ func (r *Run) tell(messages ...model.Message) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.turn.Messages = append(r.turn.Messages, messages...)
+	r.dirty = true
+}
+
+// tellWhole adds an answer that was being written until now: whole, or as far as it came.
+func (r *Run) tellWhole(m model.Message) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.partial.Reset()
+	if strings.TrimSpace(m.Text) != "" || len(m.Calls) > 0 {
+		r.turn.Messages = append(r.turn.Messages, m)
+	}
 	r.dirty = true
 }
 

@@ -363,3 +363,58 @@ func TestTitle_IsTheFirstLineThatSaysSomething(t *testing.T) {
 		}
 	}
 }
+
+func TestSend_FallbacksAreTheNextThatAreOffered(t *testing.T) {
+	s := newStage(t, func(c *Config) { c.Fallbacks = true })
+	s.model.offered = []model.Info{{ID: "a"}, {ID: "b"}, {ID: "c"}, {ID: "d"}}
+	s.model.plays(says("ok"))
+	s.send(Send{Text: "go", Model: "c"})
+	if diff := cmp.Diff([]string{"c", "d", "a"}, s.model.requests()[0].Models); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestRun_EndsWhenThePersonMayNoLongerWorkThere(t *testing.T) {
+	var gone error
+	s := newStage(t, func(c *Config) {
+		c.Allowed = func(context.Context, string, workspace.ID) error { return gone }
+	})
+	s.model.plays(func(ctx context.Context, req *model.Request, show func(model.Delta)) (*model.Response, error) {
+		gone = errors.New("You may no longer open this workspace.")
+		return answers("", aCall("a", "readFile", "{}"))(ctx, req, show)
+	})
+	if got := last(s.send(Send{Text: "go"})); got.Type != uistream.ErrorType || got.ErrorText != gone.Error() {
+		t.Errorf("%+v", got)
+	}
+}
+
+// changing is a store in which somebody changes a chat whenever it was read.
+type changing struct {
+	*memStore
+	times int
+}
+
+func (s *changing) Chat(ctx context.Context, id string) (*Chat, error) {
+	c, err := s.memStore.Chat(ctx, id)
+	if err == nil && s.times > 0 {
+		s.times--
+		other := *c
+		other.Title = "changed"
+		_ = s.UpdateChat(ctx, &other)
+	}
+	return c, err
+}
+
+func TestSend_AChangeOfTheChatMeanwhileIsNoRun(t *testing.T) {
+	store := &changing{memStore: newMemStore()}
+	s := newStageOn(t, store.memStore, func(c *Config) { c.Store = store })
+	s.model.plays(says("one"), says("two"))
+	s.send(Send{Text: "first"})
+	store.times = 1
+	if got := textOf(s.send(Send{Text: "second"})); got != "two" {
+		t.Errorf("it says %q", got)
+	}
+	if len(s.shown()) != 4 {
+		t.Errorf("there are %d messages", len(s.shown()))
+	}
+}

@@ -53,6 +53,9 @@ type Config struct {
 	// Busy says that a workspace is in use until release is called; nil says it to nobody.
 	Busy func(id workspace.ID) (release func())
 	Find func(ctx context.Context, id workspace.ID) (*workspace.Workspace, error)
+	// Allowed tells, before each call of a model, whether a person may still work in a workspace; its error ends the run,
+	// and its text is for the person. nil allows.
+	Allowed func(ctx context.Context, person string, id workspace.ID) error
 	// Decide is approval.Decide where it is nil.
 	Decide func(call approval.Call, mode approval.Mode, rules ...approval.Rule) approval.Decision
 	// Rules are the operator's.
@@ -60,6 +63,7 @@ type Config struct {
 	// Models is Model.Models where it is nil.
 	Models       func(ctx context.Context) ([]model.Info, error)
 	DefaultModel string        // "" is the first that is offered
+	Fallbacks    bool          // the next of those that are offered may answer where one does not
 	DefaultMode  approval.Mode // "" is ask-writes
 	MaxSteps     int           // calls of the model in one run; 0 is DefaultMaxSteps
 	MaxTime      time.Duration // of one run; 0 is DefaultMaxTime
@@ -161,6 +165,9 @@ func (unbounded) Reserve(context.Context, budget.Who, model.Usage) (func(context
 }
 
 func (unbounded) Left(context.Context, budget.Who) (budget.Left, error) { return budget.Left{}, nil }
+
+// DefaultMode is what new chats ask for where nobody chose.
+func (s *Service) DefaultMode() approval.Mode { return s.config().DefaultMode }
 
 // Start marks what a gateway that is gone left behind as interrupted, now and from time to time.
 func (s *Service) Start(ctx context.Context) error {

@@ -46,20 +46,17 @@ func (r *Run) answer(ctx context.Context, offered *offer) (*answer, error) {
 	told := wellFormed(r.told())
 	markCache(told)
 	req := &model.Request{
-		Models: []string{r.info.ID}, Tools: offered.forModel, Effort: r.effort,
+		Models: r.models, Tools: offered.forModel, Effort: r.effort,
 		Messages: append([]model.Message{{Role: model.System, Text: prompt, Cache: true}}, told...),
 	}
 	res, err := r.call(ctx, req, a.delta)
 	a.close()
-	r.mu.Lock()
-	partial := r.partial.String()
-	r.partial.Reset()
-	r.mu.Unlock()
 	if err != nil {
 		a.giveUp()
-		if strings.TrimSpace(partial) != "" {
-			r.tell(model.Message{Role: model.Assistant, Text: partial})
-		}
+		r.mu.Lock()
+		partial := r.partial.String()
+		r.mu.Unlock()
+		r.tellWhole(model.Message{Role: model.Assistant, Text: partial})
 		return a, err
 	}
 	a.complete(res)
@@ -190,15 +187,12 @@ func (a *answer) complete(res *model.Response) {
 	if !a.wrote && m.Text != "" {
 		a.delta(model.Delta{Text: m.Text})
 		a.close()
-		a.r.mu.Lock()
-		a.r.partial.Reset()
-		a.r.mu.Unlock()
 	}
 	a.finish = res.Finish
 	written := m.Calls
 	m.Calls = nil
 	for i, w := range written {
-		c := (*call)(nil)
+		var c *call
 		if i < len(a.order) {
 			c = a.writing[a.order[i]]
 		} else {
@@ -214,9 +208,7 @@ func (a *answer) complete(res *model.Response) {
 		c.check(res.Finish)
 		m.Calls = append(m.Calls, c.Call)
 	}
-	if strings.TrimSpace(m.Text) != "" || len(m.Calls) > 0 {
-		a.r.tell(m)
-	}
+	a.r.tellWhole(m)
 }
 
 // check finds what is wrong with a call, and makes it one that every provider takes in later requests.

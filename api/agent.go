@@ -63,6 +63,7 @@ const (
 type Models struct {
 	Models     []Model `json:"models" nullable:"false"`
 	Default    string  `json:"default" doc:"Id of the one that is used where none is chosen, or empty."`
+	Mode       string  `json:"mode" enum:"ask-all,ask-writes,ask-none" doc:"What the agent asks for before it acts, where a new chat says nothing else."`
 	Configured bool    `json:"configured" doc:"Whether the installation has a key, so that nobody needs one of their own."`
 	OwnKeys    bool    `json:"ownKeys" doc:"Whether people may bring a key of their own."`
 	OwnKey     bool    `json:"ownKey" doc:"Whether you have."`
@@ -274,7 +275,7 @@ func (h *Handler) models(ctx context.Context) (*Models, error) {
 	if err != nil {
 		return nil, err
 	}
-	answer := &Models{Models: []Model{}, Configured: h.cfg.Agent.Configured, OwnKeys: h.cfg.Agent.OwnKeys, OwnKey: key != ""}
+	answer := &Models{Models: []Model{}, Mode: string(h.agent().DefaultMode()), Configured: h.cfg.Agent.Configured, OwnKeys: h.cfg.Agent.OwnKeys, OwnKey: key != ""}
 	if !answer.Configured && !answer.OwnKey || h.cfg.Agent.Models == nil {
 		return answer, nil
 	}

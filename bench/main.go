@@ -108,6 +108,8 @@ func (b *bench) run(ctx context.Context, only string, save bool) (err error) {
 
 	// What is cheap to set up first; both of a pair share what they measure.
 	all := []measurement{
+		{"read", b.benchRead},
+		{"search", b.benchSearch},
 		{"proxy", b.benchProxy},
 		{"auth", b.benchAuth},
 		{"websocket", b.benchWebSocket},
@@ -117,6 +119,8 @@ func (b *bench) run(ctx context.Context, only string, save bool) (err error) {
 		{"wake", b.benchWake},
 		{"wake-parts", b.benchWakeParts},
 		{"wake-chromium", b.benchWakeChromium},
+		{"agent-first", b.benchAgentFirst},
+		{"agent-streams", b.benchAgentStreams},
 		{"reconcile", b.benchReconcile},
 		{"list", b.benchList},
 	}

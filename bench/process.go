@@ -107,8 +107,8 @@ type installation struct {
 	client *client
 }
 
-// install starts the gateway with the checkout's Caddyfile. dir is an empty directory.
-func install(ctx context.Context, binary, dir, image string) (*installation, error) {
+// install starts the gateway with the checkout's Caddyfile, and more in its environment. dir is an empty directory.
+func install(ctx context.Context, binary, dir, image string, more ...string) (*installation, error) {
 	port, err := harness.FreePort()
 	if err != nil {
 		return nil, err
@@ -127,7 +127,9 @@ func install(ctx context.Context, binary, dir, image string) (*installation, err
 		"KALPANA_WORKSPACES=ws.kalpana.localhost", "KALPANA_AUTO_HTTPS=disable_redirects", "KALPANA_GLOBAL_OPTIONS=",
 		"KALPANA_RUNNING_LIMIT=unlimited",
 		"KALPANA_SERVER_OPTIONS=", "KALPANA_OPTIONS=rate_limits off", // everything comes from one address
+		"OPENROUTER_API_KEY=",
 	)
+	i.env = append(i.env, more...)
 	if err := i.start(); err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -58,6 +59,8 @@ type BeginCheckpointResult struct {
 // EndCheckpointParams are the parameters of MethodEndCheckpoint.
 type EndCheckpointParams struct {
 	ID string `json:"id"`
+	// Discard: the call changed nothing, whatever is found: it was refused.
+	Discard bool `json:"discard,omitempty"`
 	// Open: a command of the call goes on. What has changed when the next checkpoint of its message begins, or ends, is
 	// the call's as well.
 	Open bool `json:"open,omitempty"`
@@ -83,7 +86,7 @@ type FileChange struct {
 	Path   string `json:"path"`
 	Status string `json:"status"` // one of the Status constants
 	// Diff is a unified diff with three lines around each change. It is empty where there is none to show: not asked
-	// for, not text, only the mode changed, longer than MaxCheckpointDiff, or no room in the answer.
+	// for, not text, only the mode changed, longer than MaxCheckpointDiff, or no room in the answer. Client makes it fit to be shown.
 	Diff string `json:"diff,omitempty"`
 	// Binary: one of its sides is not text, or a symlink.
 	Binary bool `json:"binary,omitempty"`
@@ -236,6 +239,7 @@ func checkChanges(changes []FileChange) error {
 		if len(c.Diff) > MaxCheckpointDiff {
 			return errors.New("a diff above the limit")
 		}
+		c.Diff = printable(strings.ReplaceAll(c.Diff, "\r\n", "\n"), MaxCheckpointDiff, "\n\t")
 	}
 	return nil
 }

@@ -237,6 +237,16 @@ func (c *answerer) refuse(ctx context.Context, conn *jsonrpc2.Conn, id jsonrpc2.
 	_ = conn.ReplyWithError(ctx, id, &jsonrpc2.Error{Code: why.Code, Message: why.Message})
 }
 
+// Call calls a method by its name, and decodes its result, which is not checked. The methods of this package have
+// functions of their own: this one is for those that server.Config.Methods adds.
+func (c *Client) Call(ctx context.Context, method string, params, result any) error {
+	give, err := c.take(ctx, false)
+	if err != nil {
+		return err
+	}
+	return c.call(ctx, give, method, params, result)
+}
+
 // take waits for a place for a call, and returns what gives it back. A slow one is of a method that may take its
 // time.
 func (c *Client) take(ctx context.Context, slow bool) (give func(), err error) {
@@ -270,7 +280,6 @@ func (c *Client) take(ctx context.Context, slow bool) (give func(), err error) {
 
 // call sends one request and waits for its answer, which it stores in result. It gives back the call's place.
 func (c *Client) call(ctx context.Context, give func(), method string, params, result any) error {
-
 	id := jsonrpc2.ID{Num: c.lastID.Add(1)} // From 1: the library takes 0 for "choose one".
 	pending, err := c.conn.DispatchCall(ctx, method, params, jsonrpc2.PickID(id))
 	if err != nil {

@@ -162,7 +162,7 @@ func TestClient_AContainerThatNeverReadsBlocksNoCaller(t *testing.T) {
 	_ = c.stream.conn.NetConn().(*net.TCPConn).SetWriteBuffer(4 << 10) // So that both are full soon.
 	began := time.Now()
 	var calls sync.WaitGroup
-	for range 5 * MaxInFlight {
+	for range MaxInFlight + 8 {
 		calls.Go(func() {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()

@@ -4,6 +4,7 @@ package bridge
 // outside of it reaches it, each one inside does. It serves HTTP:
 //
 //	POST   /activity/{name}   a person did this; VS Code's extension says so
+//	POST   /files             PersonFiles: a person saves, makes, moves or deletes these now, or has just done so
 //	GET    /status            LocalStatus
 //	PUT    /keep-alive        KeepAliveRequest → LocalStatus: stay awake for so long from now on
 //	DELETE /keep-alive        → LocalStatus: no longer
@@ -13,11 +14,22 @@ const (
 	LocalSocket = "/run/kalpana/bridge.sock"
 
 	LocalActivityPath  = "/activity/"
+	LocalFilesPath     = "/files"
 	LocalStatusPath    = "/status"
 	LocalKeepAlivePath = "/keep-alive"
 
 	LocalCredentialPath = "/git-credential" //nolint:gosec // A path.
 )
+
+// PersonFiles are files that a person works on in VS Code: what happens to them now is no doing of an agent's command
+// that runs at the same time, and an undo of that command leaves it.
+type PersonFiles struct {
+	// Paths are absolute, or relative to the workspace folder: at most MaxPersonFiles.
+	Paths []string `json:"paths"`
+}
+
+// MaxPersonFiles bounds PersonFiles.Paths.
+const MaxPersonFiles = 100
 
 // KeepAliveRequest asks for the container to be kept awake.
 type KeepAliveRequest struct {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
 	"net/url"
 	"regexp"
@@ -18,12 +17,10 @@ import (
 
 	"github.com/kalpana-dev/kalpana/agent/approval"
 	"github.com/kalpana-dev/kalpana/agent/budget"
+	"github.com/kalpana-dev/kalpana/agent/model"
 )
 
-// openRouter is where models are asked by default.
-const openRouter = "https://openrouter.ai/api/v1"
-
-// openRouterModels are those that are offered there by default, the one that a chat begins with first.
+// openRouterModels are those that are offered at OpenRouter by default, the one that a chat begins with first.
 var openRouterModels = []string{"anthropic/claude-sonnet-4.5", "openai/gpt-5", "google/gemini-2.5-pro"}
 
 const (
@@ -115,7 +112,7 @@ func (a *Agent) resolve() (agentConfig, error) {
 		PersonBudget: a.PersonBudget.limits(), WorkspaceBudget: a.WorkspaceBudget.limits(),
 	}
 	var err error
-	if c.BaseURL, err = c.address("base_url", cmp.Or(strings.TrimSpace(repl.ReplaceAll(a.BaseURL, "")), openRouter)); err != nil {
+	if c.BaseURL, err = c.address("base_url", cmp.Or(strings.TrimSpace(repl.ReplaceAll(a.BaseURL, "")), model.OpenRouter)); err != nil {
 		return c, err
 	}
 	if c.Key == "" && strings.HasPrefix(a.Key, "{file.") { // an environment variable may be unset, but who names a file has one
@@ -136,7 +133,7 @@ func (a *Agent) resolve() (agentConfig, error) {
 			c.Models = append(c.Models, name)
 		}
 	}
-	if len(c.Models) == 0 && c.BaseURL == openRouter {
+	if len(c.Models) == 0 && c.BaseURL == model.OpenRouter {
 		c.Models = slices.Clone(openRouterModels)
 	}
 	if len(c.Models) > 0 {
@@ -253,16 +250,4 @@ func (c *agentConfig) warn(log *slog.Logger) {
 	for _, text := range c.Warnings {
 		log.Warn("agent: " + text)
 	}
-}
-
-// hostOf returns the host of an address, for people to read.
-func hostOf(address string) string {
-	u, err := url.Parse(address)
-	if err != nil {
-		return address
-	}
-	if host, port, err := net.SplitHostPort(u.Host); err == nil && (port == "443" || port == "80") {
-		return host
-	}
-	return u.Host
 }

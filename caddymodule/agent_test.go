@@ -14,6 +14,7 @@ import (
 
 	"github.com/kalpana-dev/kalpana/agent/approval"
 	"github.com/kalpana-dev/kalpana/agent/budget"
+	"github.com/kalpana-dev/kalpana/agent/model"
 )
 
 func resolved(t *testing.T, a *Agent) agentConfig {
@@ -85,7 +86,10 @@ func TestAgent_PlainHTTPIsWarnedOfUnlessItIsPrivate(t *testing.T) {
 func TestAgent_NoErrorShowsAKey(t *testing.T) {
 	const secret = "sk-or-v1-0123456789"
 	for _, a := range []*Agent{
-		{Key: secret + " x"}, {Key: secret + "\nX: y"}, {Key: secret, BaseURL: "ftp://x"}, {Key: secret, MaxSteps: -1},
+		{Key: secret + " x"},
+		{Key: secret + "\nX: y"},
+		{Key: secret, BaseURL: "ftp://x"},
+		{Key: secret, MaxSteps: -1},
 		{BaseURL: "https://" + secret + "@models.example.com"},
 		{MCP: []*MCPServer{{Name: "docs", URL: "https://x.example", Headers: map[string]string{"Authorization": secret + "\x00"}}}},
 	} {
@@ -121,7 +125,7 @@ func TestRootCaddyfile_TheAgentIsSetUpByTheEnvironment(t *testing.T) {
 		return resolved(t, config.Apps.Kalpana.Agent)
 	}
 	t.Setenv("OPENROUTER_API_KEY", "")
-	if got := agent(); got.Key != "" || got.BaseURL != openRouter || len(got.Models) == 0 || got.PersonBudget.DayCost != 20_000_000 {
+	if got := agent(); got.Key != "" || got.BaseURL != model.OpenRouter || len(got.Models) == 0 || got.PersonBudget.DayCost != 20_000_000 {
 		t.Errorf("%+v", got)
 	}
 	t.Setenv("OPENROUTER_API_KEY", "sk-1")

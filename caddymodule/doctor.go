@@ -98,6 +98,7 @@ var checks = []check{
 	{"keys", checkKeys},
 	{"clock", checkClock},
 	{"files", checkFiles},
+	{"agent", checkAgent},
 	{"gateway", checkGateway},
 }
 
@@ -238,8 +239,8 @@ var doctorCommand = caddycmd.Command{
 	Short: "Looks for what keeps Kalpana from running as it should",
 	Long: `
 Reads the same configuration as "run" and looks at what it needs: the container engine, the workspace
-image, the firewall, ports, the store, disks, memory, DNS, keys, the clock, the limit of open files, and the
-running gateway. It starts nothing and writes nothing, and takes ten seconds at most. Run it as the user,
+image, the firewall, ports, the store, disks, memory, DNS, keys, the clock, the limit of open files, the
+agent's provider of models, and the running gateway. It starts nothing and writes nothing, and takes ten seconds at most. Run it as the user,
 and with the environment, that the gateway has.
 
 Each line is ok, a warning, or failed, with what to do. It exits with 1 where something failed.`,

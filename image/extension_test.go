@@ -2,6 +2,7 @@ package image
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os/exec"
 	"path/filepath"
@@ -17,21 +18,24 @@ const played = `
 const Module = require("node:module");
 const handlers = {};
 const on = (name) => (handler) => (handlers[name] = handler, { dispose() {} });
-const mine = { uri: { scheme: "file" }, isDirty: true }, other = { uri: { scheme: "file" }, isDirty: true };
-const output = { uri: { scheme: "output" }, isDirty: true };
+const uri = (fsPath, scheme = "file") => ({ scheme, fsPath });
+const mine = { uri: uri("/w/mine"), isDirty: true }, other = { uri: uri("/w/other"), isDirty: true };
+const output = { uri: uri("", "output"), isDirty: true };
 const vscode = {
   TextDocumentSaveReason: { Manual: 1, AfterDelay: 2, FocusOut: 3 },
   window: {
     state: { focused: true, active: true }, activeTextEditor: { document: mine },
     onDidChangeTextEditorSelection: on("selection"), onDidChangeTextEditorVisibleRanges: on("scroll"), onDidChangeWindowState: on("window"),
   },
-  workspace: { onDidChangeTextDocument: on("text"), onWillSaveTextDocument: on("save") },
+  workspace: {
+    onDidChangeTextDocument: on("text"), onWillSaveTextDocument: on("save"), onDidSaveTextDocument: on("saved"),
+    onDidCreateFiles: on("made"), onDidDeleteFiles: on("deleted"), onDidRenameFiles: on("moved"),
+  },
 };
 const load = Module._load;
 Module._load = (name, ...rest) => (name === "vscode" ? vscode : load(name, ...rest));
 require("node:http").request = ({ method, path, socketPath }) => {
-  console.log(method, path, "at", socketPath);
-  return { on() {}, end() {} };
+  return { on() {}, end(body = "") { console.log(method, path + body, "at", socketPath); } };
 };
 const subscriptions = [];
 require(process.argv[1]).activate({ subscriptions });
@@ -64,8 +68,11 @@ func TestExtension_OnlyWhatAPersonDoesIsTold(t *testing.T) {
 		"the cursor":                    {`handlers.selection({ kind: 1, textEditor: { document: mine } })`, []string{"selection"}},
 		"the cursor, moved by programs": {`handlers.selection({ kind: undefined, textEditor: { document: mine } })`, nil},
 		"scrolling":                     {`handlers.scroll({ textEditor: { document: mine } })`, []string{"selection"}},
-		"saving":                        {`handlers.save({ reason: 1 })`, []string{"save"}},
-		"saving by itself":              {`handlers.save({ reason: 2 })`, nil},
+		"saving":                        {`handlers.save({ reason: 1, document: mine }); handlers.saved(mine)`, []string{"save", personal("/w/mine"), personal("/w/mine")}},
+		"saving by itself":              {`handlers.save({ reason: 2, document: mine }); handlers.saved(mine)`, []string{personal("/w/mine"), personal("/w/mine")}},
+		"saving what is no file":        {`handlers.save({ reason: 2, document: output }); handlers.saved(output)`, nil},
+		"making and deleting files":     {`handlers.made({ files: [uri("/w/a"), uri("/w/b")] }); handlers.deleted({ files: [uri("/w/a")] })`, []string{personal("/w/a", "/w/b"), personal("/w/a")}},
+		"moving a file":                 {`handlers.moved({ files: [{ oldUri: uri("/w/a"), newUri: uri("/w/b") }] })`, []string{personal("/w/a", "/w/b")}},
 		"turning away":                  {`turn(false, false)`, []string{"focus"}},
 		"coming back":                   {`turn(false, false); later(10_001); turn(true, false)`, []string{"focus", "focus"}},
 		"using another part of it":      {`turn(true, true)`, []string{"focus"}},
@@ -77,11 +84,24 @@ func TestExtension_OnlyWhatAPersonDoesIsTold(t *testing.T) {
 			out, err := exec.CommandContext(ctx, node, "-e", played+c.events, extension).CombinedOutput()
 			var want strings.Builder
 			for _, activity := range c.want {
-				fmt.Fprintf(&want, "POST %s%s at %s\n", bridge.LocalActivityPath, activity, bridge.LocalSocket)
+				path := bridge.LocalActivityPath + activity
+				if strings.HasPrefix(activity, "{") {
+					path = bridge.LocalFilesPath + activity
+				}
+				fmt.Fprintf(&want, "POST %s at %s\n", path, bridge.LocalSocket)
 			}
 			if err != nil || string(out) != want.String() {
 				t.Errorf("told %q (%v), want %q", out, err, &want)
 			}
 		})
 	}
+}
+
+// personal is the message about files.
+func personal(paths ...string) string {
+	body, err := json.Marshal(bridge.PersonFiles{Paths: paths})
+	if err != nil {
+		panic(err)
+	}
+	return string(body)
 }

@@ -28,7 +28,7 @@ type Who struct {
 }
 
 // Spent says that a bound is reached. Its text is for a person.
-type Spent struct {
+type Spent struct { //nolint:errname // it is what is the matter, and reads so: errors.As(err, &spent)
 	What  string // "person" or "workspace"
 	Span  string // "day" or "month"
 	Unit  string // "cost" or "tokens"

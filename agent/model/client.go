@@ -232,7 +232,7 @@ func (c *Client) attempt(parent context.Context, tell *teller, body []byte, a *a
 	watch := newWatchdog(c.config.Wait, c.config.Idle, func() { cancel(errStalled) })
 	defer watch.stop()
 
-	// The body is decoded here, not by the library's stream. Measured, that costs a fifth (3 against 16 µs a piece); and
+	// The body is decoded here, not by the library's stream. Measured, that costs a quarter (4 against 17 µs a piece); and
 	// the library's takes "error": null for an error, knows no reasoning and no cost, and bounds a line at 32 MiB.
 	var res *http.Response
 	err := c.api.Post(ctx, "chat/completions", body, &res, option.WithAPIKey(tell.key), option.WithHeader("Accept", "text/event-stream"))

@@ -43,7 +43,11 @@ func withCheckpoints(t Tool) Tool {
 			return noUndo(result, err), runErr
 		}
 		result, runErr := run(ctx, env, call)
-		ended, err := endCheckpoint(ctx, env, begun.ID, !t.follows && open(result))
+		ended, err := endCheckpoint(ctx, env, bridge.EndCheckpointParams{
+			ID: begun.ID, Open: !t.follows && open(result),
+			// What was refused changed nothing: what is found is somebody else's.
+			Discard: t.paths != nil && runErr != nil && ctx.Err() == nil && !errors.Is(runErr, errCut),
+		})
 		env.checkpointed(err)
 		if err != nil {
 			return noUndo(result, err), runErr
@@ -66,11 +70,11 @@ func (env *Env) checkpointed(err error) {
 }
 
 // endCheckpoint has the look after a call, though the run may be over.
-func endCheckpoint(ctx context.Context, env *Env, id string, open bool) (*bridge.EndCheckpointResult, error) {
+func endCheckpoint(ctx context.Context, env *Env, p bridge.EndCheckpointParams) (*bridge.EndCheckpointResult, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTime)
 	defer cancel()
 	return ask(ctx, env, func(cl *bridge.Client) (*bridge.EndCheckpointResult, error) {
-		return cl.EndCheckpoint(ctx, bridge.EndCheckpointParams{ID: id, Open: open})
+		return cl.EndCheckpoint(ctx, p)
 	})
 }
 
@@ -96,6 +100,8 @@ func noUndo(r *Result, why error) *Result {
 	reason := "What this call changed cannot be undone: "
 	var named *bridge.Error
 	switch {
+	case errors.Is(why, bridge.ErrOldBridge):
+		reason += "the workspace's container is older than this server. Rebuild it."
 	case errors.Is(why, bridge.ErrDiskFull):
 		reason += "the workspace's disk is full."
 	case errors.Is(why, bridge.ErrNotFound):

@@ -127,6 +127,8 @@ func ask[R any](ctx context.Context, env *Env, call func(cl *bridge.Client) (*R,
 	}
 }
 
+var errCut = errors.New("the connection to the workspace was cut: whether this was done is not known. Look before trying again")
+
 // once makes a call that must not be made twice: it may have been carried out although its answer did not come.
 func once[R any](ctx context.Context, env *Env, call func(cl *bridge.Client) (*R, error)) (*R, error) {
 	for tries := 0; ; tries++ {
@@ -139,7 +141,7 @@ func once[R any](ctx context.Context, env *Env, call func(cl *bridge.Client) (*R
 		case errors.Is(err, bridge.ErrNotSent) && tries < 2:
 			continue
 		case errors.Is(err, bridge.ErrClosed):
-			return nil, errors.New("the connection to the workspace was cut: whether this was done is not known. Look before trying again")
+			return nil, errCut
 		}
 		return r, workspaceError(ctx, err)
 	}

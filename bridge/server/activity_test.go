@@ -296,6 +296,7 @@ func TestCPU_IsAShareOfTheLimit(t *testing.T) {
 }
 
 func TestFarewell_WhoHasJustTypedIsGivenTimeToKeepIt(t *testing.T) {
+	t.Parallel()
 	c := start(t, "serve", func(cfg *Config) { cfg.timing.stopGrace = 2 * time.Second })
 	c.waitReady()
 	c.local("POST", "/activity/typing", "")

@@ -75,12 +75,11 @@ func (b *background) start(_ context.Context, p bridge.StartCommandParams) (*bri
 	ctx, kill := context.WithCancel(context.Background())
 	cmd := b.commands.inside(ctx, dir, rel, argv)
 	cmd.Env = append(cmd.Env, p.Env...)
-	cmd.Stdout, cmd.Stderr = j.log, j.log
-	cmd.WaitDelay = leftOpen
 	if p.Stdin != "" {
 		cmd.Stdin = strings.NewReader(p.Stdin)
 	}
-	if err := cmd.Start(); err != nil {
+	printed, err := startWith(cmd, j.log, j.log)
+	if err != nil {
 		kill()
 		return nil, startFailed(argv[0], err)
 	}
@@ -89,15 +88,12 @@ func (b *background) start(_ context.Context, p bridge.StartCommandParams) (*bri
 	b.work.Go(func() {
 		defer kill()
 		_ = cmd.Wait()
+		printed()
 		j.code = exitCode(cmd.ProcessState)
 		close(j.done)
 	})
 	return &bridge.StartCommandResult{ID: j.id}, nil
 }
-
-// leftOpen is how long a command's output is waited for that it has left to others in the background; they go on
-// without it.
-const leftOpen = 500 * time.Millisecond
 
 // run runs a command and waits for its end.
 func (b *background) run(ctx context.Context, p bridge.RunCommandParams) (*bridge.RunCommandResult, error) {
@@ -118,17 +114,17 @@ func (b *background) run(ctx context.Context, p bridge.RunCommandParams) (*bridg
 	if p.Stdin != "" {
 		cmd.Stdin = strings.NewReader(p.Stdin)
 	}
-	cmd.WaitDelay = leftOpen
 	j, err := b.await(p.ID, argv)
 	if err != nil {
 		return nil, err
 	}
 	var stdout, stderr output
-	cmd.Stdout, cmd.Stderr = io.MultiWriter(&stdout, j.log), io.MultiWriter(&stderr, j.log)
 	started := time.Now()
-	if err = cmd.Start(); err == nil {
+	printed, err := startWith(cmd, io.MultiWriter(&stdout, j.log), io.MultiWriter(&stderr, j.log))
+	if err == nil {
 		b.begin(j, cmd.Process.Pid, cancel)
 		_ = cmd.Wait()
+		printed()
 	}
 	result := &bridge.RunCommandResult{DurationMs: time.Since(started).Milliseconds()}
 	if err == nil {
@@ -243,7 +239,8 @@ func (b *background) makeRoom(awaited bool) error {
 		return bridge.ErrBusy.With("%d commands run already; stop one", running)
 	}
 	b.all = slices.DeleteFunc(b.all, func(j *job) bool {
-		if !j.ended() || !(j.awaited == awaited && ended >= bridge.MaxCommands || disk > logsOnDisk) {
+		many := j.awaited == awaited && ended >= bridge.MaxCommands
+		if !j.ended() || !many && disk <= logsOnDisk {
 			return false
 		}
 		disk -= j.log.onDisk()

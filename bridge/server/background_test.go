@@ -66,6 +66,7 @@ func TestBackground_ACommandOutlivesTheConnectionThatStartedIt(t *testing.T) {
 }
 
 func TestBackground_StopEndsTheWholeGroup(t *testing.T) {
+	t.Parallel()
 	c := start(t, "serve")
 	cl := c.dial()
 	for name, command := range map[string]string{
@@ -144,6 +145,7 @@ func TestBackground_ParametersAreChecked(t *testing.T) {
 }
 
 func TestBackground_ThereIsALimitAndTheOldestThatEndedGoes(t *testing.T) {
+	t.Parallel()
 	c := start(t, "serve")
 	cl := c.dial()
 	ended := started(t, cl, "true")

@@ -17,8 +17,9 @@ import (
 
 // commands runs programs in the workspace folder.
 type commands struct {
-	folder folder
-	env    []string
+	folder  folder
+	env     []string
+	threads int // of a search
 }
 
 var errTimeLimit = errors.New("the time limit")

@@ -92,6 +92,7 @@ func held(c *container) func() bool {
 }
 
 func TestRunCommand_TheTimeLimitKillsTheWholeGroup(t *testing.T) {
+	t.Parallel()
 	c := start(t, "serve")
 	c.waitReady()
 	command, free := family(c)
@@ -137,6 +138,7 @@ func TestRunCommand_TheEndOfTheConnectionKillsIt(t *testing.T) {
 }
 
 func TestRunCommand_DoesNotWaitForWhatItLeftInTheBackground(t *testing.T) {
+	t.Parallel()
 	c := start(t, "serve")
 	c.waitReady()
 	began := time.Now()

@@ -3,6 +3,8 @@
 package server
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -48,6 +50,9 @@ type Config struct {
 	RunDir string
 	// Env is the environment of every child, by default this process's; the token is removed from it.
 	Env []string
+	// Methods are served beside the bridge's own, which they do not replace; they get the parameters as they came. The
+	// program in the image has none: benchmarks do.
+	Methods map[string]func(context.Context, json.RawMessage) (any, error) `json:"-"`
 	// Stdout gets the start log and code-server's output, by default os.Stdout.
 	Stdout io.Writer
 

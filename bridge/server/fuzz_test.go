@@ -21,6 +21,7 @@ import (
 var harmless = []string{
 	bridge.MethodHello, bridge.MethodHealth, bridge.MethodReadFile, bridge.MethodWriteFile, bridge.MethodEditFile, bridge.MethodListFiles,
 	bridge.MethodCommandOutput, bridge.MethodStopCommand, bridge.MethodListCommands, bridge.MethodCloseTerminal, bridge.MethodListTerminals,
+	bridge.MethodBeginCheckpoint, bridge.MethodEndCheckpoint, bridge.MethodCheckpointChanges, bridge.MethodUndoCheckpoints, bridge.MethodForgetCheckpoints,
 }
 
 // fuzzed returns the harmless methods of a bridge whose workspace folder has something in it, and a secret beside it.
@@ -40,6 +41,8 @@ func fuzzed(t testing.TB) (h *rpc, secret string) {
 		t.Fatal(err)
 	}
 	s := &Server{cfg: Config{WorkspaceDir: workspace, RunDir: home, timing: timing{stream: bridge.DefaultTiming}}, log: newStartLog(&syncBuffer{}), ready: newReadiness()}
+	s.gateways, s.checkpoints = newGateways(time.Second), newCheckpoints(workspace, nil)
+	t.Cleanup(s.checkpoints.Close)
 	h = newRPC(s)
 	all := h.methods
 	h.methods = map[string]method{}
@@ -71,6 +74,8 @@ func FuzzParams(f *testing.F) {
 		{"writeFile", `{"path":"../secret","content":"x"}`}, {"writeFile", `{"path":"folder","content":"x"}`},
 		{"editFile", `{"path":"file.txt","edits":[{"old":"one","new":"1"}]}`}, {"editFile", `{"path":"link","edits":[{"old":"secret","new":""}]}`},
 		{"listFiles", `{"path":"","recursive":true,"limit":5000}`}, {"listFiles", `{"path":"..","recursive":true}`}, {"commandOutput", `{"id":"x","offset":-9223372036854775808}`},
+		{"beginCheckpoint", `{"chat":"c","message":"m","call":"1"}`}, {"beginCheckpoint", `{"chat":"c","message":"m","call":"1","paths":["../secret","link","file.txt","/etc/passwd"]}`},
+		{"undoCheckpoints", `{"chat":"c","path":"../secret"}`}, {"checkpointChanges", `{"chat":"c","path":"/","diffs":true}`},
 		{"closeTerminal", `{"id":"\u001b[2J"}`}, {"hello", `{"protocol":-1}`}, {"hello", `{"protocol":1e400}`},
 	} {
 		f.Add(seed[0], seed[1])

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -149,9 +150,9 @@ func (r *worktree) run(call gitCall) (gitRun, error) {
 		"GIT_CEILING_DIRECTORIES="+filepath.Dir(r.commands.folder.real())), call.env...)
 	var text output
 	kept := &limited{limit: gitStdout, full: stop}
-	cmd.Stdout, cmd.Stderr = kept, &text
+	var stdout io.Writer = kept
 	if call.both {
-		cmd.Stdout = &text
+		stdout = &text
 	}
 	if call.stdin != "" {
 		cmd.Stdin = strings.NewReader(call.stdin)
@@ -165,11 +166,12 @@ func (r *worktree) run(call gitCall) (gitRun, error) {
 		cmd.ExtraFiles = []*os.File{pipe} // descriptor 3
 		cmd.Env = append(cmd.Env, env...)
 	}
-	cmd.WaitDelay = 500 * time.Millisecond // for what it leaves in the background, as in runCommand
-	err := cmd.Run()
-	if cmd.ProcessState == nil {
+	printed, err := startWith(cmd, stdout, &text)
+	if err != nil {
 		return gitRun{}, startFailed("git", err)
 	}
+	_ = cmd.Wait()
+	printed()
 	run := gitRun{stdout: kept.kept, more: kept.more, code: exitCode(cmd.ProcessState)}
 	run.text, _ = text.text()
 	switch {

@@ -260,8 +260,11 @@ func TestGit_WhatOnlyLooksRunsNothingOfTheRepository(t *testing.T) {
 	c.gitIn("", "config", "log.showSignature", "true")
 	git := gitter(t, c.dial())
 	for _, p := range []bridge.GitParams{
-		{Status: &bridge.GitStatusParams{}}, {Diff: &bridge.GitDiffParams{}}, {Diff: &bridge.GitDiffParams{From: "HEAD"}},
-		{Log: &bridge.GitLogParams{}}, {Branch: &bridge.GitBranchParams{}},
+		{Status: &bridge.GitStatusParams{}},
+		{Diff: &bridge.GitDiffParams{}},
+		{Diff: &bridge.GitDiffParams{From: "HEAD"}},
+		{Log: &bridge.GitLogParams{}},
+		{Branch: &bridge.GitBranchParams{}},
 	} {
 		if r := git(p); r.ExitCode != 0 {
 			t.Errorf("%+v: %+v", p, r)

@@ -44,7 +44,7 @@ func (c commands) glob(ctx context.Context, p bridge.GlobParams) (*bridge.GlobRe
 	ctx, cancel := context.WithTimeoutCause(ctx, searchLimit, errTimeLimit)
 	defer cancel()
 	cmd := c.inside(ctx, place, rel, []string{
-		"rg", "--files", "--null", "--no-config", "--no-messages", "--hidden", "--no-require-git", "--threads=2",
+		"rg", "--files", "--null", "--no-config", "--no-messages", "--hidden", "--no-require-git", "--threads=" + itoa(c.threads),
 		"--glob=" + p.Pattern, "--glob=!.git", ".",
 	})
 	result := &bridge.GlobResult{Entries: []bridge.FileEntry{}}

@@ -24,7 +24,7 @@ var testToken = strings.Repeat("0123456789abcdef", 4)
 // container is a bridge that runs in this process, with a home of its own.
 type container struct {
 	*Server
-	t         *testing.T
+	t         testing.TB
 	home      string
 	workspace string
 	log       *syncBuffer
@@ -49,7 +49,7 @@ func (s *syncBuffer) String() string {
 }
 
 // start runs a bridge whose code-server is the fake one in the given mode.
-func start(t *testing.T, mode string, change ...func(*Config)) *container {
+func start(t testing.TB, mode string, change ...func(*Config)) *container {
 	t.Helper()
 	home := t.TempDir()
 	runDir, err := os.MkdirTemp("", "kb") // t.TempDir's names are too long for a socket
@@ -103,7 +103,7 @@ func start(t *testing.T, mode string, change ...func(*Config)) *container {
 }
 
 // client is an HTTP client that leaves nothing behind.
-func client(t *testing.T) *http.Client {
+func client(t testing.TB) *http.Client {
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{
@@ -158,7 +158,7 @@ func decode[T any](t *testing.T, s string) (v T) {
 }
 
 // webSocket opens a WebSocket with the token.
-func webSocket(t *testing.T, addr, path string, header http.Header) *websocket.Conn {
+func webSocket(t testing.TB, addr, path string, header http.Header) *websocket.Conn {
 	t.Helper()
 	header = header.Clone()
 	if header == nil {
@@ -199,7 +199,7 @@ func (c *container) write(name, content string) {
 }
 
 // eventually waits for a condition.
-func eventually(t *testing.T, what string, ok func() bool) {
+func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if ok() {

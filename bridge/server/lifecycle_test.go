@@ -99,6 +99,7 @@ func TestStop_EndsVSCodeAndReturnsNoError(t *testing.T) {
 }
 
 func TestStop_KillsWhatIgnoresSIGTERM(t *testing.T) {
+	t.Parallel()
 	c := start(t, "stubborn", func(cfg *Config) { cfg.timing.stopGrace = 100 * time.Millisecond })
 	c.waitReady()
 	_, pid := get(t, http.MethodGet, "http://"+c.IDEAddr()+"/pid", nil)

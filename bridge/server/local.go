@@ -14,8 +14,9 @@ import (
 const (
 	// localTimeout bounds how long a request on the local socket may take to come in, and its answer to go out.
 	localTimeout = 10 * time.Second
-	// localBody bounds the body of a request, in bytes.
-	localBody = 4 << 10
+	// localBody bounds the body of a request, in bytes, localFiles that of one with paths.
+	localBody  = 4 << 10
+	localFiles = 64 << 10
 )
 
 // localServer serves bridge.LocalSocket. Whatever runs in the container may ask: what it gains by it is bounded where
@@ -28,6 +29,16 @@ func (s *Server) localServer() *http.Server {
 				", and terminals are seen without being told of.", http.StatusNotFound)
 			return
 		}
+		w.WriteHeader(http.StatusNoContent)
+	})
+	mux.HandleFunc("POST "+bridge.LocalFilesPath, func(w http.ResponseWriter, r *http.Request) {
+		var files bridge.PersonFiles
+		err := json.NewDecoder(http.MaxBytesReader(w, r.Body, localFiles)).Decode(&files)
+		if err != nil || len(files.Paths) > bridge.MaxPersonFiles {
+			http.Error(w, `Send {"paths": ["…"]} with at most 100 paths.`, http.StatusBadRequest)
+			return
+		}
+		s.checkpoints.Person(files.Paths)
 		w.WriteHeader(http.StatusNoContent)
 	})
 	mux.HandleFunc("GET "+bridge.LocalStatusPath, s.serveLocalStatus)

@@ -32,7 +32,7 @@ func (r *resources) use(ctx context.Context, p bridge.ResourcesParams) (*bridge.
 	}
 	var disk syscall.Statfs_t
 	if syscall.Statfs(r.folder.dir, &disk) == nil {
-		result.Disk = bridge.DiskUse{Size: int64(disk.Blocks) * disk.Bsize, Free: int64(disk.Bavail) * disk.Bsize}
+		result.Disk = bridge.DiskUse{Size: int64(disk.Blocks) * disk.Bsize, Free: int64(disk.Bavail) * disk.Bsize} //nolint:gosec // No disk has 2^63 blocks.
 	}
 	if p.Files {
 		ctx, cancel := context.WithTimeoutCause(ctx, bridge.FilesUseLimit, errTimeLimit)

@@ -17,7 +17,6 @@ import (
 	"github.com/sourcegraph/jsonrpc2"
 
 	"github.com/kalpana-dev/kalpana/bridge"
-	"github.com/kalpana-dev/kalpana/bridge/server/checkpoint"
 )
 
 // method decodes the parameters of one method, serves it, and returns its result.
@@ -48,7 +47,6 @@ type rpc struct {
 	server   *Server
 	jobs     *background
 	ptys     *ptys
-	undo     *checkpoint.Store
 	tunnels  tunnels
 	watches  *watches
 	methods  map[string]method
@@ -57,7 +55,7 @@ type rpc struct {
 
 func newRPC(s *Server) *rpc {
 	files := folder{s.cfg.WorkspaceDir}
-	run := commands{files, s.cfg.Env}
+	run := commands{folder: files, env: s.cfg.Env, threads: searchThreads(cpuLimit(s.cfg.cgroupDir))}
 	jobs := &background{commands: run, runDir: s.cfg.RunDir}
 	terminals := &ptys{commands: run}
 	machine := &resources{folder: files, cgroup: s.cfg.cgroupDir, cpu: newCPUMeter(s.cfg.cgroupDir)}
@@ -65,7 +63,6 @@ func newRPC(s *Server) *rpc {
 		server:  s,
 		jobs:    jobs,
 		ptys:    terminals,
-		undo:    newCheckpoints(s.cfg.WorkspaceDir, s.cfg.Env),
 		watches: &watches{folder: files, most: s.cfg.watchFolders},
 		methods: map[string]method{
 			bridge.MethodHealth: typed(func(context.Context, bridge.HealthParams) (*bridge.HealthResult, error) {
@@ -95,8 +92,13 @@ func newRPC(s *Server) *rpc {
 		},
 		upgrader: websocket.Upgrader{ReadBufferSize: 16 << 10, WriteBufferSize: 16 << 10},
 	}
-	maps.Copy(h.methods, checkpointMethods(h.undo))
+	maps.Copy(h.methods, checkpointMethods(s.checkpoints))
 	h.methods[bridge.MethodHello] = typed(h.hello)
+	for name, serve := range s.cfg.Methods {
+		if _, ok := h.methods[name]; !ok {
+			h.methods[name] = serve
+		}
+	}
 	return h
 }
 

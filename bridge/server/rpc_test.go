@@ -145,6 +145,7 @@ func TestRPC_CallsThatAreTooManyWaitInTheClient(t *testing.T) {
 }
 
 func TestRPC_APeerThatNeverReadsBlocksNobody(t *testing.T) {
+	t.Parallel()
 	c := start(t, "serve", func(cfg *Config) {
 		cfg.timing.stream = bridge.Timing{Write: 200 * time.Millisecond, Ping: time.Minute, Pong: time.Minute}
 	})
@@ -168,6 +169,7 @@ func TestRPC_APeerThatNeverReadsBlocksNobody(t *testing.T) {
 }
 
 func TestRPC_APeerThatAnswersNoPingIsGone(t *testing.T) {
+	t.Parallel()
 	c := start(t, "serve", func(cfg *Config) {
 		cfg.timing.stream = bridge.Timing{Write: 10 * time.Second, Ping: 100 * time.Millisecond, Pong: 2 * time.Second}
 	})
@@ -219,6 +221,7 @@ func TestHello_TellsWhatThereIs(t *testing.T) {
 }
 
 func TestRPC_ManyCommandsHoldUpNoQuickCall(t *testing.T) {
+	t.Parallel()
 	c := start(t, "serve")
 	cl := c.dial()
 	ctx, stop := context.WithCancel(t.Context())

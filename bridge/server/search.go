@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"path"
@@ -60,7 +61,7 @@ func (c commands) searchCode(ctx context.Context, p bridge.SearchCodeParams) (*b
 	var cmd *exec.Cmd
 	where := func(found string) string { return path.Join(rel, found) }
 	if info.IsDir() {
-		cmd = c.inside(ctx, place, rel, searchArgv(p, "."))
+		cmd = c.inside(ctx, place, rel, c.searchArgv(p, "."))
 	} else if err := regular(info); err != nil {
 		return nil, err
 	} else {
@@ -70,15 +71,15 @@ func (c commands) searchCode(ctx context.Context, p bridge.SearchCodeParams) (*b
 			return nil, err
 		}
 		defer dir.Close()
-		cmd = c.inside(ctx, dir, dirRel, searchArgv(p, "/proc/self/fd/3"))
+		cmd = c.inside(ctx, dir, dirRel, c.searchArgv(p, "/proc/self/fd/3"))
 		cmd.ExtraFiles = []*os.File{place}
 		where = func(string) string { return rel }
 	}
 	return search(ctx, cancel, cmd, &findings{limit: limit, context: p.Context, where: where})
 }
 
-func searchArgv(p bridge.SearchCodeParams, place string) []string {
-	argv := []string{"rg", "--json", "--no-config", "--no-messages", "--hidden", "--no-require-git", "--threads=2"}
+func (c commands) searchArgv(p bridge.SearchCodeParams, place string) []string {
+	argv := []string{"rg", "--json", "--no-config", "--no-messages", "--hidden", "--no-require-git", "--threads=" + itoa(c.threads)}
 	if !p.Regex {
 		argv = append(argv, "--fixed-strings")
 	}
@@ -95,6 +96,9 @@ func searchArgv(p bridge.SearchCodeParams, place string) []string {
 	}
 	return append(argv, "--glob=!.git", "--", p.Query, place)
 }
+
+// searchThreads is how many threads a search has where a container may use so many processors.
+func searchThreads(processors float64) int { return min(max(int(math.Ceil(processors)), 2), 8) }
 
 // search runs ripgrep until it ends, limit is reached or ctx is done.
 func search(ctx context.Context, stop func(), cmd *exec.Cmd, found *findings) (*bridge.SearchCodeResult, error) {

@@ -143,6 +143,7 @@ func TestSeed_TheRepositoryIsClonedWithProgressInTheLog(t *testing.T) {
 }
 
 func TestSeed_ACloneThatFailsFallsBackToTheTemplate(t *testing.T) {
+	t.Parallel()
 	gone := httptest.NewServer(http.NotFoundHandler())
 	defer gone.Close()
 	private := repository(t, func(w http.ResponseWriter, _ *http.Request) bool {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/kalpana-dev/kalpana/bridge"
+	"github.com/kalpana-dev/kalpana/bridge/server/checkpoint"
 )
 
 // headerTimeout bounds how long a connection may take over a request's header, for a stranger's sake. There
@@ -34,8 +35,9 @@ type Server struct {
 	log     *startLog
 	ready   *readiness
 
-	activities *activities
-	gateways   *gateways
+	activities  *activities
+	gateways    *gateways
+	checkpoints *checkpoint.Store
 
 	ide, control net.Listener
 	local        net.Listener // nil where it cannot be: VS Code is worth more than what is known of its use
@@ -48,6 +50,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{cfg: cfg, started: time.Now(), log: newStartLog(cfg.Stdout), ready: newReadiness(), gateways: newGateways(cfg.timing.gatewayWait)}
 	s.activities = newActivities(&s.cfg)
+	s.checkpoints = newCheckpoints(s.cfg.WorkspaceDir, s.cfg.Env)
 	var err error
 	if s.ide, err = net.Listen("tcp", cfg.IDEAddr); err != nil {
 		return nil, fmt.Errorf("kalpana-bridge: %w", err)
@@ -111,7 +114,7 @@ func (s *Server) Run(parent context.Context) error {
 	rpc := newRPC(s)
 	defer rpc.jobs.close()
 	defer rpc.ptys.close()
-	defer rpc.undo.Close()
+	defer s.checkpoints.Close()
 
 	var work sync.WaitGroup
 	ports := []*http.Server{

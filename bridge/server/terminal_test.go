@@ -18,7 +18,7 @@ import (
 
 // screen is a viewer of a terminal.
 type screen struct {
-	t    *testing.T
+	t    testing.TB
 	conn *websocket.Conn
 	seen bytes.Buffer
 }
@@ -113,6 +113,7 @@ func TestTerminal_IsSharedReplayedAndResized(t *testing.T) {
 }
 
 func TestTerminal_AViewerThatDoesNotReadHoldsUpNobody(t *testing.T) {
+	t.Parallel()
 	c := start(t, "serve")
 	cl := c.dial()
 	id := terminalOf(t, cl, bridge.CreateTerminalParams{Argv: []string{"bash", "--norc"}, Env: []string{"PS1=$ "}})
@@ -133,6 +134,7 @@ func TestTerminal_AViewerThatDoesNotReadHoldsUpNobody(t *testing.T) {
 }
 
 func TestTerminal_CloseEndsWhatRunsInIt(t *testing.T) {
+	t.Parallel()
 	c := start(t, "serve")
 	cl := c.dial()
 	for name, script := range map[string]string{"heeds SIGHUP": "sleep 1000", "does not": `trap "" HUP; while :; do sleep 0.01; done`} {

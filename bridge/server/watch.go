@@ -194,7 +194,7 @@ func (w *watch) forget(dir string) {
 	for wd, at := range w.folders {
 		if at == dir || strings.HasPrefix(at, dir+"/") {
 			delete(w.folders, wd)
-			_ = w.kernel.Control(func(fd uintptr) { _, _ = unix.InotifyRmWatch(int(fd), uint32(wd)) })
+			_ = w.kernel.Control(func(fd uintptr) { _, _ = unix.InotifyRmWatch(int(fd), uint32(wd)) }) //nolint:gosec // It is never negative.
 		}
 	}
 }
@@ -265,7 +265,7 @@ func (w *watch) take(told *bool) bridge.WatchBatch {
 // read takes events, and reports whether the folder itself is gone.
 func (w *watch) read(b []byte) (gone bool) {
 	for len(b) >= unix.SizeofInotifyEvent {
-		wd := int32(binary.NativeEndian.Uint32(b))
+		wd := int32(binary.NativeEndian.Uint32(b)) //nolint:gosec // inotify(7): an int.
 		mask := binary.NativeEndian.Uint32(b[4:])
 		length := int(binary.NativeEndian.Uint32(b[12:]))
 		if len(b) < unix.SizeofInotifyEvent+length {

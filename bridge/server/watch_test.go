@@ -16,7 +16,7 @@ import (
 
 // watcher collects what is told of a folder.
 type watcher struct {
-	t      *testing.T
+	t      testing.TB
 	mu     sync.Mutex
 	last   map[string]bool // path to whether it was removed
 	rescan bool

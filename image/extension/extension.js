@@ -1,4 +1,4 @@
-// Tells the bridge of this container what a person does in VS Code. Traffic says nothing: a window that nobody looks
+// Tells the bridge of this container what a person does in VS Code, and which files they save. Traffic says nothing: a window that nobody looks
 // at sends and receives all the time.
 "use strict";
 
@@ -17,11 +17,24 @@ function tell(name) {
   const now = performance.now();
   if (now - (told.get(name) ?? -pause) < pause) return;
   told.set(name, now);
-  const request = http.request({ socketPath, method: "POST", path: `/activity/${name}`, agent: false, timeout: 5000 });
+  post(`/activity/${name}`);
+}
+
+function post(path, body) {
+  const request = http.request({ socketPath, method: "POST", path, agent: false, timeout: 5000 });
   request.on("response", (response) => response.resume());
   request.on("timeout", () => request.destroy());
   request.on("error", () => {}); // whoever ends the bridge ends this as well
-  request.end();
+  request.end(body);
+}
+
+const most = 100; // paths in one message
+
+// Files that are saved, made, moved or deleted here are a person's work, and not that of a command which the agent runs
+// at the same time: an undo of the command leaves them.
+function mine(uris) {
+  const paths = uris.filter(({ scheme }) => scheme === "file").map(({ fsPath }) => fsPath);
+  for (let i = 0; i < paths.length; i += most) post("/files", JSON.stringify({ paths: paths.slice(i, i + most) }));
 }
 
 // Output panels and the like change by themselves.
@@ -43,9 +56,14 @@ exports.activate = ({ subscriptions }) => {
     window.onDidChangeTextEditorVisibleRanges(({ textEditor }) => {
       if (window.state.focused && isActive(textEditor.document)) tell("selection"); // scrolled
     }),
-    workspace.onWillSaveTextDocument(({ reason }) => {
+    workspace.onWillSaveTextDocument(({ document, reason }) => {
       if (reason === vscode.TextDocumentSaveReason.Manual) tell("save");
+      mine([document.uri]);
     }),
+    workspace.onDidSaveTextDocument(({ uri }) => mine([uri])),
+    workspace.onDidCreateFiles(({ files }) => mine(files)),
+    workspace.onDidDeleteFiles(({ files }) => mine(files)),
+    workspace.onDidRenameFiles(({ files }) => mine(files.flatMap(({ oldUri, newUri }) => [oldUri, newUri]))),
     // "active" is that somebody pressed a key, clicked or touched anywhere in the window within the last minute. A window
     // that only has the focus is not.
     window.onDidChangeWindowState((state) => {

@@ -402,6 +402,7 @@ export function agentApi(state, request, response, path, body, query) {
       {
         models,
         default: models[0].id,
+        mode: 'ask-writes',
         configured: agent.configured,
         ownKeys: agent.ownKeys,
         ownKey: agent.keyEnd !== '',

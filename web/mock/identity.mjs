@@ -20,6 +20,11 @@ export function makeIdentity() {
       session('s2', false, 'github', '2001:db8:85a3:8d3:1319:8a2e:370:7348', iphone, -50, -2),
       session('s3', false, 'link', '198.51.100.20', 'curl/8.14.1', -100, -30),
     ],
+    'git-tokens': [
+      { server: 'https://git.example.com', username: 'asha', createdAt: at(-300), updatedAt: at(-20) },
+    ],
+    questions: [],
+    answers: [],
     tokens: [
       token('t1', 'nightly backup', ['workspaces:read', 'workspaces:write'], -700, 20, -5),
       token(
@@ -174,6 +179,31 @@ export function identityApi(state, method, path, body, query, origin) {
       state.tokens.unshift(made)
       return [201, { ...made, token: 'kal_hHk2mZ9wQ4rT7yB1cX5vN8pL3sD6fG0jA2kE4uI7oW9' }]
     }
+    case 'git-tokens': {
+      if (method === 'GET') return [200, { tokens: state['git-tokens'] }]
+      const server = query.get('server') ?? body.server
+      state['git-tokens'] = state['git-tokens'].filter((one) => one.server !== server)
+      if (method === 'PUT') {
+        if (/\/\/.*\//.test(server))
+          return problem(422, 'Write the git server’s address alone, such as https://git.example.com.', [
+            {
+              location: 'body.server',
+              message: 'Write the git server’s address alone, such as https://git.example.com.',
+            },
+          ])
+        state['git-tokens'].push({
+          server,
+          username: body.username ?? '',
+          createdAt: at(0),
+          updatedAt: at(0),
+        })
+      }
+      return [204]
+    }
+    case 'git-questions':
+      if (method === 'GET') return [200, { questions: state.questions }]
+      state.answers.push({ id, ...body })
+      return remove(state.questions, id)
     case 'accounts':
       if (method === 'GET') return [200, { accounts: state.accounts }]
       state.accounts = state.accounts.filter(({ subject }) => subject !== verb)

@@ -114,6 +114,7 @@ export function serve(port = 4173) {
   const send = (name, data) => {
     for (const stream of state.streams) stream.write(`event: ${name}\ndata: ${JSON.stringify(data)}\n\n`)
   }
+  state.send = send
   const change = (id, fields) => {
     const workspace = state.workspaces.find((one) => one.id === id)
     if (workspace)
@@ -256,6 +257,8 @@ export function serve(port = 4173) {
     if (path === '/api/events' && state.signedIn) {
       response.writeHead(200, { 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-store' })
       response.write(`event: snapshot\ndata: ${JSON.stringify({ workspaces: state.workspaces })}\n\n`)
+      if (state.questions.length > 0)
+        response.write(`event: git-questions\ndata: ${JSON.stringify({ questions: state.questions })}\n\n`)
       state.streams.add(response)
       return request.on('close', () => state.streams.delete(response))
     }

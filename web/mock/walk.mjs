@@ -351,6 +351,50 @@ async function settings({ page, origin, state, look, must, shows }) {
   await shows('No tokens yet')
   await look('tokens-empty')
 
+  await page.getByRole('link', { name: 'Git servers' }).click()
+  await shows('https://git.example.com')
+  await look('git')
+  await page.getByRole('button', { name: 'Add a token' }).click()
+  await page.getByRole('textbox', { name: 'Server' }).fill('https://github.com/acme')
+  await page.getByLabel('Token', { exact: true }).fill('ghp_secret')
+  await page.getByRole('button', { name: 'Save' }).click()
+  await shows('Write the git server’s address alone')
+  await look('git-new')
+  await page.getByRole('textbox', { name: 'Server' }).fill('https://github.com')
+  await page.getByRole('button', { name: 'Save' }).click()
+  await page.getByRole('dialog').waitFor({ state: 'detached' })
+  await shows('https://github.com')
+  await page.getByRole('button', { name: 'Forget https://github.com' }).click()
+  await page.getByRole('alertdialog').getByRole('button', { name: 'Forget it' }).click()
+  await page.getByText('https://github.com').waitFor({ state: 'detached' })
+  state.questions.push(
+    {
+      id: 'q1',
+      workspace: state.workspaces[0].id,
+      server: 'https://github.com',
+      repository: 'acme/billing',
+      askedAt: at(0),
+    },
+    {
+      id: 'q2',
+      workspace: state.workspaces[0].id,
+      server: 'https://git.example.com',
+      repository: 'tools/deploy',
+      askedAt: at(0),
+    },
+  )
+  state.send('git-questions', { questions: state.questions })
+  await shows('acme/billing')
+  await look('git-questions')
+  await page.getByRole('button', { name: 'Allow acme/billing for 8 hours' }).click()
+  await page.getByText('acme/billing').waitFor({ state: 'detached' })
+  await page.getByRole('button', { name: 'Refuse tools/deploy' }).click()
+  await page.getByText('tools/deploy').waitFor({ state: 'detached' })
+  await must(
+    'both were answered',
+    state.answers.length === 2 && state.answers[0].hours === 8 && !state.answers[1].allow,
+  )
+
   await page.getByRole('link', { name: 'Accounts' }).click()
   await shows('asha@example.com')
   await look('accounts')

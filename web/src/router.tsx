@@ -9,6 +9,7 @@ import {
 import { methodsQuery } from './api/login'
 import { meQuery } from './api/queries'
 import { ConnectionBanner } from './components/connection-banner'
+import { GitQuestions } from './components/git-questions'
 import { LiveUpdates } from './components/live-updates'
 import { auditSearch } from './lib/audit'
 import { forgetNext } from './lib/next'
@@ -27,6 +28,7 @@ import { NewWorkspacePage } from './pages/new-workspace'
 import { AccountsPage } from './pages/settings/accounts'
 import { AgentSettingsPage } from './pages/settings/agent'
 import { SettingsFrame } from './pages/settings/frame'
+import { GitPage } from './pages/settings/git'
 import { SessionsPage } from './pages/settings/sessions'
 import { TokensPage } from './pages/settings/tokens'
 import { WorkspacePage } from './pages/workspace'
@@ -112,6 +114,7 @@ const inside = createRoute({
     <div className="flex min-h-dvh flex-col">
       <LiveUpdates />
       <ConnectionBanner />
+      <GitQuestions />
       <Outlet />
     </div>
   ),
@@ -163,6 +166,8 @@ const accounts = createRoute({
   validateSearch: texts('error'),
   component: () => <AccountsPage {...accounts.useSearch()} />,
 })
+
+const git = createRoute({ getParentRoute: () => settings, path: 'git', component: GitPage })
 
 const agentSettings = createRoute({
   getParentRoute: () => settings,
@@ -227,7 +232,7 @@ const routeTree = root.addChildren([
     workspaces,
     newWorkspace,
     workspace,
-    settings.addChildren([settingsIndex, sessions, tokens, accounts, agentSettings]),
+    settings.addChildren([settingsIndex, sessions, tokens, accounts, git, agentSettings]),
     admin.addChildren([adminIndex, people, allWorkspaces, invitations, usage, audit]),
   ]),
 ])

@@ -138,9 +138,9 @@ func (b *blobs) put(d digest, content []byte) error {
 		all = b.pending.Bytes()[start:]
 		all[1] = 0
 	}
-	size := len(all) - headerSize
-	binary.LittleEndian.PutUint32(all[headerSize-4:headerSize], uint32(size))
-	b.index[d] = place{b.current, b.sizes[b.current] + headerSize, uint32(size), all[1] == 1}
+	size := uint32(len(all) - headerSize) //nolint:gosec // At most bridge.MaxCheckpointFile.
+	binary.LittleEndian.PutUint32(all[headerSize-4:headerSize], size)
+	b.index[d] = place{b.current, b.sizes[b.current] + headerSize, size, all[1] == 1}
 	b.sizes[b.current] += int64(len(all))
 	if b.pending.Len() > 1<<20 {
 		return b.flush()

@@ -30,6 +30,7 @@ type record struct {
 	Undoes  map[string][]string
 
 	number int64 // their order
+	size   int64 // on disk, in bytes
 }
 
 func (r *record) header() *record {
@@ -81,6 +82,9 @@ func (s *Store) loadRecords() error {
 			var r *record
 			if r, err = s.read(filepath.Join(dir, e.Name()), false); err == nil && r.ID == id {
 				r.number = number
+				if info, err := e.Info(); err == nil {
+					r.size = info.Size()
+				}
 				s.records = append(s.records, r)
 				s.next = max(s.next, number)
 				continue
@@ -136,8 +140,11 @@ func (s *Store) save(r *record) (err error) {
 		}
 	}()
 	enc := gob.NewEncoder(out)
-	err = errors.Join(enc.Encode(r.header()), enc.Encode(&record{Changes: r.Changes, Undoes: r.Undoes}), out.Close())
-	if err != nil {
+	err = errors.Join(enc.Encode(r.header()), enc.Encode(&record{Changes: r.Changes, Undoes: r.Undoes}))
+	if info, statErr := out.Stat(); statErr == nil {
+		r.size = info.Size()
+	}
+	if err = errors.Join(err, out.Close()); err != nil {
 		return err
 	}
 	return os.Rename(out.Name(), name)

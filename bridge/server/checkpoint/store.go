@@ -28,6 +28,8 @@ const (
 	maxSize, minSize = 1 << 30, 64 << 20
 	// minFree is the free room without which nothing is kept, in bytes: the rest of the disk is for people.
 	minFree = 32 << 20
+	// maxRecords bounds the calls that can be undone.
+	maxRecords = 5000
 	// maxOpen bounds the checkpoints that have begun and not ended.
 	maxOpen = 64
 )
@@ -47,9 +49,12 @@ type Store struct {
 	next    int64     // the number of the next one
 
 	open    map[string]*open
+	ended   []*open  // lately, for whoever did not get the answer
 	journal []change // what was found changed; needed by those that are open
 	first   int      // the place of its first
 	owner   string   // of what is being found
+
+	person person
 
 	now  func() time.Time
 	free func(dir string) (free, total int64, err error)
@@ -63,6 +68,7 @@ type open struct {
 	record *record
 	saved  bool // its record was written
 	number int64
+	result *bridge.EndCheckpointResult // after its end
 }
 
 // New returns a store that keeps what it needs in dir, which is made with the first checkpoint. It must be outside
@@ -79,6 +85,74 @@ func (s *Store) Close() {
 		s.blobs.close()
 		s.opened = false
 	}
+}
+
+// ownerPerson owns what a person does while a command of an agent runs.
+const ownerPerson = "person"
+
+// personTime is how long after a person's word on a file what is found in it is the person's: a look that was under
+// way then, or a save that takes its time, is over by then.
+const personTime = 5 * time.Second
+
+// person remembers the files that a person has to do with now.
+type person struct {
+	mu    sync.Mutex
+	files map[string]time.Time
+}
+
+func (p *person) has(file string, now time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	at, ok := p.files[file]
+	return ok && now.Sub(at) < personTime
+}
+
+func (p *person) add(files []string, now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.files == nil {
+		p.files = make(map[string]time.Time)
+	}
+	for file, at := range p.files {
+		if now.Sub(at) >= personTime {
+			delete(p.files, file)
+		}
+	}
+	for _, file := range files {
+		p.files[file] = now
+	}
+}
+
+// Person notes files that a person saves, makes, moves or deletes in the editor, now or a moment ago: see
+// bridge.PersonFiles. It is told by the container's own processes.
+func (s *Store) Person(paths []string) {
+	where := tree{dir: s.workspace}
+	var files []string
+	for _, p := range paths {
+		if real, ok := where.realPath(p); ok {
+			files = append(files, real)
+		}
+	}
+	if len(files) == 0 {
+		return
+	}
+	s.person.add(files, s.now()) // before the lock, for a look that is under way
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.opened || len(s.open) == 0 {
+		return
+	}
+	s.owner = ownerPerson
+	defer func() { s.owner = "" }()
+	for _, p := range files {
+		// Folders that are not looked at stay so.
+		if s.tree.nodes[p] == nil && s.tree.wasPruned(p) {
+			continue
+		}
+		_ = s.tree.look(p)
+		_ = s.lookAtParents(p)
+	}
+	_ = s.blobs.flush()
 }
 
 // prepare opens the store on disk; the caller holds the lock, as with all below.
@@ -104,9 +178,14 @@ func (s *Store) prepare() error {
 	}
 	s.tree = newTree(s.workspace, s.env, s.blobs, s.limit/2)
 	s.tree.changed = func(p string, before, after entry) {
-		if len(s.open) > 0 {
-			s.journal = append(s.journal, change{p, before, after, s.owner})
+		if len(s.open) == 0 {
+			return
 		}
+		owner := s.owner
+		if owner == "" && s.person.has(p, s.now()) {
+			owner = ownerPerson
+		}
+		s.journal = append(s.journal, change{p, before, after, owner})
 	}
 	s.opened = true
 	return nil
@@ -191,6 +270,11 @@ func (s *Store) End(ctx context.Context, p bridge.EndCheckpointParams) (*bridge.
 	defer s.mu.Unlock()
 	o := s.open[p.ID]
 	if o == nil {
+		for _, o := range s.ended {
+			if o.id == p.ID {
+				return o.result, nil
+			}
+		}
 		return nil, bridge.ErrNotFound.With("no checkpoint of that name has begun")
 	}
 	var err error
@@ -199,7 +283,9 @@ func (s *Store) End(ctx context.Context, p bridge.EndCheckpointParams) (*bridge.
 			err = s.takeAll(o.record.Chat, o.record.Message)
 		}
 	} else {
-		s.owner = o.id
+		if !p.Discard {
+			s.owner = o.id
+		}
 		for _, p := range o.paths {
 			err = errors.Join(err, s.tree.look(p), s.lookAtParents(p))
 		}
@@ -219,8 +305,20 @@ func (s *Store) End(ctx context.Context, p bridge.EndCheckpointParams) (*bridge.
 		return nil, err
 	}
 	s.collect()
+	o.result = resultOf(o.record)
+	if !p.Open {
+		s.ended = append(s.ended, o)
+		s.ended = slices.Delete(s.ended, 0, max(0, len(s.ended)-maxEnded))
+	}
+	return o.result, nil
+}
+
+// maxEnded is how many checkpoints that have ended are remembered.
+const maxEnded = 16
+
+func resultOf(r *record) *bridge.EndCheckpointResult {
 	result := &bridge.EndCheckpointResult{Changes: []bridge.FileChange{}}
-	for _, c := range o.record.Changes {
+	for _, c := range r.Changes {
 		if c.isFolder() {
 			continue
 		}
@@ -229,7 +327,7 @@ func (s *Store) End(ctx context.Context, p bridge.EndCheckpointParams) (*bridge.
 		}
 	}
 	sortChanges(result.Changes)
-	return result, nil
+	return result
 }
 
 // lookAtParents notes folders that a call has made on the way to its file.
@@ -298,7 +396,12 @@ func (s *Store) trim() {
 // collect removes what is too old, and of the rest the oldest where it takes too much room.
 func (s *Store) collect() {
 	old := s.now().Add(-maxAge).UnixMilli()
-	for len(s.records) > 0 && s.records[0].At < old {
+	var size int64
+	for _, r := range s.records {
+		size += r.size
+	}
+	for len(s.records) > 0 && (s.records[0].At < old || len(s.records) > maxRecords || size > s.limit/8) {
+		size -= s.records[0].size
 		s.drop(s.records[0])
 	}
 	if s.blobs.size() <= s.limit || s.blobs.size() < s.swept+s.limit/8 {

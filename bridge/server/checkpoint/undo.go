@@ -16,8 +16,6 @@ import (
 	"strings"
 	"syscall"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/kalpana-dev/kalpana/bridge"
 )
 
@@ -346,6 +344,13 @@ func (u *undo) write(files []*undoFile, o *record) error {
 			u.make(root, f)
 		}
 	}
+	for _, f := range slices.Backward(byPath) { // last, since it may forbid to make files in it
+		if f.result == "" && f.want.Kind == folder {
+			if err := root.Chmod(f.path, fs.FileMode(f.want.Mode&0o777)); err != nil {
+				f.refuse(bridge.UndoFailed, "Its permissions could not be set: %s.", reason(err))
+			}
+		}
+	}
 	for _, f := range files {
 		if f.result != "" {
 			continue
@@ -386,19 +391,15 @@ func (u *undo) make(root *os.Root, f *undoFile) {
 	if there && !u.still(f) {
 		return
 	}
-	if parent := path.Dir(f.path); parent != "." {
-		if err := root.MkdirAll(parent, 0o755); err != nil {
-			f.refuse(bridge.UndoConflict, "Its folder is no folder any more: %s.", reason(err))
-			return
-		}
-		fd, err := openParent(u.store.workspace, f.path)
-		if err != nil {
-			f.refuse(bridge.UndoConflict, "Its folder is behind a symlink now. It was left as it is.")
-			return
-		}
-		_ = unix.Close(fd)
+	err := makeFolders(root, path.Dir(f.path))
+	if errors.Is(err, errNoParent) {
+		f.refuse(bridge.UndoConflict, "There is something else in the place of its folder. It was left as it is.")
+		return
 	}
-	var err error
+	if err != nil {
+		f.refuse(bridge.UndoFailed, "Its folder could not be made: %s.", reason(err))
+		return
+	}
 	mode := fs.FileMode(f.want.Mode & 0o777)
 	switch f.want.Kind {
 	case folder:
@@ -407,9 +408,6 @@ func (u *undo) make(root *os.Root, f *undoFile) {
 		}
 		if errors.Is(err, fs.ErrExist) {
 			err = nil
-		}
-		if err == nil {
-			err = root.Chmod(f.path, mode)
 		}
 	case link:
 		var to []byte
@@ -429,6 +427,26 @@ func (u *undo) make(root *os.Root, f *undoFile) {
 	if err != nil {
 		f.refuse(bridge.UndoFailed, "It could not be written: %s.", reason(err))
 	}
+}
+
+// makeFolders makes the folders of a path that are missing. It follows no symlink.
+func makeFolders(root *os.Root, dir string) error {
+	if dir == "." {
+		return nil
+	}
+	if err := makeFolders(root, path.Dir(dir)); err != nil {
+		return err
+	}
+	info, err := root.Lstat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return root.Mkdir(dir, 0o755)
+	case err != nil:
+		return err
+	case !info.IsDir():
+		return errNoParent
+	}
+	return nil
 }
 
 // replaceBy makes something under another name, which then takes its own. Where nothing was there, what has come

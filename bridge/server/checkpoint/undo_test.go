@@ -565,6 +565,54 @@ func TestCheckpoint_EachChatHasItsOwn(t *testing.T) {
 	}
 }
 
+func TestCheckpoint_WhatWasRefusedChangedNothing(t *testing.T) {
+	b := newBench(t)
+	b.write("f", "1\n")
+	begun, err := b.Begin(t.Context(), bridge.BeginCheckpointParams{Chat: "chat", Message: "m", Call: "c", Paths: []string{"f"}})
+	b.must(err)
+	b.write("f", "mine\n") // which is why the agent's edit is refused
+	r, err := b.End(t.Context(), bridge.EndCheckpointParams{ID: begun.ID, Discard: true})
+	if err != nil || r.Total != 0 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if _, err := b.Undo(t.Context(), bridge.UndoCheckpointsParams{Chat: "chat"}); !errors.Is(err, bridge.ErrNotFound) {
+		t.Errorf("%v", err)
+	}
+	// Whoever did not get the answer gets it again.
+	again, err := b.End(t.Context(), bridge.EndCheckpointParams{ID: begun.ID})
+	if err != nil || again.Total != 0 {
+		t.Errorf("%+v, %v", again, err)
+	}
+}
+
+func TestCheckpoint_WhatThePersonSavesDuringACommandIsTheirs(t *testing.T) {
+	b := newBench(t)
+	b.write("f", tenLines)
+	b.write("g", tenLines)
+	b.write("h", tenLines)
+	got := b.agent("m", func() {
+		b.write("f", "the agent's\n")
+		b.write("g", "mine\n")
+		b.write("new/mine", "mine\n")
+		b.Person([]string{b.path("g"), b.path("new/mine"), "../outside", "/etc/passwd", ".git/config"}) // saved
+		b.Person([]string{b.path("h")})                                                                 // about to be
+		b.write("h", "mine\n")
+	})
+	if got.Total != 1 || got.Changes[0].Path != "f" {
+		t.Errorf("%+v", got)
+	}
+	b.undo(bridge.UndoCheckpointsParams{})
+	same(t, "the folder", map[string]string{
+		"./": "-rwxr-xr-x", "f": "-rw-r--r-- " + tenLines, "g": "-rw-r--r-- mine\n", "h": "-rw-r--r-- mine\n",
+		"new/": "-rwxr-xr-x", "new/mine": "-rw-r--r-- mine\n",
+	}, b.files())
+	// A moment later the file is the agent's again.
+	b.now = func() time.Time { return time.Now().Add(personTime) }
+	if got := b.agent("m2", func() { b.write("h", "the agent's\n") }); got.Total != 1 {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestCheckpoint_ACommandThatGoesOnIsPartOfItsTurn(t *testing.T) {
 	b := newBench(t)
 	b.write("f", "1\n")
@@ -709,7 +757,9 @@ func TestBegin_TakesNoPathOutsideOrOfGit(t *testing.T) {
 		}
 	}
 	for _, p := range []bridge.BeginCheckpointParams{
-		{}, {Chat: "a", Message: "m\n", Call: "c"}, {Chat: strings.Repeat("x", 200), Message: "m", Call: "c"},
+		{},
+		{Chat: "a", Message: "m\n", Call: "c"},
+		{Chat: strings.Repeat("x", 200), Message: "m", Call: "c"},
 		{Chat: "a", Message: "m", Call: "c", Paths: make([]string, 200)},
 	} {
 		if _, err := b.Begin(t.Context(), p); err == nil {

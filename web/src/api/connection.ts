@@ -49,7 +49,7 @@ export function follow(onEvent: (event: FeedEvent) => void, onFail: () => void):
     close()
     const stream = new EventSource('/api/events')
     source = stream
-    for (const type of ['snapshot', 'workspace', 'deleted']) {
+    for (const type of ['snapshot', 'workspace', 'deleted', 'git-questions']) {
       stream.addEventListener(type, (message: MessageEvent<string>) => {
         delay = firstDelay
         clearTimeout(lostTimer)

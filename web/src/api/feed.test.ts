@@ -56,7 +56,7 @@ test('announce says what changed', () => {
 })
 
 describe('parseEvent', () => {
-  test('reads the three kinds', () => {
+  test('reads every kind', () => {
     expect(parseEvent('snapshot', JSON.stringify({ workspaces: [a] }))).toEqual({
       type: 'snapshot',
       workspaces: [a],
@@ -64,6 +64,11 @@ describe('parseEvent', () => {
     expect(parseEvent('snapshot', '{"workspaces":null}')).toEqual({ type: 'snapshot', workspaces: [] })
     expect(parseEvent('workspace', JSON.stringify(a))).toEqual({ type: 'workspace', workspace: a })
     expect(parseEvent('deleted', '{"id":"a"}')).toEqual({ type: 'deleted', id: 'a' })
+    const question = { id: 'q', workspace: 'a', server: 'https://git.example.com', repository: 'x/y', askedAt: '' }
+    expect(parseEvent('git-questions', JSON.stringify({ questions: [question, null, 1] }))).toEqual({
+      type: 'git-questions',
+      questions: [question],
+    })
   })
 
   test.each([

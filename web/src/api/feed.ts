@@ -1,15 +1,18 @@
-import type { Workspace } from './types'
+import type { GitQuestion, Workspace } from './types'
 
 export type FeedEvent =
   | { type: 'snapshot'; workspaces: Workspace[] }
   | { type: 'workspace'; workspace: Workspace }
   | { type: 'deleted'; id: string }
+  | { type: 'git-questions'; questions: GitQuestion[] }
 
 /** Applies an event to the list, newest workspace first. An event older than what is known is dropped. */
 export function reduce(list: Workspace[], event: FeedEvent): Workspace[] {
   switch (event.type) {
     case 'snapshot':
       return [...event.workspaces].sort(newestFirst)
+    case 'git-questions':
+      return list
     case 'deleted':
       return list.filter((workspace) => workspace.id !== event.id)
     case 'workspace': {
@@ -61,6 +64,9 @@ export function parseEvent(type: string, data: string): FeedEvent | undefined {
   if (!isObject(value)) return undefined
   if (type === 'workspace' && isWorkspace(value)) return { type, workspace: value }
   if (type === 'deleted' && typeof value.id === 'string') return { type, id: value.id }
+  if (type === 'git-questions' && Array.isArray(value.questions)) {
+    return { type, questions: (value.questions as unknown[]).filter(isQuestion) }
+  }
   if (type === 'snapshot') {
     const workspaces = value.workspaces ?? []
     if (Array.isArray(workspaces)) return { type, workspaces: (workspaces as unknown[]).filter(isWorkspace) }
@@ -70,6 +76,10 @@ export function parseEvent(type: string, data: string): FeedEvent | undefined {
 
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null
+}
+
+function isQuestion(value: unknown): value is GitQuestion {
+  return isObject(value) && typeof value.id === 'string' && typeof value.repository === 'string'
 }
 
 function isWorkspace(value: unknown): value is Workspace {

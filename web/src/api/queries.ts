@@ -72,7 +72,19 @@ export function makeQueryClient(): QueryClient {
   return client
 }
 
+/** What waits for one's word; the event stream keeps it up to date. */
+export const gitQuestionsQuery = queryOptions({
+  queryKey: ['git-questions'],
+  queryFn: async () => (await data(api.GET('/api/git-questions'))).questions,
+})
+
 export function applyEvent(client: QueryClient, event: FeedEvent): void {
+  // A stream tells of questions after its snapshot, unless there are none.
+  if (event.type === 'snapshot') client.setQueryData(gitQuestionsQuery.queryKey, [])
+  if (event.type === 'git-questions') {
+    client.setQueryData(gitQuestionsQuery.queryKey, event.questions)
+    return
+  }
   // A list that is still on its way was read before this event.
   if (event.type === 'snapshot') void client.cancelQueries({ queryKey: workspacesQuery.queryKey })
   client.setQueryData(workspacesQuery.queryKey, (list) => {
@@ -140,3 +152,8 @@ export function useAct<V, R>(list: { queryKey: QueryKey }, mutationFn: (variable
     onSettled: () => client.invalidateQueries({ queryKey: list.queryKey }),
   })
 }
+
+export const useAnswerGit = () =>
+  useAct(gitQuestionsQuery, ({ id, ...body }: { id: string; allow: boolean; hours: number }) =>
+    data(api.POST('/api/git-questions/{id}', { params: { path: { id } }, body })),
+  )

@@ -339,12 +339,66 @@ export interface paths {
          *     - snapshot {workspaces: [Workspace]}: first, and whenever the reader fell behind
          *     - workspace Workspace: one that changed or is new
          *     - deleted {id}
+         *     - git-questions {questions: [GitQuestion]}: those that wait for you, whenever they change
          *     - stopping {}: the server reloads or stops, so reconnect in a second
          */
         get: operations["events"];
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/git-questions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the repositories that programs in your workspaces wait to sign in at */
+        get: operations["listGitQuestions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/git-questions/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Let a program in a workspace of yours sign in at a repository, or not */
+        post: operations["answerGitQuestion"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/git-tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the git servers that you gave a token for */
+        get: operations["listGitTokens"];
+        /** Give a token for a git server, which your workspaces sign in with */
+        put: operations["setGitToken"];
+        post?: never;
+        /** Forget your token for a git server */
+        delete: operations["deleteGitToken"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1027,6 +1081,39 @@ export interface components {
             status: string;
             undone?: boolean;
         };
+        GitAnswer: {
+            allow: boolean;
+            /**
+             * Format: int64
+             * @description For how long programs in that workspace may sign in at the repository; 0 is this once.
+             */
+            hours?: number;
+        };
+        GitQuestion: {
+            /** Format: date-time */
+            askedAt: string;
+            id: string;
+            /** @description Its path on the server. */
+            repository: string;
+            server: string;
+            workspace: string;
+        };
+        GitQuestions: {
+            questions: components["schemas"]["GitQuestion"][];
+        };
+        GitToken: {
+            /** Format: date-time */
+            createdAt: string;
+            /** @description Its address, e.g. https://git.example.com. */
+            server: string;
+            /** Format: date-time */
+            updatedAt: string;
+            /** @description Empty where the server does not ask for one. */
+            username: string;
+        };
+        GitTokens: {
+            tokens: components["schemas"]["GitToken"][];
+        };
         Info: {
             /** Format: date-time */
             createdAt: string;
@@ -1145,6 +1232,11 @@ export interface components {
             configured: boolean;
             /** @description Id of the one that is used where none is chosen, or empty. */
             default: string;
+            /**
+             * @description What the agent asks for before it acts, where a new chat says nothing else.
+             * @enum {string}
+             */
+            mode: "ask-all" | "ask-writes" | "ask-none";
             models: components["schemas"]["Model"][];
             /** @description Whether you have. */
             ownKey: boolean;
@@ -1154,6 +1246,14 @@ export interface components {
         NewAgentKey: {
             /** @description As the provider shows it. It is kept encrypted, and asked for models with in your name. */
             key: string;
+        };
+        NewGitToken: {
+            /** @description The server's address. Without a scheme it is https. */
+            server: string;
+            /** @description An access token of the server's that may read and write repositories. It is kept sealed and never shown again. */
+            token: string;
+            /** @description Where the server asks for one besides the token. */
+            username?: string;
         };
         NewInvitation: {
             /** @description Id of the admin who made it. */
@@ -2386,6 +2486,159 @@ export interface operations {
                 content: {
                     "text/event-stream": string;
                 };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    listGitQuestions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GitQuestions"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    answerGitQuestion: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Question id, from the list. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["GitAnswer"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    listGitTokens: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GitTokens"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    setGitToken: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewGitToken"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    deleteGitToken: {
+        parameters: {
+            query: {
+                /** @description The git server's address, from the list. */
+                server: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description Error */
             default: {

@@ -35,3 +35,18 @@ export const useDisconnect = () =>
   useAct(accountsQuery, (path: { provider: string; subject: string }) =>
     data(api.DELETE('/api/accounts/{provider}/{subject}', { params: { path } })),
   )
+
+export const gitTokensQuery = queryOptions({
+  queryKey: ['git-tokens'],
+  queryFn: async () => (await data(api.GET('/api/git-tokens'))).tokens,
+})
+
+export const useSetGitToken = () =>
+  useAct(gitTokensQuery, (body: { server: string; username?: string; token: string }) =>
+    data(api.PUT('/api/git-tokens', { body })),
+  )
+
+export const useDeleteGitToken = () =>
+  useAct(gitTokensQuery, (server: string) =>
+    data(api.DELETE('/api/git-tokens', { params: { query: { server } } })),
+  )

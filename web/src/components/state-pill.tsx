@@ -12,7 +12,9 @@ const looks: Record<State, { text: string; dot: string; label: string }> = {
   error: { label: 'Error', text: 'text-destructive', dot: 'bg-destructive' },
 }
 
-export function StatePill({ state, className }: { state: State; className?: string }) {
+type Props = { state: State; className?: string /** On a phone its colour has to do. */; compact?: boolean }
+
+export function StatePill({ state, className, compact = false }: Props) {
   const look = looks[state]
   return (
     <span
@@ -24,7 +26,7 @@ export function StatePill({ state, className }: { state: State; className?: stri
       )}
     >
       <span aria-hidden className={cn('size-1.5 rounded-full', look.dot)} />
-      {look.label}
+      <span className={cn(compact && 'max-sm:sr-only')}>{look.label}</span>
     </span>
   )
 }

@@ -6,6 +6,7 @@ const model = { id: 'a/b', name: 'B', context: 1000, inputPrice: 0.25, outputPri
 const models: Models = {
   models: [model, { ...model, id: 'a/c' }],
   default: 'a/c',
+  mode: 'ask-writes',
   configured: true,
   ownKeys: false,
   ownKey: false,

@@ -88,7 +88,7 @@ function WorkspaceView({ workspace }: { workspace: Workspace }) {
         </Button>
         <Mark className="hidden h-4 sm:block" />
         <h1 className="min-w-0 truncate font-medium sm:ml-1">{name}</h1>
-        <StatePill state={state} />
+        <StatePill state={state} compact />
         <p className="min-w-0 flex-1 truncate text-[0.8125rem] text-muted max-md:invisible">
           {inProgress(workspace) ? <Progress workspace={workspace} /> : <SleepLine workspace={workspace} />}
         </p>

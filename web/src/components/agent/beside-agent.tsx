@@ -33,9 +33,8 @@ export function BesideAgent({ workspace, open, focus, onClose, children }: Props
     </Suspense>
   )
   return (
-    <>
+    <main className="relative flex min-h-0 min-w-0 flex-1">
       <Group
-        role="main"
         className="min-h-0 flex-1"
         style={{ height: 'auto' }}
         onLayoutChanged={({ agent: percent }, { isUserInteraction }) => {
@@ -73,6 +72,6 @@ export function BesideAgent({ workspace, open, focus, onClose, children }: Props
         )}
       </Group>
       {phone && agent && <div className="absolute inset-0 z-10 flex bg-background">{agent}</div>}
-    </>
+    </main>
   )
 }

@@ -120,7 +120,7 @@ export function Composer(props: Props) {
             onClick={() => onSettings({ ...settings, plan: !plan })}
           >
             <ListChecks aria-hidden />
-            Plan
+            <span className="max-sm:sr-only">Plan</span>
           </Button>
           {working && (
             <Button

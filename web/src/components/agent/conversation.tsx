@@ -153,6 +153,8 @@ export function Conversation({ workspace, id, chat, history, models, focus, onRe
     setRetrying(false)
   }, [chatHelpers.status])
 
+  const scroll = useSticky()
+  const { stick } = scroll
   const stop = useStopRun(id)
   const queue = useQueueMessage(id)
   const { approvals, questions } = pendingOf(messages)
@@ -175,7 +177,7 @@ export function Conversation({ workspace, id, chat, history, models, focus, onRe
   }
   const send = (text: string) => {
     begin()
-    scroll.stick()
+    stick()
     rememberChat(workspace.id, id)
     const [question] = questions
     if (working)
@@ -214,18 +216,18 @@ export function Conversation({ workspace, id, chat, history, models, focus, onRe
       approve: (part, { approved, reason }) => {
         if (part.state !== 'approval-requested') return
         const { id } = part.approval
+        stick()
         void addToolApprovalResponse({ id, approved, ...(reason !== undefined && { reason }) })
       },
       answer: (part, text) => void addToolOutput({ tool: 'ask', toolCallId: part.toolCallId, output: text }),
     }),
-    [addToolApprovalResponse, addToolOutput, waitingCalls],
+    [addToolApprovalResponse, addToolOutput, waitingCalls, stick],
   )
   const changeSettings = (next: Settings) => {
     setSettings(next)
     rememberChoice({ model: next.model, mode: next.mode })
   }
 
-  const scroll = useSticky()
   useEffect(() => {
     if (focus) box.current?.focus()
   }, [focus])
@@ -314,10 +316,8 @@ export function Conversation({ workspace, id, chat, history, models, focus, onRe
             size="icon"
             aria-label="To the newest"
             title="To the newest"
-            className="absolute right-3 bottom-full z-10 mb-2 hidden rounded-full shadow-lg shadow-shadow/40 data-show:flex"
-            data-show
-            style={{ bottom: 8 }}
-            onClick={scroll.stick}
+            className="absolute right-3 bottom-2 z-10 rounded-full shadow-lg shadow-shadow/40"
+            onClick={stick}
           >
             <ArrowDown aria-hidden />
           </Button>

@@ -12,6 +12,7 @@ export function SettingsFrame({ me }: { me: Me }) {
           { to: '/settings/sessions', text: 'Sessions' },
           { to: '/settings/tokens', text: 'API tokens' },
           { to: '/settings/accounts', text: 'Accounts' },
+          { to: '/settings/git', text: 'Git servers' },
           { to: '/settings/agent', text: 'Agent' },
         ]}
       />
