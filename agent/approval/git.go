@@ -244,7 +244,7 @@ func (c simple) elsewhere(remotes []string, moved bool) string {
 			return "It changes where git pushes to."
 		}
 	case "config":
-		if unknown || !(gitConfigReads(g.args) || strings.HasPrefix(configKey(g.args), "user.")) {
+		if unknown || !gitConfigReads(g.args) && !strings.HasPrefix(configKey(g.args), "user.") {
 			return "It changes how git works, which can be where it pushes to."
 		}
 	case "send-pack", "http-push", "send-email", "svn", "p4", "cvsexportcommit":
