@@ -36,7 +36,10 @@ import { useSticky } from './use-sticky'
 /** What was written and not sent, by chat, so that closing the panel loses nothing. */
 const drafts = new Map<string, string>()
 
+/** How often a lost connection is tried again. */
 const tries = 6
+/** Letters of a reason for a denial; the server takes 2 KiB. */
+const longestReason = 500
 
 type Props = {
   workspace: Workspace
@@ -73,11 +76,13 @@ export function Conversation({ workspace, id, chat, history, models, focus, onRe
   useEffect(() => () => clearTimeout(retry.current), [])
 
   const runs = chat?.state === 'running'
-  const restoreDraft = () => {
-    if (sent.current === undefined) return
-    drafts.set(id, sent.current)
-    sent.current = undefined
+  const keepDraft = (text: string) => {
+    drafts.set(id, text)
     setDraftVersion((version) => version + 1)
+  }
+  const restoreDraft = () => {
+    if (sent.current !== undefined) keepDraft(sent.current)
+    sent.current = undefined
   }
   const transport = useMemo(
     () =>
@@ -195,15 +200,14 @@ export function Conversation({ workspace, id, chat, history, models, focus, onRe
           setQueued((list) =>
             list.some((one) => one.id === made.id) ? list : [...list, { id: made.id, text }],
           ),
-        onError: () => {
-          drafts.set(id, text)
-          setDraftVersion((version) => version + 1)
-        },
+        onError: () => keepDraft(text),
       })
     if (question) return answers.answer(question, text)
     if (approvals.length > 0) {
       // Whoever says something else than yes wants something else.
-      for (const part of approvals) answers.approve(part, { approved: false, reason: text })
+      for (const part of approvals)
+        answers.approve(part, { approved: false, reason: text.slice(0, longestReason) })
+      if (text.length > longestReason) keepDraft(text)
       return
     }
     sent.current = text
