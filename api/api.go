@@ -7,6 +7,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -17,6 +18,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
+	"github.com/kalpana-dev/kalpana/bridge"
 	"github.com/kalpana-dev/kalpana/credential"
 	"github.com/kalpana-dev/kalpana/identity"
 	"github.com/kalpana-dev/kalpana/orchestrator"
@@ -40,6 +42,8 @@ type Config struct {
 	// Site returns the site that Kalpana protects under a Host header, and whether there is one. nil
 	// means that there is none.
 	Site func(host string) (workspace.Host, bool)
+	// Bridge connects to the bridge of a workspace; nil connects to none.
+	Bridge func(context.Context, workspace.ID) (*bridge.Client, error)
 	// Credentials asks people which repositories their workspaces may sign in at; nil asks nobody.
 	Credentials *credential.Broker
 	// Links is whether people can sign in by link.

@@ -17,7 +17,7 @@ type Workspace struct {
 	ID           string     `json:"id"`
 	Name         string     `json:"name"`
 	Template     string     `json:"template"`
-	Repository   string     `json:"repository" doc:"Address of a public repository that was cloned on first start, or empty."`
+	Repository   string     `json:"repository" doc:"Address of a repository that was cloned on first start, or empty."`
 	State        string     `json:"state" enum:"stopped,starting,running,pausing,paused,stopping,deleting,error"`
 	StateSince   *time.Time `json:"stateSince,omitempty" doc:"Since when it is in this state."`
 	Desired      string     `json:"desired,omitempty" enum:"running,paused,stopped,deleting" doc:"What it was last told to be."`
@@ -82,7 +82,7 @@ type Templates struct {
 type NewWorkspace struct {
 	Name       string `json:"name" maxLength:"256" doc:"1 to 64 characters."`
 	Template   string `json:"template" maxLength:"64"`
-	Repository string `json:"repository,omitempty" maxLength:"2048" doc:"https:// or http:// address of a public repository to clone on first start."`
+	Repository string `json:"repository,omitempty" maxLength:"2048" doc:"https:// or http:// address of a repository to clone on first start; a private one needs a token for its git server."`
 }
 
 // WorkspaceChange is what can be changed of a workspace.
@@ -115,6 +115,7 @@ func (h *Handler) routes() {
 	h.eventRoutes()
 	h.portRoutes()
 	h.gitRoutes()
+	h.bridgeRoutes()
 	h.sleepRoutes()
 	h.adminRoutes()
 	h.agentRoutes()

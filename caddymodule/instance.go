@@ -59,6 +59,7 @@ type instance struct {
 	linkLogin    bool // people can sign in by link
 	credentials  *credential.Broker
 	links        *links
+	bridges      *bridge.Pool // for pages of the console
 	limits       limiters
 
 	agents  *agentHost // nil where there are none
@@ -166,6 +167,7 @@ func (i *instance) doOpen() error {
 	i.credentials = credential.New(credential.Config{
 		Workspace: i.store.Workspace, Credential: i.identity.GitCredential, Audit: i.identity.Audit,
 	})
+	i.bridges = bridge.NewPool(i.running)
 	i.links = newLinks(i.endpoint, map[string]bridge.Handler{
 		bridge.MethodGitCredential: bridge.HandleGitCredential(i.credentials.Ask),
 	}, i.logger)
@@ -186,6 +188,15 @@ func (i *instance) doOpen() error {
 	i.work.Go(func() { i.identity.Run(running) })
 	i.work.Go(func() { i.keepSharing(running, i.key) })
 	return i.joinAgents(ctx)
+}
+
+// running returns how the bridge of a workspace is reached that runs.
+func (i *instance) running(_ context.Context, id workspace.ID) (bridge.Endpoint, error) {
+	r := i.orchestrator.Route(id)
+	if r == nil {
+		return bridge.Endpoint{}, workspace.ErrNotRunning
+	}
+	return i.endpoint(r), nil
 }
 
 // endpoint is how the bridge at a route is reached.
@@ -259,6 +270,9 @@ func (i *instance) close() error {
 	if i.stop != nil {
 		i.stop()
 		i.work.Wait()
+	}
+	if i.bridges != nil {
+		i.bridges.Close()
 	}
 	if i.links != nil {
 		i.links.close()

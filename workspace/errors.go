@@ -15,7 +15,7 @@ var (
 	ErrHostFull        = errors.New("the machine has no room for another workspace right now")
 	ErrUnknownTemplate = errors.New("no such template")
 	ErrInvalidName     = errors.New("a workspace name has 1 to 64 characters, none of them a control character")
-	ErrInvalidRepo     = errors.New("a repository is a public https:// or http:// address without user name, password or query")
+	ErrInvalidRepo     = errors.New("a repository is an https:// or http:// address without user name, password or query")
 	ErrBusy            = errors.New("the workspace is just being stopped or deleted")
 	ErrInUse           = errors.New("the workspace is in use, so it stays awake")
 	ErrNotRunning      = errors.New("the workspace does not run")

@@ -20,6 +20,7 @@ const actions: Record<string, string> = {
   schedule: 'Changed a schedule',
   delete: 'Deleted a workspace',
   'agent-run': 'Ran the agent',
+  'git-credential': 'Signed in at a git server',
   admin: 'Administration',
 }
 
