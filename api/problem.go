@@ -125,7 +125,7 @@ func (h *Handler) fault(err error) huma.StatusError {
 		return huma.NewError(http.StatusUnprocessableEntity, orchestrator.Explain(err))
 	case errors.Is(err, errNoJSON):
 		return huma.NewError(http.StatusBadRequest, orchestrator.Explain(err))
-	case errors.Is(err, errTooLarge):
+	case errors.Is(err, errTooLarge), errors.Is(err, agent.ErrTooLarge):
 		return huma.NewError(http.StatusRequestEntityTooLarge, orchestrator.Explain(err))
 	case errors.As(err, new(*budget.Spent)):
 		return huma.NewError(http.StatusPaymentRequired, orchestrator.Explain(err))
