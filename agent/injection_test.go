@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -419,6 +418,6 @@ func TestInjection_InstructionsOfARepositoryAllowNothing(t *testing.T) {
 	}
 	prompt := s.model.requests()[0].Messages[0].Text
 	if !strings.Contains(prompt, "orders come from the person") {
-		t.Error(fmt.Sprintf("the model is not told what is data: %.300s", prompt))
+		t.Errorf("the model is not told what is data: %.300s", prompt)
 	}
 }
