@@ -135,7 +135,7 @@ func (s *online) post(b *browser, body any) *agentStream {
 
 func (a *agentStream) mustBeStream() {
 	a.t.Helper()
-	if a.resp.StatusCode != 200 {
+	if a.resp.StatusCode != http.StatusOK {
 		text, _ := io.ReadAll(a.resp.Body)
 		a.t.Fatalf("%d %s", a.resp.StatusCode, text)
 	}

@@ -205,7 +205,7 @@ func TestMCP_IsForATokenOfItsScopeAndTheirOwnWorkspace(t *testing.T) {
 	token := asha.token("agent").Secret
 	const call = `{"jsonrpc":"2.0","id":1,"method":"tools/list"}`
 	ask := func(change func(r *http.Request)) *httptest.ResponseRecorder {
-		r := httptest.NewRequest("POST", console+"/mcp/"+mine, strings.NewReader(call))
+		r := httptest.NewRequest(http.MethodPost, console+"/mcp/"+mine, strings.NewReader(call))
 		r.Header.Set("Content-Type", "application/json")
 		r.Header.Set("Accept", "application/json, text/event-stream")
 		r.Header.Set("Authorization", "Bearer "+token)
@@ -311,7 +311,7 @@ func TestMCP_WithoutAnAgentThereIsNone(t *testing.T) {
 	s := newSite(t)
 	asha := s.signIn("Asha")
 	id := asha.create("one").ID
-	r := httptest.NewRequest("POST", console+"/mcp/"+id, strings.NewReader(`{}`))
+	r := httptest.NewRequest(http.MethodPost, console+"/mcp/"+id, strings.NewReader(`{}`))
 	r.Header.Set("Authorization", "Bearer "+asha.token(string(identity.ScopeAgent)).Secret)
 	w := httptest.NewRecorder()
 	s.MCP(w, r)

@@ -21,12 +21,12 @@ var gitPlain = wordSet("--no-pager -P --no-optional-locks --literal-pathspecs --
 func (c simple) git() (g git) {
 	name := base(c.words[0].text)
 	if sub, ok := strings.CutPrefix(name, "git-"); ok {
-		return git{is: true, sub: sub, args: c.words[1:], moved: c.setsGit()}
+		return git{is: true, sub: sub, args: c.words[1:], config: c.setsSomething()}
 	}
 	if name != "git" {
 		return git{}
 	}
-	g.is, g.moved = true, c.setsGit()
+	g.is, g.config = true, c.setsSomething()
 	for i := 1; i < len(c.words); i++ {
 		w := c.words[i]
 		switch {
@@ -53,8 +53,12 @@ func (c simple) git() (g git) {
 	return g
 }
 
-func (c simple) setsGit() bool {
-	return slices.ContainsFunc(c.env, func(name string) bool { return strings.HasPrefix(name, "GIT_") && name != "GIT_PAGER" })
+// setsSomething reports whether variables are set for the command that may give git other settings, as GIT_… and HOME
+// do.
+func (c simple) setsSomething() bool {
+	return slices.ContainsFunc(c.env, func(name string) bool {
+		return !slices.Contains(harmless, name) && name != "PAGER" && name != "GIT_PAGER"
+	})
 }
 
 const (
@@ -107,7 +111,6 @@ var gitReaders = map[string]*flags{
 	"check-ignore":  read("-vnq verbose non-matching quiet no-index"),
 	"name-rev":      read("tags all name-only always no-undefined refs= exclude="),
 	"diff-tree":     read(gitDiffFlags + " -tcmvS root no-commit-id"),
-	"whatchanged":   read(gitLogFlags),
 	"cherry":        read("-v abbrev= verbose"),
 	"range-diff":    read(gitDiffFlags + " creation-factor= left-only right-only"),
 	"version":       read("build-options").upTo(0),
@@ -170,7 +173,7 @@ var gitKnown = wordSet(`
 	patch-id prune prune-packed pull push range-diff read-tree rebase reflog remote repack replace request-pull rerere
 	reset restore rev-list rev-parse revert rm send-email send-pack shortlog show show-branch show-index show-ref
 	sparse-checkout stash status stripspace submodule subtree switch symbolic-ref tag unpack-file unpack-objects
-	update-index update-ref update-server-info var verify-commit verify-pack verify-tag version whatchanged worktree
+	update-index update-ref update-server-info var verify-commit verify-pack verify-tag version worktree
 	write-tree lfs
 `)
 
@@ -241,7 +244,7 @@ func (c simple) elsewhere(remotes []string, moved bool) string {
 			return "It changes where git pushes to."
 		}
 	case "config":
-		if unknown || !(gitConfigReads(g.args) || strings.HasPrefix(configKey(g.args), "user.")) {
+		if unknown || !gitConfigReads(g.args) && !strings.HasPrefix(configKey(g.args), "user.") {
 			return "It changes how git works, which can be where it pushes to."
 		}
 	case "send-pack", "http-push", "send-email", "svn", "p4", "cvsexportcommit":
@@ -310,11 +313,9 @@ func pushTo(to string, remotes []string, moved bool) string {
 		return "This workspace has no repository of its own that it could push to."
 	case to == "":
 		return "It does not say where it pushes to: `git push origin <branch>` does."
-	case sameAddress(to, remotes):
-		return ""
-	case to != "origin":
+	case to != "origin" && !sameAddress(to, remotes):
 		return "It pushes to " + shown(to) + ", which is not this workspace's own repository."
-	case moved:
+	case moved: // an address can stand for another there, too
 		return "It pushes from another folder, whose repository may be another."
 	}
 	return ""
@@ -352,12 +353,14 @@ func normalAddress(a string) string {
 	return strings.ToLower(host) + "/" + strings.TrimSuffix(strings.Trim(path, "/"), ".git")
 }
 
-// inGit reports whether a path leads into a folder of git's own.
+// inGit reports whether a path is of git's own: a folder .git, what is in one, or the person's settings.
 func inGit(path string) bool {
-	for part := range strings.FieldsFuncSeq(path, func(r rune) bool { return r == '/' || r == '\\' || r == '=' || r == ':' }) {
-		if strings.EqualFold(part, ".git") {
+	before := ""
+	for part := range strings.FieldsFuncSeq(strings.ToLower(path), func(r rune) bool { return r == '/' || r == '\\' || r == '=' || r == ':' }) {
+		if part == ".git" || part == ".gitconfig" || (part == "git" && before == ".config") {
 			return true
 		}
+		before = part
 	}
 	return false
 }

@@ -233,7 +233,7 @@ var versionOnly = wordSet("bash python python2 python3 node perl ruby gcc g++ cc
 
 // judgeWords says why a simple command should not have passed.
 func judgeWords(words []string) string {
-	for len(words) > 0 && (keywords[words[0]] || regexp.MustCompile(`^(?:[A-Z_]+=[a-zA-Z0-9]*)$`).MatchString(words[0])) {
+	for len(words) > 0 && (keywords[words[0]] || regexp.MustCompile(`^[A-Z_]+=.*$`).MatchString(words[0])) {
 		if name, value, ok := strings.Cut(words[0], "="); ok && (slices.Contains([]string{"PATH", "IFS", "LD_PRELOAD", "BASH_ENV", "ENV", "PAGER", "GIT_PAGER"}, name) && value != "cat" || strings.HasPrefix(name, "GIT_") && name != "GIT_PAGER") {
 			return "sets " + name
 		}

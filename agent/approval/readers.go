@@ -266,7 +266,7 @@ func (c simple) reads(moved bool) bool {
 // folder first, and may run what they find there, are not among them: cargo, rustc, npm, yarn.
 var versions = wordSet("bash python python2 python3 node perl ruby gcc g++ cc clang make rg jq curl wget tar sed grep java")
 
-var fdFlags = read("-HIuspagiFL0l -tedEcSjo: hidden no-ignore unrestricted case-sensitive ignore-case glob fixed-strings " +
+var fdFlags = read("-HIuspagiFL0 -tedEcSjo: hidden no-ignore unrestricted case-sensitive ignore-case glob fixed-strings " +
 	"absolute-path follow full-path type= extension= max-depth= min-depth= exact-depth= exclude= color= size= " +
 	"changed-within= changed-before= owner= max-results= print0 regex")
 

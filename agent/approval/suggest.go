@@ -35,7 +35,7 @@ func (c simple) suggestion() (Rule, bool) {
 	if c.isWrapper() || nevers[name] || strings.Contains(name, "/") || interpreters[name] && name != "bun" && name != "deno" || name == "go" && len(texts) > 1 && slices.Contains([]string{"run", "generate", "tool", "env", "get", "install"}, texts[1]) {
 		return Rule{}, false
 	}
-	n := 0
+	var n int
 	run, isScripted := scripted[name]
 	switch {
 	case alone[name]:

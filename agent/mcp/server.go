@@ -217,7 +217,7 @@ func (a *answer) comment() {
 		a.start(http.StatusOK)
 	}
 	if a.stream {
-		a.write([]byte(": alive\n\n"))
+		_, _ = a.write([]byte(": alive\n\n"))
 		_ = a.rc.Flush()
 	}
 }
