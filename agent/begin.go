@@ -311,14 +311,29 @@ func (s *Service) start(b *beginning) (*Run, error) {
 		for _, p := range shown.Parts {
 			r.callIDs[p.ToolCallID] = true // a call that broke off is there, and the model is not told of it
 		}
-		r.messageID, r.seq, r.created, r.turn = b.goOn.ID, b.goOn.Seq, b.goOn.CreatedAt, b.goOn.turn
+		told, err := b.goOn.told()
+		if err != nil {
+			return nil, err
+		}
+		r.messageID, r.seq, r.created, r.turn = b.goOn.ID, b.goOn.Seq, b.goOn.CreatedAt, *told
 	}
 	if !r.turn.Fresh {
-		r.prior = wellFormed(conversation(before))
+		said, err := conversation(before)
+		if err != nil {
+			return nil, err
+		}
+		r.prior = wellFormed(said)
 	}
 	for _, m := range b.messages {
-		if m.Role == uistream.RoleUser && len(m.turn.Messages) > 0 {
-			r.task = m.turn.Messages[0].Text
+		if m.Role != uistream.RoleUser {
+			continue
+		}
+		told, err := m.told()
+		if err != nil {
+			return nil, err
+		}
+		if len(told.Messages) > 0 {
+			r.task = told.Messages[0].Text
 			break
 		}
 	}

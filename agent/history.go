@@ -9,16 +9,24 @@ import (
 	"github.com/kalpana-dev/kalpana/agent/uistream"
 )
 
-// conversation returns what a model was told in the messages of a chat.
-func conversation(messages []*message) []model.Message {
-	var all []model.Message
-	for _, m := range messages {
-		if m.turn.Fresh {
-			all = nil
+// conversation returns what a model was told in the messages of a chat, since it was last summed up.
+func conversation(messages []*message) ([]model.Message, error) {
+	from := len(messages)
+	for from > 0 {
+		from--
+		t, err := messages[from].told()
+		if err != nil {
+			return nil, err
 		}
+		if t.Fresh {
+			break
+		}
+	}
+	var all []model.Message
+	for _, m := range messages[from:] {
 		all = append(all, m.turn.Messages...)
 	}
-	return all
+	return all, nil
 }
 
 // unanswered is what a model is told of a call that has no answer.

@@ -116,6 +116,10 @@ func (m *message) letGo(pending []pendingCall, reason string) (changed bool, err
 	if err != nil {
 		return false, err
 	}
+	told, err := m.told()
+	if err != nil {
+		return false, err
+	}
 	for i := range shown.Parts {
 		p := &shown.Parts[i]
 		switch {
@@ -137,12 +141,12 @@ func (m *message) letGo(pending []pendingCall, reason string) (changed bool, err
 	for _, p := range pending {
 		waits[p.CallID] = true
 	}
-	for _, c := range unansweredCalls(m.turn.Messages) {
+	for _, c := range unansweredCalls(told.Messages) {
 		text := unanswered
 		if waits[c.ID] {
 			text = "Not carried out: " + reason + "."
 		}
-		m.turn.Messages = append(m.turn.Messages, model.Message{Role: model.ToolRole, CallID: c.ID, Text: text})
+		told.Messages = append(told.Messages, model.Message{Role: model.ToolRole, CallID: c.ID, Text: text})
 		changed = true
 	}
 	if !changed {
@@ -151,6 +155,6 @@ func (m *message) letGo(pending []pendingCall, reason string) (changed bool, err
 	if m.UI, err = encodeJSON(shown); err != nil {
 		return false, err
 	}
-	m.Model, err = encodeJSON(m.turn)
+	m.Model, err = encodeJSON(told)
 	return true, err
 }

@@ -65,17 +65,21 @@ func (c *chat) seal() error {
 // message is a record with what it holds.
 type message struct {
 	*Message
-	turn turn
+	turn *turn // nil until it is asked for: of a long chat, most is never needed
 }
 
-func openMessage(m *Message) (*message, error) {
-	open := &message{Message: m}
-	if len(m.Model) > 0 {
-		if err := json.Unmarshal(m.Model, &open.turn); err != nil {
-			return nil, fmt.Errorf("agent: the record of message %s: %w", m.ID, err)
+// told returns what a model is told for a message.
+func (m *message) told() (*turn, error) {
+	if m.turn == nil {
+		t := new(turn)
+		if len(m.Model) > 0 {
+			if err := json.Unmarshal(m.Model, t); err != nil {
+				return nil, fmt.Errorf("agent: the record of message %s: %w", m.ID, err)
+			}
 		}
+		m.turn = t
 	}
-	return open, nil
+	return m.turn, nil
 }
 
 // ui returns the message as people have it.
@@ -85,7 +89,7 @@ func (m *message) ui() (uistream.Message, error) { return uistream.ParseMessage(
 func userMessage(chat, id, text string, seq int64, at time.Time) (*message, error) {
 	m := &message{
 		Message: &Message{Chat: chat, ID: id, Seq: seq, Role: uistream.RoleUser, CreatedAt: at},
-		turn:    turn{Messages: []model.Message{{Role: model.User, Text: text}}},
+		turn:    &turn{Messages: []model.Message{{Role: model.User, Text: text}}},
 	}
 	var err error
 	if m.UI, err = json.Marshal(uistream.UserMessage(id, text)); err != nil {
@@ -107,9 +111,7 @@ func (s *Service) load(ctx context.Context, id string) (*chat, []*message, error
 	}
 	messages := make([]*message, len(records))
 	for i, r := range records {
-		if messages[i], err = openMessage(r); err != nil {
-			return nil, nil, err
-		}
+		messages[i] = &message{Message: r}
 	}
 	return c, messages, nil
 }

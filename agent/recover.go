@@ -102,9 +102,6 @@ func (s *Service) put(ctx context.Context, m *message, shown uistream.Message) (
 	if m.UI, err = encodeJSON(shown); err != nil {
 		return err
 	}
-	if m.Model, err = encodeJSON(m.turn); err != nil {
-		return err
-	}
 	err = s.config().Store.PutMessage(ctx, m.Message)
 	if errors.Is(err, workspace.ErrNotFound) {
 		return ErrNotFound
