@@ -26,7 +26,6 @@ type beginning struct {
 	changed  *message   // the last one, where it was changed
 	goOn     *message   // the assistant's message that the run goes on with, or nil for a new one
 	info     model.Info
-	others   []string      // models that may answer in its place
 	pending  []pendingCall // with the answers to them, with which the run begins
 }
 
@@ -122,18 +121,8 @@ func (b *beginning) settings(ctx context.Context, fresh bool) error {
 		b.info = offered[0]
 	}
 	d.Model = b.info.ID
-	b.others = nil
-	if b.cfg.Fallbacks {
-		at := slices.IndexFunc(offered, func(m model.Info) bool { return m.ID == b.info.ID })
-		for i := 1; i < len(offered) && len(b.others) < maxFallbacks; i++ {
-			b.others = append(b.others, offered[(at+i)%len(offered)].ID)
-		}
-	}
 	return nil
 }
-
-// maxFallbacks bounds the models that may answer in place of another: OpenRouter takes three in all.
-const maxFallbacks = 2
 
 // apply changes chat and messages in memory as they will be when the run begins.
 func (b *beginning) apply() error {
@@ -303,7 +292,7 @@ func (s *Service) start(b *beginning) (*Run, error) {
 	r := &Run{
 		s: s, cfg: b.cfg, chat: b.chat.ID, workspace: b.chat.Workspace, person: b.send.Person,
 		plan: b.chat.data.Plan, effort: b.chat.data.Effort, mode: b.chat.data.Mode,
-		rules: b.chat.data.Rules, todo: b.chat.data.Todo, info: b.info, models: append([]string{b.info.ID}, b.others...), pending: b.pending,
+		rules: b.chat.data.Rules, todo: b.chat.data.Todo, info: b.info, pending: b.pending,
 		messageID: newID("msg"), seq: b.seq(), created: b.now, began: b.now,
 		done: make(chan struct{}), memory: s.remember(b.chat.ID), callIDs: map[string]bool{},
 	}
@@ -349,7 +338,7 @@ func (s *Service) start(b *beginning) (*Run, error) {
 
 // next begins the turn that what the person queued while r ran begins. The chat is still running.
 func (s *Service) next(ctx context.Context, r *Run, c *chat, queue []Queued) {
-	b := &beginning{s: s, cfg: s.config(), chat: c, info: r.info, others: r.models[1:], send: Send{Chat: r.chat, Person: r.person}}
+	b := &beginning{s: s, cfg: s.config(), chat: c, info: r.info, send: Send{Chat: r.chat, Person: r.person}}
 	b.now = b.cfg.Now().UTC().Truncate(time.Microsecond)
 	err := func() (err error) {
 		if _, b.messages, err = s.load(ctx, r.chat); err != nil {

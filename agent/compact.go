@@ -121,7 +121,7 @@ func (r *Run) summary(ctx context.Context, messages []model.Message) (string, er
 	limit := r.window() * bytesPerToken / 2
 	for try := 0; ; try++ {
 		res, err := r.call(ctx, &model.Request{
-			Models: r.models,
+			Models: []string{r.info.ID},
 			Messages: []model.Message{
 				{Role: model.System, Text: summaryRole},
 				{Role: model.User, Text: "The conversation:\n\n" + transcript(messages, limit>>try)},

@@ -219,7 +219,7 @@ func (r *Run) store(ctx context.Context, e ending, goOn bool) (updated *chat, qu
 		return err
 	})
 	if err != nil {
-		if !errors.Is(err, ErrNotFound) && !errors.Is(err, errTaken) {
+		if !errors.Is(err, ErrNotFound) && !errors.Is(err, workspace.ErrNotFound) && !errors.Is(err, errTaken) {
 			r.cfg.Log.Error("what a run of the agent came to cannot be stored", "chat", r.chat, "error", err)
 		}
 		return nil, nil
@@ -231,7 +231,7 @@ func (r *Run) store(ctx context.Context, e ending, goOn bool) (updated *chat, qu
 func retry(ctx context.Context, try func() error) error {
 	for pause := 100 * time.Millisecond; ; pause *= 2 {
 		err := try()
-		if err == nil || errors.Is(err, ErrNotFound) || errors.Is(err, errTaken) {
+		if err == nil || errors.Is(err, ErrNotFound) || errors.Is(err, workspace.ErrNotFound) || errors.Is(err, errTaken) {
 			return err
 		}
 		select {

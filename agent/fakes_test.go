@@ -178,7 +178,7 @@ type fakeModel struct {
 func (m *fakeModel) Models(context.Context) ([]model.Info, error) { return m.offered, nil }
 
 func (m *fakeModel) Stream(ctx context.Context, req *model.Request, show func(model.Delta)) (*model.Response, error) {
-	if err := checkConversation(req.Messages); err != nil {
+	if err := checkRequest(req.Messages); err != nil {
 		m.t.Errorf("the model was sent what a provider refuses: %v", err)
 	}
 	m.mu.Lock()
@@ -261,7 +261,15 @@ func aCall(id, name, arguments string) model.Call {
 	return model.Call{ID: id, Name: name, Arguments: arguments}
 }
 
-// checkConversation reports what a provider would refuse.
+// checkRequest reports what a provider would refuse of a request.
+func checkRequest(messages []model.Message) error {
+	if n := len(messages); n == 0 || messages[n-1].Role == model.Assistant {
+		return errors.New("there is nothing to answer")
+	}
+	return checkConversation(messages)
+}
+
+// checkConversation reports what a provider would refuse of messages.
 func checkConversation(messages []model.Message) error {
 	open := map[string]bool{}
 	seen := map[string]bool{}
@@ -430,7 +438,7 @@ func (s *stage) wait(r *Run) []uistream.Chunk {
 	s.t.Helper()
 	select {
 	case <-r.Done():
-	case <-time.After(30 * time.Second):
+	case <-time.After(time.Minute):
 		s.t.Fatal("the run does not end")
 	}
 	chunks := readAll(s.t, r, uistream.FromStart)

@@ -407,3 +407,17 @@ func TestRun_WritesThatAreTooLargeToBeShownEndItInWords(t *testing.T) {
 		t.Errorf("then it says %q", got)
 	}
 }
+
+func TestRun_AFaultOfOursEndsTheRunAlone(t *testing.T) {
+	s := newStage(t)
+	s.model.plays(func(context.Context, *model.Request, func(model.Delta)) (*model.Response, error) {
+		panic("secret text")
+	}, says("ok"))
+	got := last(s.send(Send{Text: "go"}))
+	if got.Type != uistream.ErrorType || strings.Contains(got.ErrorText, "secret") || s.state() != StateIdle {
+		t.Errorf("%+v", got)
+	}
+	if got := textOf(s.send(Send{Text: "again"})); got != "ok" {
+		t.Errorf("%q", got)
+	}
+}

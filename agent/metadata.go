@@ -48,13 +48,16 @@ func (r *Run) showUsage() {
 		m.Cost = &cost
 	}
 	if r.left != nil {
-		m.Left = new(left)
+		l := left{}
 		if n, bounded := r.left.Cost(); bounded {
 			cost := dollars(n)
-			m.Left.Cost = &cost
+			l.Cost = &cost
 		}
 		if n, bounded := r.left.Tokens(); bounded {
-			m.Left.Tokens = &n
+			l.Tokens = &n
+		}
+		if l != (left{}) {
+			m.Left = &l
 		}
 	}
 	r.mu.Unlock()

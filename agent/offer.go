@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"encoding/json"
 
 	"github.com/kalpana-dev/kalpana/agent/model"
 	"github.com/kalpana-dev/kalpana/agent/tools"
@@ -17,6 +18,9 @@ type offer struct {
 func (o *offer) add(t tools.Tool) {
 	if _, twice := o.tools[t.Name]; twice || !validName.MatchString(t.Name) {
 		return
+	}
+	if len(t.Parameters) == 0 {
+		t.Parameters = json.RawMessage(`{"type":"object","properties":{}}`)
 	}
 	o.tools[t.Name] = &t
 	o.forModel = append(o.forModel, model.Tool{Name: t.Name, Description: t.Description, Parameters: t.Parameters})

@@ -5,7 +5,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -54,7 +57,6 @@ type Run struct {
 	plan      bool
 	effort    string
 	info      model.Info    // of the model that is asked
-	models    []string      // it, and those that may answer in its place
 	pending   []pendingCall // with which the run begins, and then those with which it ends
 
 	log    *uistream.Log
@@ -118,13 +120,27 @@ func (r *Run) begin(release func()) {
 			r.keep(keeping)
 		}()
 		timer := time.AfterFunc(r.cfg.MaxTime, func() { r.cancel(errTime) })
-		reason, err := r.loop(r.ctx)
+		reason, err := r.safely(r.ctx)
 		timer.Stop()
 		stop()
 		<-kept
 		r.end(reason, err)
 		r.cancel(nil)
 	}()
+}
+
+// safely is loop, of which a fault ends this run and not the gateway.
+func (r *Run) safely(ctx context.Context) (reason string, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			what := fmt.Sprintf("%T", p) // its text may be a prompt's or a file's
+			if fault, ok := p.(runtime.Error); ok {
+				what = fault.Error()
+			}
+			err = fmt.Errorf("agent: panic: %s\n%s", what, debug.Stack())
+		}
+	}()
+	return r.loop(ctx)
 }
 
 // keep stores what the run says from time to time, says that it lives, and hears what other gateways were asked.

@@ -364,16 +364,6 @@ func TestTitle_IsTheFirstLineThatSaysSomething(t *testing.T) {
 	}
 }
 
-func TestSend_FallbacksAreTheNextThatAreOffered(t *testing.T) {
-	s := newStage(t, func(c *Config) { c.Fallbacks = true })
-	s.model.offered = []model.Info{{ID: "a"}, {ID: "b"}, {ID: "c"}, {ID: "d"}}
-	s.model.plays(says("ok"))
-	s.send(Send{Text: "go", Model: "c"})
-	if diff := cmp.Diff([]string{"c", "d", "a"}, s.model.requests()[0].Models); diff != "" {
-		t.Error(diff)
-	}
-}
-
 func TestRun_EndsWhenThePersonMayNoLongerWorkThere(t *testing.T) {
 	var gone error
 	s := newStage(t, func(c *Config) {

@@ -63,7 +63,6 @@ type Config struct {
 	// Models is Model.Models where it is nil.
 	Models       func(ctx context.Context) ([]model.Info, error)
 	DefaultModel string        // "" is the first that is offered
-	Fallbacks    bool          // the next of those that are offered may answer where one does not
 	DefaultMode  approval.Mode // "" is ask-writes
 	MaxSteps     int           // calls of the model in one run; 0 is DefaultMaxSteps
 	MaxTime      time.Duration // of one run; 0 is DefaultMaxTime

@@ -46,7 +46,7 @@ func (r *Run) answer(ctx context.Context, offered *offer) (*answer, error) {
 	told := wellFormed(r.told())
 	markCache(told)
 	req := &model.Request{
-		Models: r.models, Tools: offered.forModel, Effort: r.effort,
+		Models: []string{r.info.ID}, Tools: offered.forModel, Effort: r.effort,
 		Messages: append([]model.Message{{Role: model.System, Text: prompt, Cache: true}}, told...),
 	}
 	res, err := r.call(ctx, req, a.delta)

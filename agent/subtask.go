@@ -116,7 +116,7 @@ func (t *task) work(ctx context.Context) (string, error) {
 		}
 		t.told = wellFormed(t.told)
 		res, err := t.r.call(ctx, &model.Request{
-			Models: t.r.models, Messages: t.told, Tools: t.offered.forModel, Effort: t.r.effort,
+			Models: []string{t.r.info.ID}, Messages: t.told, Tools: t.offered.forModel, Effort: t.r.effort,
 		}, func(model.Delta) {})
 		if err != nil {
 			return "", err

@@ -24,6 +24,7 @@ import (
 
 // AgentConfig is what the agent's routes need.
 type AgentConfig struct {
+	// Service is nil where the operator has turned the agent off.
 	Service *agent.Service
 	// Models are those that are offered, the default first.
 	Models func(ctx context.Context) ([]model.Info, error)
@@ -145,7 +146,9 @@ type undoInput struct {
 func (h *Handler) agentRoutes() {
 	h.agentStreamRoutes()
 	route := func(method, path, id, summary string, status int) huma.Operation {
-		return scoped(h.operation(method, path, id, summary, status, agentTag), identity.ScopeAgent)
+		op := scoped(h.operation(method, path, id, summary, status, agentTag), identity.ScopeAgent)
+		op.Middlewares = append(op.Middlewares, h.agentOn)
+		return op
 	}
 	huma.Register(h.huma, route("GET", "/api/agent/models", "listModels", "List the models that a chat can be had with", 200),
 		func(ctx context.Context, _ *struct{}) (*struct{ Body Models }, error) {
@@ -254,6 +257,17 @@ func (h *Handler) agentRoutes() {
 
 func (h *Handler) agent() *agent.Service { return h.cfg.Agent.Service }
 
+const agentOff = "This installation has no agent: its operator has turned it off."
+
+// agentOn lets on where there is an agent.
+func (h *Handler) agentOn(ctx huma.Context, next func(huma.Context)) {
+	if h.agent() == nil {
+		_ = huma.WriteErr(h.huma, ctx, http.StatusNotFound, agentOff)
+		return
+	}
+	next(ctx)
+}
+
 // chat returns the caller's chat of that id, in a workspace in which they may have the agent work.
 func (h *Handler) chat(ctx context.Context, caller identity.Caller, id string) (*agent.Info, error) {
 	chat, err := h.agent().Chat(ctx, caller.Person.ID, id)
@@ -356,6 +370,10 @@ func (h *Handler) agentStreamRoutes() {
 			caller, err := h.authorize(r, &op)
 			if err != nil {
 				h.refuse(w, err)
+				return
+			}
+			if h.agent() == nil {
+				writeProblem(w, http.StatusNotFound, agentOff)
 				return
 			}
 			serve(w, r, caller)

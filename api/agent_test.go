@@ -135,7 +135,7 @@ func (s *online) post(b *browser, body any) *agentStream {
 
 func (a *agentStream) mustBeStream() {
 	a.t.Helper()
-	if a.resp.StatusCode != 200 {
+	if a.resp.StatusCode != http.StatusOK {
 		text, _ := io.ReadAll(a.resp.Body)
 		a.t.Fatalf("%d %s", a.resp.StatusCode, text)
 	}
@@ -537,7 +537,7 @@ func TestAgent_ModelsAreListedWithTheirPrices(t *testing.T) {
 		Models: []api.Model{
 			{ID: "m/one", Name: "One", Context: 100_000, Reasoning: true, InputPrice: 3, OutputPrice: 15.5}, {ID: "m/two", Name: "Two"},
 		},
-		Default: "m/one", Configured: true, OwnKeys: true,
+		Default: "m/one", Mode: "ask-writes", Configured: true, OwnKeys: true,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

@@ -125,7 +125,7 @@ func (h *Handler) fault(err error) huma.StatusError {
 		return huma.NewError(http.StatusUnprocessableEntity, orchestrator.Explain(err))
 	case errors.Is(err, errNoJSON):
 		return huma.NewError(http.StatusBadRequest, orchestrator.Explain(err))
-	case errors.Is(err, errTooLarge):
+	case errors.Is(err, errTooLarge), errors.Is(err, agent.ErrTooLarge):
 		return huma.NewError(http.StatusRequestEntityTooLarge, orchestrator.Explain(err))
 	case errors.As(err, new(*budget.Spent)):
 		return huma.NewError(http.StatusPaymentRequired, orchestrator.Explain(err))
@@ -161,7 +161,7 @@ func writeProblem(w http.ResponseWriter, status int, text string) {
 	if _, ok := w.(wordsWriter); ok {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.WriteHeader(status)
-		_, _ = io.WriteString(w, text)
+		_, _ = io.WriteString(w, text) //nolint:gosec // it is plain text, and nosniff
 		return
 	}
 	w.Header().Set("Content-Type", "application/problem+json")

@@ -103,7 +103,11 @@ func (c *Client) ListTerminals(ctx context.Context) (*ListTerminalsResult, error
 // SearchCode searches the contents of files. A query that is not a valid expression is ErrInvalid, with
 // ripgrep's reason.
 func (c *Client) SearchCode(ctx context.Context, p SearchCodeParams) (*SearchCodeResult, error) {
-	return ask(ctx, c, MethodSearchCode, 30*time.Second, &p, func(r *SearchCodeResult) error { return r.check(&p) })
+	limit := time.Duration(p.TimeoutSeconds) * time.Second
+	if p.TimeoutSeconds <= 0 || p.TimeoutSeconds > MaxSearchSeconds {
+		limit = DefaultSearchSeconds * time.Second
+	}
+	return ask(ctx, c, MethodSearchCode, limit, &p, func(r *SearchCodeResult) error { return r.check(&p) })
 }
 
 // ask makes a call that ends within its method's time, from when it has a place, and checks the result. Limit is 0

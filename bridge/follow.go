@@ -79,12 +79,11 @@ func (c *Client) FollowCommand(ctx context.Context, id string, offset int64, sho
 		case ctx.Err() != nil:
 			return 0, ctx.Err()
 		case errors.As(err, &end) && end.Code == websocket.CloseNormalClosure:
-			text, ok := strings.CutPrefix(end.Text, "exited ")
-			code, numErr := strconv.Atoi(text)
-			if !ok || numErr != nil || checkExitCode(code) != nil {
-				return 0, fmt.Errorf("%w: the end of a command", ErrBadAnswer)
+			var exit *ExitError
+			if err := exitOf(end.Text); !errors.As(err, &exit) {
+				return 0, err
 			}
-			return code, nil
+			return exit.Code, nil
 		case err != nil:
 			return 0, fmt.Errorf("%w: %w", ErrClosed, err)
 		}

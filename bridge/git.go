@@ -140,8 +140,9 @@ type GitFetchParams struct {
 
 // GitCredential is what a remote asks for, of one repository, for one operation. git gets it through a pipe that can be
 // read once, for URL's scheme, host and path alone; the repository's own credential helpers do not see it, it is on no
-// disk, in no environment and in no command line, and redirects are not followed. Whatever runs in the container under
-// the same user can find it in git's memory all the same.
+// disk, in no environment and in no command line, and redirects are not followed. No hook runs beside it but those of a
+// push, once the remote has asked. Whatever runs in the container under the same user can find it in git's memory all the
+// same.
 type GitCredential struct {
 	// URL of the repository, http or https. With or without .git at its end is the same.
 	URL      string `json:"url"`

@@ -82,6 +82,9 @@ const (
 	// MaxContext bounds the lines around a match of searchCode, on either side.
 	MaxContext = 20
 
+	DefaultSearchSeconds = 25
+	MaxSearchSeconds     = 120
+
 	DefaultMatches = 200
 	MaxMatches     = 1000
 	// MaxMatchText bounds SearchMatch.Text.
@@ -485,13 +488,15 @@ type SearchCodeParams struct {
 	Context int `json:"context,omitempty"`
 	// Limit is the most matching lines: 0 means DefaultMatches; at most MaxMatches.
 	Limit int `json:"limit,omitempty"`
+	// TimeoutSeconds: what was found by then is returned. 0 means DefaultSearchSeconds; at most MaxSearchSeconds.
+	TimeoutSeconds int `json:"timeoutSeconds,omitempty"`
 }
 
 // SearchCodeResult is the answer to MethodSearchCode.
 type SearchCodeResult struct {
 	// Matches are sorted by path and line.
 	Matches []SearchMatch `json:"matches"`
-	// Truncated: there may be more; the limit or half a minute was reached.
+	// Truncated: there may be more; the limit was reached, or the time was over.
 	Truncated bool `json:"truncated"`
 }
 

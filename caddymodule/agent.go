@@ -106,7 +106,7 @@ func (a *Agent) resolve() (agentConfig, error) {
 	}
 	repl := caddy.NewReplacer()
 	c := agentConfig{
-		Off: a.Off, Key: strings.TrimSpace(repl.ReplaceAll(a.Key, "")), Fallbacks: a.Fallbacks, OwnKeys: a.OwnKeys == nil || *a.OwnKeys,
+		Off: a.Off, Key: strings.TrimSpace(repl.ReplaceAll(a.Key, "")), Fallbacks: a.Fallbacks, OwnKeys: !a.Off && (a.OwnKeys == nil || *a.OwnKeys),
 		MaxSteps: cmp.Or(a.MaxSteps, defaultAgentSteps), MaxTime: cmp.Or(time.Duration(a.MaxTime), defaultAgentTime),
 		Mode: cmp.Or(a.Mode, approval.AskWrites), Rules: a.Rules,
 		PersonBudget: a.PersonBudget.limits(), WorkspaceBudget: a.WorkspaceBudget.limits(),

@@ -62,6 +62,12 @@ func TestAgent_PlaceholdersAreReplaced(t *testing.T) {
 	}
 }
 
+func TestAgent_WhereItIsOffNobodyEntersAKey(t *testing.T) {
+	if c := resolved(t, &Agent{Off: true}); c.OwnKeys {
+		t.Error("people may bring keys of their own")
+	}
+}
+
 // Another server than OpenRouter has other models: what it has is offered, unless the operator names some.
 func TestAgent_OtherServersOfferWhatTheyHave(t *testing.T) {
 	if got := resolved(t, &Agent{BaseURL: "http://127.0.0.1:11434/v1"}); got.Models != nil || got.DefaultModel != "" {

@@ -324,10 +324,7 @@ func (a *App) Start() error {
 		Limits: api.Limits{
 			SignIn: i.limits.signIn, FailedSignIns: i.limits.failedSignIns, Handoff: i.limits.handOff, Requests: i.limits.api,
 		},
-		Agent: api.AgentConfig{
-			Configured: i.app.agent.Key != "", OwnKeys: i.app.agent.OwnKeys, Key: i.identity.ModelKey, Budgets: i.budgets,
-		},
-		MCP: a.mcp(),
+		Agent: i.agentAPI(), MCP: i.mcp(),
 	})
 	close(a.started)
 	return nil

@@ -21,6 +21,7 @@ import (
 
 	"github.com/kalpana-dev/kalpana/agent"
 	"github.com/kalpana-dev/kalpana/agent/budget"
+	"github.com/kalpana-dev/kalpana/agent/mcp"
 	"github.com/kalpana-dev/kalpana/api"
 	"github.com/kalpana-dev/kalpana/bridge"
 	"github.com/kalpana-dev/kalpana/credential"
@@ -55,11 +56,15 @@ type instance struct {
 	budgets      *budget.Budgets
 	orchestrator *orchestrator.Orchestrator
 	transport    *upstream.Transport
-	bridges      *bridge.Pool // connections to the workspaces that agents work in
-	linkLogin    bool         // people can sign in by link
+	linkLogin    bool // people can sign in by link
 	credentials  *credential.Broker
 	links        *links
 	limits       limiters
+
+	agents  *agentHost // nil where there are none
+	models  *offeredModels
+	remotes mcp.Clients  // of other servers, for agents
+	runs    atomic.Int64 // of agents, that began with this instance
 
 	gatewayMetrics      *gateway.Metrics
 	orchestratorMetrics *orchestrator.Metrics
@@ -176,12 +181,11 @@ func (i *instance) doOpen() error {
 		return err
 	}
 	i.orchestrator.Start()
-	i.bridges = bridge.NewPool(i.findBridge)
 	running, stop := context.WithCancel(context.Background())
 	i.stop = stop
 	i.work.Go(func() { i.identity.Run(running) })
 	i.work.Go(func() { i.keepSharing(running, i.key) })
-	return nil
+	return i.joinAgents(ctx)
 }
 
 // endpoint is how the bridge at a route is reached.
@@ -209,14 +213,15 @@ func (i *instance) endOverLimit(ctx context.Context) error {
 }
 
 // Destruct closes the installation once no configuration uses it. What is under way is ended in the
-// background: operations that people wait for, whose requests are then served, and streams, which still need
-// what ends them (revocations).
+// background: operations that people wait for, whose requests are then served, streams, which still need
+// what ends them (revocations), and runs of agents, which store what they come to.
 func (i *instance) Destruct() error {
+	left := i.leaveAgents()
 	if i.orchestrator == nil || caddy.Exiting() {
 		if i.orchestrator != nil {
 			i.orchestrator.Close()
 		}
-		return i.close()
+		return errors.Join(left, i.close())
 	}
 	finished := make(chan struct{})
 	go func() {
@@ -227,22 +232,25 @@ func (i *instance) Destruct() error {
 	}()
 	select {
 	case <-finished:
-		if i.identity.Open() == 0 {
-			return i.close()
+		if i.idle() {
+			return errors.Join(left, i.close())
 		}
 	case <-time.After(idleEnd):
 	}
 	go func() {
 		<-finished
-		for i.identity.Open() > 0 {
+		for !i.idle() {
 			time.Sleep(time.Second)
 		}
 		if err := i.close(); err != nil {
 			i.logger.Error("closing failed", "error", err)
 		}
 	}()
-	return nil
+	return left
 }
+
+// idle reports whether nothing needs the installation any more: no stream, and no run of an agent.
+func (i *instance) idle() bool { return i.identity.Open() == 0 && i.runs.Load() == 0 }
 
 // idleEnd is how long a reload waits for an installation to end of which nothing is under way.
 const idleEnd = 200 * time.Millisecond
@@ -252,15 +260,16 @@ func (i *instance) close() error {
 		i.stop()
 		i.work.Wait()
 	}
-	if i.bridges != nil {
-		i.bridges.Close()
-	}
 	if i.links != nil {
 		i.links.close()
 	}
 	if i.transport != nil {
 		i.transport.CloseIdleConnections()
 	}
+	if i.models != nil {
+		i.models.Close()
+	}
+	i.remotes.Close()
 	if c, ok := i.runtime.(interface{ Close() error }); ok {
 		if err := c.Close(); err != nil {
 			i.logger.Warn("the runtime could not be closed", "error", err)

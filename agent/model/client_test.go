@@ -659,7 +659,7 @@ func TestStream_OpenRouterIsToldWhoAsksAndWhatElseWillDo(t *testing.T) {
 	p.Play(modeltest.Turn{modeltest.Answers(gpt), modeltest.Words("From another.")}, modeltest.Turn{modeltest.Words("Again.")})
 	c := client(t, model.Config{BaseURL: p.URL, Referer: "https://kalpana.example.com", Title: "Kalpana at Example"})
 	r := ask("Hello?")
-	r.Models = []string{claude, gpt, "mistralai/played-small"}
+	r.Models = []string{claude, gpt, "mistralai/played-small", "a/three", "a/four", "a/five"}
 	r.Effort, r.MaxTokens, r.User = "high", 1000, "user_1"
 	r.Tools = []model.Tool{{Name: "readFile", Description: "Reads.", Parameters: json.RawMessage(`{"type":"object","properties":{}}`)}}
 	res, _ := stream(t, c, r)
@@ -670,7 +670,7 @@ func TestStream_OpenRouterIsToldWhoAsksAndWhatElseWillDo(t *testing.T) {
 	stream(t, c, r)
 
 	sent, own := p.Requests()[0], p.Requests()[1]
-	if sent.Model != claude || !slices.Equal(sent.Models, []string{gpt, "mistralai/played-small"}) || sent.Effort != "high" ||
+	if sent.Model != claude || !slices.Equal(sent.Models, []string{gpt, "mistralai/played-small", "a/three"}) || sent.Effort != "high" ||
 		sent.MaxTokens != 1000 || sent.User != "user_1" || !slices.Equal(sent.Tools, []string{"readFile"}) {
 		t.Errorf("it asks for %+v", sent)
 	}

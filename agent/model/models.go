@@ -19,7 +19,7 @@ const (
 	listFresh   = 10 * time.Minute
 	listAgain   = 30 * time.Second // after a failure
 	listTimeout = 20 * time.Second
-	maxList     = 32 << 20 // bytes; OpenRouter's has 2 MiB
+	maxList     = 16 << 20 // bytes; OpenRouter's has 2 MiB
 	maxModels   = 10_000
 	maxPrice    = 10_000_000_000 // $10,000 for a million tokens
 	maxReckoned = 100_000_000    // tokens of an answer; times the price it fits into 64 bits

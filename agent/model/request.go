@@ -74,6 +74,9 @@ type wireCallFunction struct {
 // cacheMarks is how many marks are accepted in one request (Anthropic's limit).
 const cacheMarks = 4
 
+// maxFallbacks bounds the models that may answer in place of the first: OpenRouter refuses a list of more than three.
+const maxFallbacks = 3
+
 // encode returns the body of a request.
 func (c *Client) encode(r *Request) ([]byte, error) {
 	asked := r.Models[0]
@@ -82,7 +85,7 @@ func (c *Client) encode(r *Request) ([]byte, error) {
 		Messages: make([]wireMessage, 0, len(r.Messages)),
 	}
 	if c.openRouter {
-		w.Models = r.Models[1:]
+		w.Models = r.Models[1:min(len(r.Models), 1+maxFallbacks)]
 		if r.Effort != "" {
 			w.Reasoning = &wireReasoning{Effort: r.Effort}
 		}

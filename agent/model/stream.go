@@ -16,9 +16,9 @@ import (
 
 // What an answer may come to: a server that is not what it should be must not exhaust the memory.
 const (
-	maxLine   = 8 << 20   // bytes of one event
+	maxLine   = 4 << 20   // bytes of one event
 	maxStream = 512 << 20 // bytes of a stream: each token may come with some hundred bytes around it
-	maxAnswer = 16 << 20  // bytes of texts, arguments and reasoning
+	maxAnswer = 4 << 20   // bytes of texts, arguments and reasoning
 	maxCalls  = 128
 	maxBlocks = 1024 // of reasoning
 	maxName   = 256  // bytes of ids and names

@@ -23,7 +23,7 @@ type Output struct {
 	ExitCode   *int   `json:"exitCode,omitempty"` // of a command that has ended
 	DurationMs int64  `json:"durationMs,omitempty"`
 	Command    string `json:"command,omitempty"`      // of git: what was run
-	Text       string `json:"output,omitempty"`       // head and tail, without escape sequences
+	Text       string `json:"output,omitempty"`       // head and tail, without escape sequences; of searches, what was found
 	Background string `json:"backgroundId,omitempty"` // the command goes on under this id
 	Stopped    bool   `json:"stopped,omitempty"`      // it was ended because its time was over
 
@@ -47,4 +47,5 @@ const (
 	maxDiffShown    = 64 << 10 // bytes
 	maxChangedShown = 50
 	maxTextShown    = 16 << 10 // bytes, of Output.Text
+	maxFoundShown   = 4 << 10  // bytes, of the Output.Text of what lists and searches
 )

@@ -120,6 +120,7 @@ func entriesResult(none, dir string, entries []bridge.FileEntry, truncated bool)
 	if n == 0 {
 		return &Result{Text: none, Output: out}
 	}
+	out.Text = cutLines(text.String(), maxFoundShown)
 	result := fence("files", "", text.String())
 	if truncated {
 		result += fmt.Sprintf("\nThere are more than these %d: ask for a folder or a narrower pattern.", n)
@@ -213,7 +214,8 @@ func runSearchCode(ctx context.Context, env *Env, _ Call, p *searchCodeInput) (*
 	if truncated {
 		result += "\nThere are more: narrow the search by path or glob, or raise limit."
 	}
-	return &Result{Text: result, Output: &Output{Matches: &n, Truncated: truncated}}, nil
+	out := &Output{Matches: &n, Truncated: truncated, Text: cutLines(text.String(), maxFoundShown)}
+	return &Result{Text: result, Output: out}, nil
 }
 
 func limited(n, byDefault, most int) int {

@@ -211,6 +211,15 @@ func cutStart(s string, limit int) string {
 	return s[at:]
 }
 
+// cutLines is as many lines of a text's start as fit.
+func cutLines(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	s = cutEnd(s, limit)
+	return s[:strings.LastIndexByte(s, '\n')+1] + "…\n"
+}
+
 // headAndTail keeps two thirds of limit of a text's start and one of its end, whole lines where it can.
 func headAndTail(s string, limit int) (head, tail string, cut bool) {
 	if len(s) <= limit {

@@ -68,15 +68,28 @@ func FuzzParams(f *testing.F) {
 		f.Add(name, `[1]`)
 	}
 	for _, seed := range [][2]string{
-		{"readFile", `{"path":"file.txt"}`}, {"readFile", `{"path":"../secret"}`}, {"readFile", `{"path":"link"}`},
-		{"readFile", `{"path":"file.txt","offset":9223372036854775807,"limit":1}`}, {"readFile", `{"path":"file.txt","line":2,"lines":9223372036854775807}`},
-		{"readFile", `{"path":"folder/../file.txt\u0000"}`}, {"writeFile", `{"path":"link","content":"x"}`}, {"writeFile", `{"path":"a/b/c","content":"eA==","encoding":"base64","createDirs":true}`},
-		{"writeFile", `{"path":"../secret","content":"x"}`}, {"writeFile", `{"path":"folder","content":"x"}`},
-		{"editFile", `{"path":"file.txt","edits":[{"old":"one","new":"1"}]}`}, {"editFile", `{"path":"link","edits":[{"old":"secret","new":""}]}`},
-		{"listFiles", `{"path":"","recursive":true,"limit":5000}`}, {"listFiles", `{"path":"..","recursive":true}`}, {"commandOutput", `{"id":"x","offset":-9223372036854775808}`},
-		{"beginCheckpoint", `{"chat":"c","message":"m","call":"1"}`}, {"beginCheckpoint", `{"chat":"c","message":"m","call":"1","paths":["../secret","link","file.txt","/etc/passwd"]}`},
-		{"undoCheckpoints", `{"chat":"c","path":"../secret"}`}, {"checkpointChanges", `{"chat":"c","path":"/","diffs":true}`},
-		{"closeTerminal", `{"id":"\u001b[2J"}`}, {"hello", `{"protocol":-1}`}, {"hello", `{"protocol":1e400}`},
+		{"readFile", `{"path":"file.txt"}`},
+		{"readFile", `{"path":"../secret"}`},
+		{"readFile", `{"path":"link"}`},
+		{"readFile", `{"path":"file.txt","offset":9223372036854775807,"limit":1}`},
+		{"readFile", `{"path":"file.txt","line":2,"lines":9223372036854775807}`},
+		{"readFile", `{"path":"folder/../file.txt\u0000"}`},
+		{"writeFile", `{"path":"link","content":"x"}`},
+		{"writeFile", `{"path":"a/b/c","content":"eA==","encoding":"base64","createDirs":true}`},
+		{"writeFile", `{"path":"../secret","content":"x"}`},
+		{"writeFile", `{"path":"folder","content":"x"}`},
+		{"editFile", `{"path":"file.txt","edits":[{"old":"one","new":"1"}]}`},
+		{"editFile", `{"path":"link","edits":[{"old":"secret","new":""}]}`},
+		{"listFiles", `{"path":"","recursive":true,"limit":5000}`},
+		{"listFiles", `{"path":"..","recursive":true}`},
+		{"commandOutput", `{"id":"x","offset":-9223372036854775808}`},
+		{"beginCheckpoint", `{"chat":"c","message":"m","call":"1"}`},
+		{"beginCheckpoint", `{"chat":"c","message":"m","call":"1","paths":["../secret","link","file.txt","/etc/passwd"]}`},
+		{"undoCheckpoints", `{"chat":"c","path":"../secret"}`},
+		{"checkpointChanges", `{"chat":"c","path":"/","diffs":true}`},
+		{"closeTerminal", `{"id":"\u001b[2J"}`},
+		{"hello", `{"protocol":-1}`},
+		{"hello", `{"protocol":1e400}`},
 	} {
 		f.Add(seed[0], seed[1])
 	}

@@ -119,8 +119,9 @@ type gitCall struct {
 	stdin string
 	// both: what it says on either output is for people.
 	both bool
-	// credential is what it may give to a remote.
+	// credential is what it may give to a remote. No hook runs beside it, unless hooks is set.
 	credential *bridge.GitCredential
+	hooks      bool
 }
 
 // look runs git for what it prints.
@@ -158,7 +159,7 @@ func (r *worktree) run(call gitCall) (gitRun, error) {
 		cmd.Stdin = strings.NewReader(call.stdin)
 	}
 	if call.credential != nil {
-		pipe, env, err := handOver(*call.credential)
+		pipe, env, err := handOver(*call.credential, call.hooks)
 		if err != nil {
 			return gitRun{}, err
 		}
@@ -327,8 +328,9 @@ func credentialURL(c bridge.GitCredential) (base, path string, err error) {
 }
 
 // handOver puts a credential into a pipe, for descriptor 3 of git, and returns the configuration that makes git read
-// it: once, and for its own URL only. All other helpers are out: they would be told of it.
-func handOver(c bridge.GitCredential) (pipe *os.File, env []string, err error) {
+// it: once, and for its own URL only. All other helpers are out: they would be told of it. So are hooks, unless they
+// are wanted: they have the pipe as well, and a remote that asks for nothing leaves it full.
+func handOver(c bridge.GitCredential, hooks bool) (pipe *os.File, env []string, err error) {
 	base, path, err := credentialURL(c)
 	if err != nil {
 		return nil, nil, err
@@ -347,6 +349,9 @@ func handOver(c bridge.GitCredential) (pipe *os.File, env []string, err error) {
 	helper := `!f() { [ "$1" = get ] || exit 0; while IFS== read -r k v; do [ "$k" != path ] || p=$v; done; ` +
 		`case "$p" in '` + path + `' | '` + path + `.git') cat <&3 ;; esac; }; f`
 	config := []string{"credential.helper", "", "credential.useHttpPath", "true"}
+	if !hooks {
+		config = append(config, "core.hooksPath", os.DevNull)
+	}
 	for _, address := range []string{base, base + ".git"} {
 		config = append(config,
 			"credential."+address+".helper", helper,

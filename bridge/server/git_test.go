@@ -457,6 +457,24 @@ func TestGit_ACredentialGoesNowhereElse(t *testing.T) {
 	}
 }
 
+func TestGit_ACredentialThatNobodyAskedForIsSeenByNoHook(t *testing.T) {
+	c := start(t, "serve")
+	c.repo()
+	git := gitter(t, c.dial())
+	public := repository(t, nil)
+	c.gitIn("", "remote", "add", "origin", public)
+	hook := filepath.Join(c.workspace, ".git/hooks/reference-transaction")
+	if err := os.WriteFile(hook, []byte("#!/bin/sh\ncat <&3 >>"+c.home+"/hook\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if r := git(bridge.GitParams{Fetch: &bridge.GitFetchParams{Credential: &bridge.GitCredential{URL: public, Username: "user", Password: "token"}}}); r.ExitCode != 0 {
+		t.Fatalf("%+v", r)
+	}
+	if seen, err := os.ReadFile(filepath.Join(c.home, "hook")); err == nil {
+		t.Errorf("the hook saw %q", seen)
+	}
+}
+
 func TestGit_AnOperationThatHangsIsEndedWithAllThatItStarted(t *testing.T) {
 	c := start(t, "serve")
 	c.repo()

@@ -82,6 +82,7 @@ func (r *worktree) push(p bridge.GitPushParams, result *bridge.GitResult) (gitRu
 	}
 	run, err := r.run(gitCall{
 		args: append(slow(args), "--", remote.Name, "refs/heads/"+branch+":refs/heads/"+branch), both: true, credential: p.Credential,
+		hooks: true, // pre-push, which runs after the remote has answered, and so has asked for the credential
 	})
 	if err == nil && run.code == 0 {
 		result.Push = &bridge.GitPush{Remote: valid(remote.Name), Branch: valid(branch)}

@@ -8,6 +8,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/kalpana-dev/kalpana/bridge"
 )
@@ -41,7 +42,7 @@ func (c commands) glob(ctx context.Context, p bridge.GlobParams) (*bridge.GlobRe
 	}
 	defer place.Close()
 
-	ctx, cancel := context.WithTimeoutCause(ctx, searchLimit, errTimeLimit)
+	ctx, cancel := context.WithTimeoutCause(ctx, bridge.DefaultSearchSeconds*time.Second, errTimeLimit)
 	defer cancel()
 	cmd := c.inside(ctx, place, rel, []string{
 		"rg", "--files", "--null", "--no-config", "--no-messages", "--hidden", "--no-require-git", "--threads=" + itoa(c.threads),

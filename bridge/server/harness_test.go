@@ -171,7 +171,7 @@ func webSocket(t testing.TB, addr, path string, header http.Header) *websocket.C
 	}
 	resp.Body.Close()
 	t.Cleanup(func() { ws.Close() })
-	_ = ws.SetReadDeadline(time.Now().Add(10 * time.Second))
+	_ = ws.SetReadDeadline(time.Now().Add(30 * time.Second))
 	return ws
 }
 
@@ -201,12 +201,12 @@ func (c *container) write(name, content string) {
 // eventually waits for a condition.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if ok() {
 			return
 		}
 	}
-	t.Fatalf("it did not happen within 10 s: %s", what)
+	t.Fatalf("it did not happen within 30 s: %s", what)
 }
 
 // app serves on a port of the loopback that previews may reach.

@@ -1,7 +1,11 @@
 package server
 
 import (
+	"bufio"
+	"errors"
+	"io"
 	"net"
+	"strings"
 	"testing"
 
 	"github.com/kalpana-dev/kalpana/bridge"
@@ -69,4 +73,30 @@ func TestReconnect_TwoGatewaysWorkAtOnce(t *testing.T) {
 	}
 	twos.keys("echo still th''ere\n")
 	twos.shows("still there\r\n")
+}
+
+func TestOpenTerminal_ShowsTakesKeysAndTellsTheEnd(t *testing.T) {
+	c := start(t, "serve")
+	cl := c.dial()
+	id := terminalOf(t, cl, bridge.CreateTerminalParams{Argv: []string{"bash", "--norc"}, Env: []string{"PS1=$ "}})
+	one, err := cl.OpenTerminal(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer one.Close()
+	if err := one.Resize(bridge.TerminalSize{Cols: 91, Rows: 33}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(one, "stty size; exit 5\n"); err != nil {
+		t.Fatal(err)
+	}
+	all, err := io.ReadAll(bufio.NewReader(one))
+	var exit *bridge.ExitError
+	if !errors.As(err, &exit) || exit.Code != 5 || !errors.Is(err, io.EOF) || !strings.Contains(string(all), "33 91\r\n") {
+		t.Errorf("%q, %v", all, err)
+	}
+	eventually(t, "it is gone", func() bool {
+		_, err := cl.OpenTerminal(t.Context(), id)
+		return errors.Is(err, bridge.ErrNotFound)
+	})
 }

@@ -237,3 +237,21 @@ func TestRPC_ManyCommandsHoldUpNoQuickCall(t *testing.T) {
 	stop()
 	all.Wait()
 }
+
+func TestRPC_OtherMethodsAreServedBesideItsOwn(t *testing.T) {
+	c := start(t, "serve", func(cfg *Config) {
+		say := func(_ context.Context, params json.RawMessage) (any, error) { return params, nil }
+		cfg.Methods = map[string]func(context.Context, json.RawMessage) (any, error){"say": say, bridge.MethodHealth: say}
+	})
+	cl := c.dial()
+	var got []int
+	if err := cl.Call(t.Context(), "say", []int{1, 2}, &got); err != nil || !slices.Equal(got, []int{1, 2}) {
+		t.Errorf("%v, %v", got, err)
+	}
+	if _, err := cl.Health(t.Context()); err != nil {
+		t.Errorf("its own is replaced: %v", err)
+	}
+	if err := cl.Call(t.Context(), "nope", nil, &got); !errors.Is(err, bridge.ErrUnknownMethod) {
+		t.Errorf("%v", err)
+	}
+}

@@ -21,8 +21,6 @@ import (
 )
 
 const (
-	// searchLimit ends a search with what it has found.
-	searchLimit = 25 * time.Second
 	// maxEvent bounds one line of ripgrep's JSON; a match on a longer one is left out.
 	maxEvent = 4 << 20
 	// beforeMatch is how much of a long line is kept before the match, in characters.
@@ -42,6 +40,8 @@ func (c commands) searchCode(ctx context.Context, p bridge.SearchCodeParams) (*b
 		return nil, bridge.ErrTooLarge.With("query and glob are at most %d bytes", bridge.MaxString)
 	case p.Context < 0 || p.Context > bridge.MaxContext:
 		return nil, bridge.ErrInvalid.With("context is from 0 to %d lines", bridge.MaxContext)
+	case p.TimeoutSeconds < 0 || p.TimeoutSeconds > bridge.MaxSearchSeconds:
+		return nil, bridge.ErrInvalid.With("timeoutSeconds is from 1 to %d", bridge.MaxSearchSeconds)
 	case strings.ContainsAny(p.Query, "\x00\n"), strings.ContainsAny(p.Glob, "\x00\n"):
 		return nil, bridge.ErrInvalid.With("query and glob are one line without NUL")
 	}
@@ -56,7 +56,11 @@ func (c commands) searchCode(ctx context.Context, p bridge.SearchCodeParams) (*b
 	}
 	defer place.Close()
 
-	ctx, cancel := context.WithTimeoutCause(ctx, searchLimit, errTimeLimit)
+	allowed := time.Duration(p.TimeoutSeconds) * time.Second
+	if allowed == 0 {
+		allowed = bridge.DefaultSearchSeconds * time.Second
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, allowed, errTimeLimit)
 	defer cancel()
 	var cmd *exec.Cmd
 	where := func(found string) string { return path.Join(rel, found) }

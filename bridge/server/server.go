@@ -135,6 +135,11 @@ func (s *Server) Run(parent context.Context) error {
 	s.log.printf("workspace %s starts", s.cfg.WorkspaceID)
 	work.Go(func() { s.seed(ctx) })
 	work.Go(func() {
+		if err := s.checkpoints.Recover(ctx); err != nil && ctx.Err() == nil {
+			s.log.printf("what an interrupted call of the agent changed cannot be undone: %v", err)
+		}
+	})
+	work.Go(func() {
 		<-ctx.Done()
 		if parent.Err() != nil {
 			editor.grace = s.farewell(editor)

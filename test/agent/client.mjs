@@ -1,6 +1,7 @@
 // Clients of chats, as browsers have them, that are told by lines on standard input what to do: {n, do, …}, each
 // answered by {n, answer}. It ends with its input.
 
+import dns from 'node:dns'
 import { createInterface } from 'node:readline'
 
 import { Chat } from '@ai-sdk/react'
@@ -10,11 +11,16 @@ import {
   lastAssistantMessageIsCompleteWithToolCalls,
 } from 'ai'
 
+// The hosts of a test are on this machine, as in browsers.
+const { lookup } = dns
+dns.lookup = (host, options, done) => lookup(host.endsWith('.localhost') ? '127.0.0.1' : host, options, done)
+
 const clients = new Map()
 
 /** What a client shows: { status, error, messages, data, finishes }. */
 function state(client) {
-  const { chat, data, finishes, posts } = client
+  const { chat, data, finishes, posts, fault } = client
+  if (fault !== undefined) throw new Error(fault)
   return { status: chat.status, error: chat.error?.message ?? '', messages: chat.messages, data, finishes, posts }
 }
 
@@ -41,7 +47,7 @@ const does = {
     }
     client.chat = new Chat({
       id,
-      messages,
+      messages: messages ?? [],
       transport: new DefaultChatTransport({ api, headers, body, fetch: answer }),
       sendAutomaticallyWhen: (options) =>
         stream === undefined &&
@@ -80,7 +86,7 @@ const does = {
   shows({ name, text }) {
     const client = clients.get(name)
     const { chat, data } = client
-    return until(client, () => JSON.stringify([chat.messages, data]).includes(text) || chat.status === 'error')
+    return until(client, () => JSON.stringify([chat.messages, data]).includes(text) || (client.pending === 0 && chat.status === 'error'))
   },
 
   state({ name }) {

@@ -230,3 +230,12 @@ func (c *clients) call(do string, args map[string]any, v any) {
 		c.t.Fatalf("%s %v: no answer", do, args)
 	}
 }
+
+// docker runs the engine's command-line client, and returns what it prints.
+func docker(ctx context.Context, args ...string) (string, error) {
+	out, err := exec.CommandContext(ctx, "docker", args...).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("docker %s: %w\n%s", strings.Join(args, " "), err, out)
+	}
+	return string(out), nil
+}

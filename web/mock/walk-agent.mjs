@@ -27,6 +27,13 @@ export async function agent({ page, origin, state, change, look, must, shows }) 
     'the message has the focus',
     message.evaluate((box) => box === document.activeElement),
   )
+  await must(
+    'VS Code stays loaded',
+    page
+      .frameLocator('iframe')
+      .locator('body')
+      .evaluate(() => window.unreloaded),
+  )
   await look('agent-new')
 
   await send('Fix the failing test of the cart')

@@ -76,6 +76,7 @@ func TestProvider_RefusesWhatProvidersRefuse(t *testing.T) {
 		"no model":                   {`{"stream":true,"messages":[` + hello + `]}`, "no model"},
 		"no usage":                   {`{"model":"x","stream":true,"messages":[` + hello + `]}`, "does not ask for usage"},
 		"no messages":                {head + `"messages":[]}`, "no message"},
+		"four fallbacks":             {head + `"models":["a","b","c","d"],"messages":[` + hello + `]}`, "at most three"},
 		"an empty message":           {head + `"messages":[{"role":"user","content":" "}]}`, "empty message"},
 		"an unknown role":            {head + `"messages":[{"role":"developer","content":"x"},` + hello + `]}`, "the role"},
 		"nothing to answer":          {head + `"messages":[` + hello + `,{"role":"assistant","content":"Hi"}]}`, "nothing to answer"},

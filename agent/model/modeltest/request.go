@@ -154,6 +154,8 @@ func parse(body []byte, plain bool) (w wire, r Request, err error) {
 		return w, r, errors.New("there is no message")
 	case w.StreamOptions == nil || !w.StreamOptions.IncludeUsage:
 		return w, r, errors.New("it does not ask for usage: stream_options.include_usage")
+	case len(w.Models) > 3:
+		return w, r, errors.New("the list of models has at most three") // as OpenRouter answers
 	}
 	r = Request{
 		Model: w.Model, Models: w.Models, MaxTokens: max(w.MaxTokens, w.MaxCompletionTokens), User: w.User,

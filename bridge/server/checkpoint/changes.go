@@ -20,7 +20,7 @@ func (s *Store) Changes(ctx context.Context, p bridge.CheckpointChangesParams) (
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.prepare(); err != nil {
+	if err := s.prepare(ctx); err != nil {
 		return nil, err
 	}
 	records, undone := s.ofChat(p.Chat)

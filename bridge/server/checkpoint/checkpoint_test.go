@@ -246,3 +246,14 @@ func BenchmarkBegin_20000UnchangedFiles(b *testing.B) {
 		w.must(err)
 	}
 }
+
+func BenchmarkCall_OneOf20000FilesChanged(b *testing.B) {
+	w := newBench(b)
+	w.manyFiles(200)
+	w.agent("m", func() {})
+	i := 0
+	for b.Loop() {
+		i++
+		w.agent("m", func() { w.write("pkg0/sub1/file7.go", fmt.Sprint(i)) })
+	}
+}

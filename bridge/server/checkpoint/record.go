@@ -128,26 +128,15 @@ func (s *Store) read(name string, whole bool) (*record, error) {
 }
 
 // save writes a record, at once or not at all.
-func (s *Store) save(r *record) (err error) {
+func (s *Store) save(r *record) error {
 	name := s.recordPath(r)
-	out, err := os.CreateTemp(filepath.Dir(name), "new-")
-	if err != nil {
+	if err := writeGob(name, r.header(), &record{Changes: r.Changes, Undoes: r.Undoes}); err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(out.Name())
-		}
-	}()
-	enc := gob.NewEncoder(out)
-	err = errors.Join(enc.Encode(r.header()), enc.Encode(&record{Changes: r.Changes, Undoes: r.Undoes}))
-	if info, statErr := out.Stat(); statErr == nil {
+	if info, err := os.Lstat(name); err == nil {
 		r.size = info.Size()
 	}
-	if err = errors.Join(err, out.Close()); err != nil {
-		return err
-	}
-	return os.Rename(out.Name(), name)
+	return nil
 }
 
 func (s *Store) drop(r *record) {

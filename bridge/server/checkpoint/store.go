@@ -12,6 +12,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -142,23 +143,29 @@ func (s *Store) Person(paths []string) {
 	if !s.opened || len(s.open) == 0 {
 		return
 	}
+	s.pendPerson(files)
 	s.owner = ownerPerson
 	defer func() { s.owner = "" }()
-	for _, p := range files {
-		// Folders that are not looked at stay so.
-		if s.tree.nodes[p] == nil && s.tree.wasPruned(p) {
-			continue
+	for _, file := range files {
+		for p := range upwards(file) {
+			if s.tree.nodes[p] != nil || !s.tree.wasPruned(p) { // what is not looked at stays so
+				_ = s.tree.look(p)
+			}
 		}
-		_ = s.tree.look(p)
-		_ = s.lookAtParents(p)
 	}
 	_ = s.blobs.flush()
 }
 
 // prepare opens the store on disk; the caller holds the lock, as with all below.
-func (s *Store) prepare() error {
+func (s *Store) prepare(ctx context.Context) error {
 	if s.opened {
-		return nil
+		if _, err := os.Lstat(filepath.Join(s.dir, recordsDir)); !errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		// Somebody has removed what was kept, as they may.
+		s.blobs.close()
+		s.opened, s.records, s.journal, s.first = false, nil, nil, 0
+		clear(s.open)
 	}
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return err
@@ -187,6 +194,11 @@ func (s *Store) prepare() error {
 		}
 		s.journal = append(s.journal, change{p, before, after, owner})
 	}
+	s.loadTree()
+	if err := s.recover(ctx); err != nil {
+		s.blobs.close()
+		return err
+	}
 	s.opened = true
 	return nil
 }
@@ -201,7 +213,7 @@ func (s *Store) Begin(ctx context.Context, p bridge.BeginCheckpointParams) (*bri
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.prepare(); err != nil {
+	if err := s.prepare(ctx); err != nil {
 		return nil, err
 	}
 	if room, _, err := s.free(s.dir); err != nil || room < minFree {
@@ -210,6 +222,7 @@ func (s *Store) Begin(ctx context.Context, p bridge.BeginCheckpointParams) (*bri
 	for id, o := range s.open {
 		if o.record.Chat == p.Chat && o.record.Message != p.Message {
 			delete(s.open, id) // the turn is over, however it ended
+			s.unpend(o)
 		}
 	}
 	s.next++
@@ -229,10 +242,12 @@ func (s *Store) Begin(ctx context.Context, p bridge.BeginCheckpointParams) (*bri
 		o.paths = []string{}
 		for _, name := range p.Paths {
 			if real, ok := s.tree.realPath(name); ok && !slices.Contains(o.paths, real) {
-				if err := s.tree.look(real); err != nil {
-					return nil, err
+				for p := range upwards(real) { // the folders as well, which the call may make
+					if err := s.tree.look(p); err != nil {
+						return nil, err
+					}
+					s.tree.extra[p] = true
 				}
-				s.tree.extra[real] = true
 				o.paths = append(o.paths, real)
 			}
 		}
@@ -249,6 +264,12 @@ func (s *Store) Begin(ctx context.Context, p bridge.BeginCheckpointParams) (*bri
 			}
 		}
 		delete(s.open, oldest.id)
+		s.unpend(oldest)
+	}
+	if o.paths == nil {
+		if err := s.pend(o); err != nil {
+			return nil, err
+		}
 	}
 	s.open[o.id] = o
 	s.trim()
@@ -268,6 +289,9 @@ func (s *Store) Begin(ctx context.Context, p bridge.BeginCheckpointParams) (*bri
 func (s *Store) End(ctx context.Context, p bridge.EndCheckpointParams) (*bridge.EndCheckpointResult, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := s.prepare(ctx); err != nil {
+		return nil, err
+	}
 	o := s.open[p.ID]
 	if o == nil {
 		for _, o := range s.ended {
@@ -286,8 +310,10 @@ func (s *Store) End(ctx context.Context, p bridge.EndCheckpointParams) (*bridge.
 		if !p.Discard {
 			s.owner = o.id
 		}
-		for _, p := range o.paths {
-			err = errors.Join(err, s.tree.look(p), s.lookAtParents(p))
+		for _, path := range o.paths {
+			for p := range upwards(path) {
+				err = errors.Join(err, s.tree.look(p))
+			}
 		}
 		s.owner = ""
 		if err == nil {
@@ -300,6 +326,7 @@ func (s *Store) End(ctx context.Context, p bridge.EndCheckpointParams) (*bridge.
 	if !p.Open && (err == nil || ctx.Err() == nil) {
 		delete(s.open, o.id)
 	}
+	s.unpend(o)
 	s.trim()
 	if err != nil {
 		return nil, err
@@ -330,17 +357,15 @@ func resultOf(r *record) *bridge.EndCheckpointResult {
 	return result
 }
 
-// lookAtParents notes folders that a call has made on the way to its file.
-func (s *Store) lookAtParents(p string) error {
-	for dir := filepath.Dir(p); dir != "."; dir = filepath.Dir(dir) {
-		if s.tree.nodes[dir] != nil || s.tree.wasPruned(dir) {
-			continue
-		}
-		if err := s.tree.look(dir); err != nil {
-			return err
+// upwards are a path and the folders that it is in.
+func upwards(p string) func(yield func(string) bool) {
+	return func(yield func(string) bool) {
+		for ; p != "."; p = path.Dir(p) {
+			if !yield(p) {
+				return
+			}
 		}
 	}
-	return nil
 }
 
 // takeAll gives what was found to the checkpoints of a message that are for the whole folder.
@@ -441,13 +466,13 @@ func (s *Store) collect() {
 }
 
 // Forget removes what is kept for a chat.
-func (s *Store) Forget(_ context.Context, p bridge.ForgetCheckpointsParams) (*bridge.ForgetCheckpointsResult, error) {
+func (s *Store) Forget(ctx context.Context, p bridge.ForgetCheckpointsParams) (*bridge.ForgetCheckpointsResult, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, err := os.Lstat(s.dir); errors.Is(err, fs.ErrNotExist) {
 		return &bridge.ForgetCheckpointsResult{}, nil
 	}
-	if err := s.prepare(); err != nil {
+	if err := s.prepare(ctx); err != nil {
 		return nil, err
 	}
 	for _, r := range slices.Clone(s.records) {
@@ -458,6 +483,7 @@ func (s *Store) Forget(_ context.Context, p bridge.ForgetCheckpointsParams) (*br
 	for id, o := range s.open {
 		if o.record.Chat == p.Chat {
 			delete(s.open, id)
+			s.unpend(o)
 		}
 	}
 	s.trim()

@@ -93,7 +93,8 @@ type tree struct {
 	ignores map[string]*ignoreFile
 	indexes map[string]stat // of repositories, by their folders, as they were last read
 
-	reads int // of files, for tests
+	reads int  // of files, for tests
+	dirty bool // it is not on disk as it is
 
 	changed func(path string, before, after entry)
 }
@@ -159,12 +160,13 @@ func (t *tree) scan(ctx context.Context) error {
 		}
 		if n := t.nodes[p]; n != nil && !t.extra[p] {
 			t.forget(p)
-			t.pruned[p] = t.scans
+			t.prune(p)
 		}
 	}
 	for p, seen := range t.pruned {
 		if seen != t.scans {
 			delete(t.pruned, p)
+			t.dirty = true
 		}
 	}
 	t.scanned = true
@@ -225,7 +227,7 @@ func (s *scan) walk(fd int, dir string, stack []*rules, depth int) error {
 			ignore = e.Type().IsRegular()
 		case "CACHEDIR.TAG", "pyvenv.cfg": // https://bford.info/cachedir/ and a virtual environment of Python
 			if dir != "" && e.Type().IsRegular() {
-				t.pruned[dir] = t.scans
+				t.prune(dir)
 				return nil
 			}
 		}
@@ -258,7 +260,7 @@ func (s *scan) walk(fd int, dir string, stack []*rules, depth int) error {
 		case strings.HasPrefix(name, ".kalpana-") && strings.HasSuffix(name, ".tmp"):
 			continue // being written
 		case e.IsDir() && passedOver[name], ignored(stack, p, e.IsDir()):
-			t.pruned[p] = t.scans
+			t.prune(p)
 			continue
 		case !e.IsDir():
 			if err := t.lookAt(fd, name, p); err != nil {
@@ -460,6 +462,7 @@ func (t *tree) lookAt(fd int, name, p string) error {
 		before = known.entry
 	}
 	known.entry, known.stat, known.scan, known.kept = e, now, t.scans, size
+	t.dirty = true
 	t.report(p, before, e)
 	return nil
 }
@@ -501,6 +504,15 @@ func (t *tree) forget(p string) {
 		t.kept -= known.kept
 	}
 	delete(t.nodes, p)
+	t.dirty = true
+}
+
+// prune notes that a path is passed over.
+func (t *tree) prune(p string) {
+	if _, ok := t.pruned[p]; !ok {
+		t.dirty = true
+	}
+	t.pruned[p] = t.scans
 }
 
 // keep puts a content among what is kept, if there is room for it.

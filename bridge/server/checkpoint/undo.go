@@ -31,7 +31,7 @@ func (s *Store) Undo(ctx context.Context, p bridge.UndoCheckpointsParams) (*brid
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.prepare(); err != nil {
+	if err := s.prepare(ctx); err != nil {
 		return nil, err
 	}
 	records, undone := s.ofChat(p.Chat)
@@ -455,8 +455,16 @@ func replaceBy(root *os.Root, target string, there bool, make func(temp string) 
 	temp := path.Join(path.Dir(target), ".kalpana-"+rand.Text()+".tmp")
 	err := make(temp)
 	if err == nil && !there {
-		if err = root.Link(temp, target); err == nil {
+		switch err = root.Link(temp, target); {
+		case err == nil:
 			return root.Remove(temp)
+		case errors.Is(err, fs.ErrExist):
+		default: // a file system without hard links
+			if _, err = root.Lstat(target); err == nil {
+				err = fs.ErrExist
+			} else if errors.Is(err, fs.ErrNotExist) {
+				err = root.Rename(temp, target)
+			}
 		}
 	} else if err == nil {
 		err = root.Rename(temp, target)

@@ -479,8 +479,8 @@ func TestCheckpoint_IgnoredFilesAreLeftOutButForThoseTheAgentWrote(t *testing.T)
 			t.Errorf("%s: %q", p, files[p])
 		}
 	}
-	if _, ok := files["build/deep/new"]; ok {
-		t.Error("a file that the agent made in an ignored folder is still there")
+	if _, ok := files["build/deep/"]; ok {
+		t.Error("a folder that the agent made in an ignored one is still there")
 	}
 }
 
@@ -525,6 +525,25 @@ func TestCheckpoint_WhatIsNoLongerIgnoredWasNotMadeByTheAgent(t *testing.T) {
 	}
 	if files["f"] != "-rw-r--r-- x\n" {
 		t.Errorf("f: %q", files["f"])
+	}
+}
+
+func TestCheckpoint_OfPathsNeedsNoLookAtTheWholeFolder(t *testing.T) {
+	b := newBench(t)
+	b.write("dir/f", "1\n")
+	b.write("other", "1\n")
+	before := b.files()
+	b.agent("m", func() { b.write("dir/f", "2\n") }, "dir/f")
+	b.agent("m", func() { b.write("dir/new/deep/g", "1\n") }, "dir/new/deep/g")
+	b.agent("m", func() { b.write("dir/new/deep/g", "2\n") }, "dir/new/deep/g")
+	if b.tree.scanned || b.tree.reads > 6 {
+		t.Errorf("scanned: %v, %d files were read", b.tree.scanned, b.tree.reads)
+	}
+	b.undo(bridge.UndoCheckpointsParams{})
+	same(t, "the folder", before, b.files())
+	// The first look at the rest finds no change in it.
+	if got := b.agent("m", func() { b.write("other", "2\n") }); got.Total != 1 {
+		t.Errorf("%+v", got)
 	}
 }
 
@@ -590,6 +609,8 @@ func TestCheckpoint_WhatThePersonSavesDuringACommandIsTheirs(t *testing.T) {
 	b.write("f", tenLines)
 	b.write("g", tenLines)
 	b.write("h", tenLines)
+	clock := time.Now()
+	b.now = func() time.Time { return clock }
 	got := b.agent("m", func() {
 		b.write("f", "the agent's\n")
 		b.write("g", "mine\n")
@@ -607,7 +628,7 @@ func TestCheckpoint_WhatThePersonSavesDuringACommandIsTheirs(t *testing.T) {
 		"new/": "-rwxr-xr-x", "new/mine": "-rw-r--r-- mine\n",
 	}, b.files())
 	// A moment later the file is the agent's again.
-	b.now = func() time.Time { return time.Now().Add(personTime) }
+	clock = clock.Add(personTime)
 	if got := b.agent("m2", func() { b.write("h", "the agent's\n") }); got.Total != 1 {
 		t.Errorf("%+v", got)
 	}
@@ -729,6 +750,104 @@ func TestStore_WhatAKillLeftHalfWrittenIsCutOff(t *testing.T) {
 	b.agent("m", func() { b.write("f", "3\n") })
 	b.undo(bridge.UndoCheckpointsParams{})
 	if got := b.files()["f"]; got != "-rw-r--r-- 1\n" {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestRecover_ACallThatTheEndOfTheContainerCutShortCanBeUndone(t *testing.T) {
+	b := newBench(t)
+	b.write(".gitignore", "secret\n")
+	b.write("secret", "mine\n")
+	b.write("f", "1\n")
+	b.write("g", "1\n")
+	b.agent("m1", func() { b.write("f", "2\n") })
+	_, err := b.Begin(t.Context(), bridge.BeginCheckpointParams{Chat: "chat", Message: "m2", Call: "cut"})
+	b.must(err)
+	b.write("f", "3\n")
+	b.write("new/x", "x\n")
+	b.write(".gitignore", "") // which makes the secret a file like others, and not one that the agent made
+	b.write("g", "mine\n")
+	b.Person([]string{b.path("g")})
+
+	b.again()
+	if err := b.Recover(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b.write("later", "mine\n") // after the start
+	r, err := b.Changes(t.Context(), bridge.CheckpointChangesParams{Chat: "chat", Message: "m2"})
+	b.must(err)
+	var paths []string
+	for _, f := range r.Turns[0].Files {
+		paths = append(paths, f.Path)
+	}
+	same(t, "what the call changed", []string{".gitignore", "f", "new/x"}, paths)
+	b.undo(bridge.UndoCheckpointsParams{})
+	same(t, "the folder", map[string]string{
+		"./": "-rwxr-xr-x", ".gitignore": "-rw-r--r-- secret\n", "secret": "-rw-r--r-- mine\n", "f": "-rw-r--r-- 1\n", "g": "-rw-r--r-- mine\n",
+		"later": "-rw-r--r-- mine\n",
+	}, b.files())
+	if entries, err := os.ReadDir(filepath.Join(b.Store.dir, pendingDir)); err == nil && len(entries) > 0 {
+		t.Errorf("%v is pending", entries)
+	}
+}
+
+func TestRecover_NothingThatEndedIsPending(t *testing.T) {
+	b := newBench(t)
+	if err := b.Recover(t.Context()); err != nil || b.opened {
+		t.Errorf("%v, opened: %v", err, b.opened)
+	}
+	b.write("f", "1\n")
+	b.agent("m", func() { b.write("f", "2\n") })
+	begun, err := b.Begin(t.Context(), bridge.BeginCheckpointParams{Chat: "chat", Message: "m", Call: "long"})
+	b.must(err)
+	_, err = b.End(t.Context(), bridge.EndCheckpointParams{ID: begun.ID, Open: true})
+	b.must(err)
+	b.write("f", "mine\n")
+	reads := 0
+	for range 2 { // what was seen before is not read again
+		b.again()
+		if err := b.Recover(t.Context()); err != nil || b.opened {
+			t.Errorf("%v, opened: %v", err, b.opened)
+		}
+		b.agent("m2", func() {})
+		reads = b.tree.reads
+		time.Sleep(2 * coarse)
+	}
+	if reads > 1 {
+		t.Errorf("%d files were read", reads)
+	}
+	b.undo(bridge.UndoCheckpointsParams{Message: "m"})
+	if got := b.files()["f"]; got != "-rw-r--r-- mine\n" {
+		t.Errorf("%q", got)
+	}
+	// What is on disk may be anything.
+	for _, name := range []string{treeFile, pendingDir + "/x", pendingDir + "/person"} {
+		b.must(os.MkdirAll(filepath.Dir(filepath.Join(b.Store.dir, name)), 0o700))
+		b.must(os.WriteFile(filepath.Join(b.Store.dir, name), []byte("garbage"), 0o600))
+	}
+	b.again()
+	if err := b.Recover(t.Context()); err != nil {
+		t.Error(err)
+	}
+	b.agent("m3", func() { b.write("f", "3\n") })
+}
+
+func TestStore_CanBeRemovedAtAnyTime(t *testing.T) {
+	b := newBench(t)
+	b.write("f", "1\n")
+	b.agent("m", func() { b.write("f", "2\n") })
+	begun, err := b.Begin(t.Context(), bridge.BeginCheckpointParams{Chat: "chat", Message: "m", Call: "c"})
+	b.must(err)
+	b.must(os.RemoveAll(b.Store.dir))
+	if _, err := b.End(t.Context(), bridge.EndCheckpointParams{ID: begun.ID}); !errors.Is(err, bridge.ErrNotFound) {
+		t.Errorf("%v", err)
+	}
+	if _, err := b.Undo(t.Context(), bridge.UndoCheckpointsParams{Chat: "chat"}); !errors.Is(err, bridge.ErrNotFound) {
+		t.Errorf("%v", err)
+	}
+	b.agent("m", func() { b.write("f", "3\n") })
+	b.undo(bridge.UndoCheckpointsParams{})
+	if got := b.files()["f"]; got != "-rw-r--r-- 2\n" {
 		t.Errorf("%q", got)
 	}
 }

@@ -102,6 +102,12 @@ export const useRenameChat = (workspace: string) =>
     data(api.PATCH('/api/agent/{chat}', { ...at(chat), body: { title } })),
   )
 
+/** Changes what a chat asks for, also for a run that is under way. */
+export const useChangeMode = (workspace: string, chat: string) =>
+  useAct(chatsQuery(workspace), (mode: Mode) =>
+    data(api.PATCH('/api/agent/{chat}', { ...at(chat), body: { mode } })),
+  )
+
 export const useDeleteChat = (workspace: string) =>
   useAct(chatsQuery(workspace), (chat: string) => data(api.DELETE('/api/agent/{chat}', at(chat))))
 

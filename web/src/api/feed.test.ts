@@ -64,7 +64,13 @@ describe('parseEvent', () => {
     expect(parseEvent('snapshot', '{"workspaces":null}')).toEqual({ type: 'snapshot', workspaces: [] })
     expect(parseEvent('workspace', JSON.stringify(a))).toEqual({ type: 'workspace', workspace: a })
     expect(parseEvent('deleted', '{"id":"a"}')).toEqual({ type: 'deleted', id: 'a' })
-    const question = { id: 'q', workspace: 'a', server: 'https://git.example.com', repository: 'x/y', askedAt: '' }
+    const question = {
+      id: 'q',
+      workspace: 'a',
+      server: 'https://git.example.com',
+      repository: 'x/y',
+      askedAt: '',
+    }
     expect(parseEvent('git-questions', JSON.stringify({ questions: [question, null, 1] }))).toEqual({
       type: 'git-questions',
       questions: [question],

@@ -38,7 +38,6 @@ export function BesideAgent({ workspace, open, focus, onClose, children }: Props
         className="min-h-0 flex-1"
         style={{ height: 'auto' }}
         onLayoutChanged={({ agent: percent }, { isUserInteraction }) => {
-          setDragged(false)
           if (isUserInteraction && percent !== undefined) rememberWidth(percent)
         }}
       >
@@ -53,8 +52,12 @@ export function BesideAgent({ workspace, open, focus, onClose, children }: Props
           <>
             <Separator
               aria-label="Width of the agent"
-              onPointerDown={() => setDragged(true)}
-              onPointerUp={() => setDragged(false)}
+              onPointerDown={() => {
+                setDragged(true)
+                const end = () => setDragged(false)
+                for (const type of ['pointerup', 'pointercancel'])
+                  window.addEventListener(type, end, { once: true })
+              }}
               className="w-1.5 border-l bg-background transition-colors hover:bg-primary/30 focus-visible:bg-primary/40 data-[separator=active]:bg-primary/40"
             />
             <Panel

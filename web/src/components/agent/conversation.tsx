@@ -10,6 +10,7 @@ import {
   type Models,
   type Queued,
   usageQuery,
+  useChangeMode,
   useQueueMessage,
   useStopRun,
 } from '@/api/agent'
@@ -35,7 +36,10 @@ import { useSticky } from './use-sticky'
 /** What was written and not sent, by chat, so that closing the panel loses nothing. */
 const drafts = new Map<string, string>()
 
+/** How often a lost connection is tried again. */
 const tries = 6
+/** Letters of a reason for a denial; the server takes 2 KiB. */
+const longestReason = 500
 
 type Props = {
   workspace: Workspace
@@ -63,6 +67,7 @@ export function Conversation({ workspace, id, chat, history, models, focus, onRe
   const sent = useRef<string>(undefined)
   const attempt = useRef(0)
   const next = useRef(false)
+  const stopping = useRef(false)
   const retry = useRef<ReturnType<typeof setTimeout>>(undefined)
   const latest = useRef<object>({})
   useEffect(() => {
@@ -70,22 +75,26 @@ export function Conversation({ workspace, id, chat, history, models, focus, onRe
   }, [workspace.id, settings])
   useEffect(() => () => clearTimeout(retry.current), [])
 
-  const restoreDraft = () => {
-    if (sent.current === undefined) return
-    drafts.set(id, sent.current)
-    sent.current = undefined
+  const runs = chat?.state === 'running'
+  const keepDraft = (text: string) => {
+    drafts.set(id, text)
     setDraftVersion((version) => version + 1)
+  }
+  const restoreDraft = () => {
+    if (sent.current !== undefined) keepDraft(sent.current)
+    sent.current = undefined
   }
   const transport = useMemo(
     () =>
       makeTransport({
         settings: () => latest.current,
         onIdle: () => {
-          // The run ended while nobody read it.
+          // The run ended while nobody read it. Or another server of the installation has it.
           if (attempt.current > 0) onReload()
+          else if (runs) retry.current = setTimeout(onReload, 3000)
         },
       }),
-    [onReload],
+    [onReload, runs],
   )
   const follow = (delay: number) => {
     clearTimeout(retry.current)
@@ -132,6 +141,10 @@ export function Conversation({ workspace, id, chat, history, models, focus, onRe
         void client.invalidateQueries({ queryKey })
       if (isAbort || isDisconnect || isError) return
       if (finishReason === 'interrupted') return setInterrupted(true)
+      if (stopping.current) {
+        stopping.current = false
+        return
+      }
       // A stream that ends without a reason was cut: the server's settings were reloaded, say.
       if (finishReason === undefined) return follow(300)
       attempt.current = 0
@@ -154,9 +167,10 @@ export function Conversation({ workspace, id, chat, history, models, focus, onRe
   }, [chatHelpers.status])
 
   const scroll = useSticky()
-  const { stick } = scroll
+  const { stick, box: conversation } = scroll
   const stop = useStopRun(id)
   const queue = useQueueMessage(id)
+  const changeMode = useChangeMode(workspace.id, id)
   const { approvals, questions } = pendingOf(messages)
   const waiting = working ? 0 : approvals.length + questions.length
   const exists = chat !== undefined || (messages.length > 0 && !working)
@@ -186,15 +200,14 @@ export function Conversation({ workspace, id, chat, history, models, focus, onRe
           setQueued((list) =>
             list.some((one) => one.id === made.id) ? list : [...list, { id: made.id, text }],
           ),
-        onError: () => {
-          drafts.set(id, text)
-          setDraftVersion((version) => version + 1)
-        },
+        onError: () => keepDraft(text),
       })
     if (question) return answers.answer(question, text)
     if (approvals.length > 0) {
       // Whoever says something else than yes wants something else.
-      for (const part of approvals) answers.approve(part, { approved: false, reason: text })
+      for (const part of approvals)
+        answers.approve(part, { approved: false, reason: text.slice(0, longestReason) })
+      if (text.length > longestReason) keepDraft(text)
       return
     }
     sent.current = text
@@ -210,27 +223,41 @@ export function Conversation({ workspace, id, chat, history, models, focus, onRe
   }
 
   const waitingCalls = useQuery(chatsQuery(workspace.id)).data?.find((one) => one.id === id)?.waiting
+  // What was answered goes, and with it the button that had the focus.
+  const moveOn = useCallback(() => {
+    const { approvals, questions } = pendingOf(messagesRef.current)
+    if (approvals.length + questions.length <= 1) stick()
+    requestAnimationFrame(() => {
+      if (document.activeElement !== document.body) return
+      const card = conversation.current?.querySelector<HTMLElement>('[data-waits]')
+      ;(card ?? conversation.current)?.focus({ preventScroll: card === null })
+    })
+  }, [conversation, stick])
   const answers = useMemo<Answers>(
     () => ({
       grants: (part) => grantsOf(part, waitingCalls),
       approve: (part, { approved, reason }) => {
         if (part.state !== 'approval-requested') return
         const { id } = part.approval
-        stick()
+        moveOn()
         void addToolApprovalResponse({ id, approved, ...(reason !== undefined && { reason }) })
       },
-      answer: (part, text) => void addToolOutput({ tool: 'ask', toolCallId: part.toolCallId, output: text }),
+      answer: (part, text) => {
+        moveOn()
+        void addToolOutput({ tool: 'ask', toolCallId: part.toolCallId, output: text })
+      },
     }),
-    [addToolApprovalResponse, addToolOutput, waitingCalls, stick],
+    [addToolApprovalResponse, addToolOutput, waitingCalls, moveOn],
   )
   const changeSettings = (next: Settings) => {
     setSettings(next)
+    if (exists && next.mode !== settings.mode) changeMode.mutate(next.mode)
     rememberChoice({ model: next.model, mode: next.mode })
   }
 
   useEffect(() => {
-    if (focus) box.current?.focus()
-  }, [focus])
+    if (focus || draftVersion > 0) box.current?.focus()
+  }, [focus, draftVersion])
 
   const failure = error && !retrying ? chatProblem(error) : undefined
   const last = messages.at(-1)
@@ -241,7 +268,7 @@ export function Conversation({ workspace, id, chat, history, models, focus, onRe
     <LiveOutputContext value={output}>
       <div className="relative flex min-h-0 flex-1 flex-col">
         <section
-          ref={scroll.box}
+          ref={conversation}
           // biome-ignore lint/a11y/noNoninteractiveTabindex: it is scrolled with the keyboard too
           tabIndex={0}
           aria-label="Conversation"
@@ -351,7 +378,15 @@ export function Conversation({ workspace, id, chat, history, models, focus, onRe
               working={working}
               stopping={stop.isPending || stop.isSuccess}
               onSend={send}
-              onStop={() => stop.mutate(undefined)}
+              onStop={() => {
+                stopping.current = true
+                box.current?.focus()
+                stop.mutate(undefined, {
+                  onError: () => {
+                    stopping.current = false
+                  },
+                })
+              }}
             />
           ) : (
             <NotConfigured ownKeys={models.ownKeys} />
