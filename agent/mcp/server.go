@@ -5,6 +5,7 @@ package mcp
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"net/http"
 	"sync"
 	"time"
@@ -172,8 +173,9 @@ func progress(ctx context.Context, req *sdk.CallToolRequest) (stop func()) {
 // events.
 type answer struct {
 	http.ResponseWriter
-	rc   *http.ResponseController
-	stop chan struct{}
+	header http.Header // as the handler sets it, in its own goroutine; it counts where the handler is the first to write
+	rc     *http.ResponseController
+	stop   chan struct{}
 	done chan struct{}
 
 	mu      sync.Mutex
@@ -182,8 +184,11 @@ type answer struct {
 }
 
 func newAnswer(w http.ResponseWriter) *answer {
-	a := &answer{ResponseWriter: w, rc: http.NewResponseController(w), stop: make(chan struct{}), done: make(chan struct{})}
-	w.Header().Set("X-Accel-Buffering", "no")
+	a := &answer{ResponseWriter: w, header: w.Header().Clone(), rc: http.NewResponseController(w), stop: make(chan struct{}), done: make(chan struct{})}
+	if a.header == nil {
+		a.header = http.Header{}
+	}
+	a.header.Set("X-Accel-Buffering", "no")
 	_ = a.rc.SetReadDeadline(time.Time{}) // the server's idle limits do not fit a command that takes its time
 	go a.live()
 	return a
@@ -212,9 +217,12 @@ func (a *answer) comment() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !a.started { // what fails at once has failed by now: it will be a stream
-		a.Header().Set("Content-Type", "text/event-stream")
-		a.Header().Set("Cache-Control", "no-cache, no-transform")
-		a.start(http.StatusOK)
+		header := a.ResponseWriter.Header()
+		header.Set("Content-Type", "text/event-stream")
+		header.Set("Cache-Control", "no-cache, no-transform")
+		header.Set("X-Accel-Buffering", "no")
+		a.started, a.stream = true, true
+		a.ResponseWriter.WriteHeader(http.StatusOK)
 	}
 	if a.stream {
 		_, _ = a.write([]byte(": alive\n\n"))
@@ -227,7 +235,8 @@ func (a *answer) start(status int) {
 		return
 	}
 	a.started = true
-	a.stream = status == http.StatusOK && a.Header().Get("Content-Type") == "text/event-stream"
+	a.stream = status == http.StatusOK && a.header.Get("Content-Type") == "text/event-stream"
+	maps.Copy(a.ResponseWriter.Header(), a.header)
 	a.ResponseWriter.WriteHeader(status)
 }
 
@@ -237,6 +246,9 @@ func (a *answer) write(p []byte) (int, error) {
 	_ = a.rc.SetWriteDeadline(time.Time{})
 	return n, err
 }
+
+// Header implements http.ResponseWriter.
+func (a *answer) Header() http.Header { return a.header }
 
 // WriteHeader implements http.ResponseWriter.
 func (a *answer) WriteHeader(status int) {

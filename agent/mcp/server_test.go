@@ -199,6 +199,7 @@ func TestServer_ASilentAnswerSaysThatItLives(t *testing.T) {
 		rec := httptest.NewRecorder()
 		a := newAnswer(rec)
 		time.Sleep(keepAlive + time.Second)
+		synctest.Wait()
 		if got := rec.Header().Get("Content-Type"); got != "text/event-stream" || rec.Body.String() != ": alive\n\n" {
 			t.Errorf("%s: %q", got, rec.Body)
 		}
