@@ -1,7 +1,7 @@
 import '@/lib/no-eval'
 import { useQuery } from '@tanstack/react-query'
 import { Plus, X } from 'lucide-react'
-import { useCallback, useEffect, useId, useState } from 'react'
+import { useCallback, useEffect, useState } from 'react'
 import { chatQuery, chatsQuery, type Models, modelsQuery } from '@/api/agent'
 import { asProblem } from '@/api/problem'
 import type { Workspace } from '@/api/types'
@@ -118,9 +118,8 @@ function OpenChat({ workspace, open: { id, begins }, models, focus, onGone }: Op
   // A chat that was begun here is read from the server once it is read anew.
   const [fresh, setFresh] = useState(begins)
   const [version, setVersion] = useState(0)
-  const visit = useId()
-  const [opened] = useState(Date.now)
-  const chat = useQuery({ ...chatQuery(id, `${visit} ${opened} ${version}`), enabled: !fresh })
+  const [visit] = useState(newChatId)
+  const chat = useQuery({ ...chatQuery(id, `${visit} ${version}`), enabled: !fresh })
   const reload = useCallback(() => {
     setFresh(false)
     setVersion((count) => count + 1)
