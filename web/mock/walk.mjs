@@ -133,7 +133,7 @@ async function workspace({ page, state, change, look, must, shows }) {
 
   await page.getByRole('button', { name: 'Status' }).click()
   const panel = page.getByRole('complementary', { name: 'Status' })
-  await panel.getByText('Running').waitFor()
+  await panel.getByText('Running', { exact: true }).waitFor()
   await look('status')
   await panel.getByRole('button', { name: 'Keep awake for 2 h' }).click()
   await shows('It does not sleep before')
@@ -163,7 +163,7 @@ async function workspace({ page, state, change, look, must, shows }) {
   await page.getByRole('alertdialog').getByRole('button', { name: 'Rebuild' }).click()
   await page.getByRole('alertdialog').waitFor({ state: 'detached' })
   await panel.getByText('Starting VS Code').first().waitFor()
-  await panel.getByText('Running').waitFor()
+  await panel.getByText('Running', { exact: true }).waitFor()
   state.refuse = 'The workspace is just being stopped or deleted.'
   await panel.getByRole('button', { name: 'Restart' }).click()
   await shows('thesis was not restarted')
@@ -172,7 +172,7 @@ async function workspace({ page, state, change, look, must, shows }) {
   await panel.getByRole('button', { name: 'Restart' }).click()
   await shows('is stopping')
   await panel.getByText('Starting', { exact: true }).waitFor()
-  await panel.getByText('Running').waitFor()
+  await panel.getByText('Running', { exact: true }).waitFor()
 
   const picture = await page.locator('iframe').elementHandle()
   await panel.getByRole('button', { name: 'Pause' }).click()

@@ -64,9 +64,10 @@ export const chatsQuery = (workspace: string) =>
       (await data(api.GET('/api/agent/chats', { params: { query: { workspace } } }))).chats,
   })
 
-export const chatQuery = (chat: string) =>
+/** A chat as it is now: what an earlier visit read is of no use, since the chat has gone on. */
+export const chatQuery = (chat: string, visit: string) =>
   queryOptions({
-    queryKey: ['agent', 'chat', chat],
+    queryKey: ['agent', 'chat', chat, visit],
     queryFn: async () => {
       const { chat: info, messages } = await data(api.GET('/api/agent/{chat}', at(chat)))
       return { chat: info, messages: messages as AgentMessage[] }

@@ -1,5 +1,5 @@
 import '@/lib/no-eval'
-import { useQuery, useQueryClient } from '@tanstack/react-query'
+import { useQuery } from '@tanstack/react-query'
 import { Plus, X } from 'lucide-react'
 import { useCallback, useEffect, useState } from 'react'
 import { chatQuery, chatsQuery, type Models, modelsQuery } from '@/api/agent'
@@ -115,16 +115,15 @@ type OpenProps = {
 }
 
 function OpenChat({ workspace, open: { id, begins }, models, focus, onGone }: OpenProps) {
-  const client = useQueryClient()
   // A chat that was begun here is read from the server once it is read anew.
   const [fresh, setFresh] = useState(begins)
   const [version, setVersion] = useState(0)
-  const chat = useQuery({ ...chatQuery(id), enabled: !fresh })
+  const [visit] = useState(newChatId)
+  const chat = useQuery({ ...chatQuery(id, `${visit} ${version}`), enabled: !fresh })
   const reload = useCallback(() => {
-    void client.resetQueries({ queryKey: chatQuery(id).queryKey })
     setFresh(false)
     setVersion((count) => count + 1)
-  }, [client, id])
+  }, [])
 
   if (fresh || chat.data)
     return (

@@ -327,6 +327,7 @@ export function Conversation({ workspace, id, chat, history, models, focus, onRe
             {refusal && (
               <ProblemNotice
                 error={refusal}
+                title="It was not sent"
                 action={
                   <Button size="sm" onClick={onReload}>
                     Read the chat anew
