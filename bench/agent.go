@@ -38,13 +38,18 @@ type agents struct {
 	chats     int
 }
 
+// stamp is the time now, as long as a word: a piece of an answer is mostly one.
+func stamp() string { return strconv.FormatInt(time.Since(epoch).Microseconds(), 36) }
+
+var epoch = time.Now()
+
 // agents starts one, with a workspace that is not awake: an answer without tools needs none.
 func (b *bench) agents(ctx context.Context) (*agents, error) {
 	b.quiet()
 	played := modeltest.NewProvider()
 	played.Answer(func(r modeltest.Request) modeltest.Turn {
 		if n, err := strconv.Atoi(r.Said()); err == nil {
-			return modeltest.Turn{modeltest.Paced(n, agentPace, func(int) string { return strconv.FormatInt(time.Now().UnixNano(), 10) + " " })}
+			return modeltest.Turn{modeltest.Paced(n, agentPace, func(int) string { return stamp() + " " })}
 		}
 		return modeltest.Turn{modeltest.Pause(agentThinks), modeltest.Text("Well", ".")}
 	})
@@ -214,21 +219,22 @@ func (b *bench) benchAgentStreams(ctx context.Context) ([]line, error) {
 	pieces := int(length / agentPace)
 	what := fmt.Sprintf("%d answers at once of %d pieces a second, each for %s: all pieces come; ", agentStreams, int(time.Second/agentPace), length)
 	late := line{Name: "agent-streams", Unit: "ms", Limit: 50, What: what + "how late, from the provider's writing on, the 99th percentile"}
-	memory := line{Name: "agent-streams", Unit: "KiB each", Limit: 256, What: what + "by how much they make the gateway's process grow\n(resident memory after a garbage collection)"}
+	memory := line{Name: "agent-streams", Unit: "KiB each", Limit: 256, What: what + "by how much they make the gateway's\n" +
+		"memory grow (heap and stacks in use after a garbage collection: what is resident beside that is garbage, of which Go lets there be as much again)"}
 	run := func(ctx context.Context) (string, error) {
 		if _, err := a.streams(ctx, 20, 50); err != nil { // a new process is smaller
 			return "", err
 		}
-		before, err := a.memory(ctx, a.admin)
+		before, err := a.inUse(ctx, a.admin)
 		if err != nil {
 			return "", err
 		}
 		var during float64
 		measured := make(chan error, 1)
 		go func() {
-			err := pause(ctx, agentRamp+time.Second)
+			err := pause(ctx, agentRamp+length/2)
 			if err == nil {
-				during, err = a.memory(ctx, a.admin)
+				during, err = a.inUse(ctx, a.admin)
 			}
 			measured <- err
 		}()
@@ -302,14 +308,14 @@ func (a *agents) stream(ctx context.Context, chat string, pieces int) ([]float64
 		if !ok {
 			continue
 		}
-		now := time.Now().UnixNano()
+		now := time.Since(epoch)
 		text, _, _ = strings.Cut(text, `"`)
 		for written := range strings.FieldsSeq(text) { // each is the time at which it was written
-			at, err := strconv.ParseInt(written, 10, 64)
+			at, err := strconv.ParseInt(written, 36, 64)
 			if err != nil {
 				return nil, fmt.Errorf("a piece that nobody wrote: %q", text)
 			}
-			delays = append(delays, float64(now-at)/1e6)
+			delays = append(delays, float64(now.Microseconds()-at)/1000)
 		}
 	}
 }

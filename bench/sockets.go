@@ -3,7 +3,9 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -159,19 +161,10 @@ func openSocket(ctx context.Context, addr string, request []byte) (net.Conn, err
 
 // memory returns the resident memory of a process in KiB, once it has collected its garbage.
 func (p *process) memory(ctx context.Context, admin string) (float64, error) {
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", admin)
-	}}}
 	for range 2 { // what a finalizer lets go of is collected the second time
-		r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost/debug/pprof/heap?gc=1", nil)
-		if err != nil {
+		if _, err := heap(ctx, admin); err != nil {
 			return 0, err
 		}
-		resp, err := client.Do(r)
-		if err != nil {
-			return 0, err
-		}
-		resp.Body.Close()
 		if err := pause(ctx, calm/2); err != nil {
 			return 0, err
 		}
@@ -182,4 +175,47 @@ func (p *process) memory(ctx context.Context, admin string) (float64, error) {
 		}
 	}
 	return 0, fmt.Errorf("cannot read /proc/%d/status", p.cmd.Process.Pid)
+}
+
+// inUse returns what a process uses of its heap and stacks in KiB, once it has collected its garbage.
+func (p *process) inUse(ctx context.Context, admin string) (float64, error) {
+	text, err := heap(ctx, admin)
+	if err != nil {
+		return 0, err
+	}
+	var sum float64
+	for line := range strings.Lines(text) {
+		for _, name := range []string{"# HeapAlloc = ", "# Stack = "} { // bytes; of stacks those in use, and of the system
+			if amount, ok := strings.CutPrefix(line, name); ok {
+				amount, _, _ = strings.Cut(strings.TrimSpace(amount), " ")
+				n, err := strconv.ParseFloat(amount, 64)
+				if err != nil {
+					return 0, err
+				}
+				sum += n / 1024
+			}
+		}
+	}
+	if sum == 0 {
+		return 0, errors.New("the gateway does not say what it uses")
+	}
+	return sum, nil
+}
+
+// heap has a process collect its garbage, and returns what it says of its heap.
+func heap(ctx context.Context, admin string) (string, error) {
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", admin)
+	}}}
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost/debug/pprof/heap?gc=1&debug=1", nil)
+	if err != nil {
+		return "", err
+	}
+	resp, err := client.Do(r)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	return string(text), err
 }

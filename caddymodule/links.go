@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"context"
 	"log/slog"
+	"net"
 	"sync"
 	"time"
 
@@ -17,6 +18,8 @@ const (
 	linkFirst  = 250 * time.Millisecond
 	linkPause  = 5 * time.Second
 	linkGiveUp = time.Minute
+	// linkDials bounds those that are dialled at once: a gateway that starts finds all that run.
+	linkDials = 16
 )
 
 // links keep a connection to the bridge of each workspace that is up, over which the container may ask this gateway
@@ -25,6 +28,7 @@ type links struct {
 	handlers map[string]bridge.Handler
 	dial     func(*orchestrator.Route) bridge.Endpoint
 	log      *slog.Logger
+	dials    chan struct{}
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -35,7 +39,7 @@ type links struct {
 }
 
 func newLinks(dial func(*orchestrator.Route) bridge.Endpoint, handlers map[string]bridge.Handler, log *slog.Logger) *links {
-	l := &links{dial: dial, handlers: handlers, log: log, routes: map[workspace.ID]*orchestrator.Route{}}
+	l := &links{dial: dial, handlers: handlers, log: log, dials: make(chan struct{}, linkDials), routes: map[workspace.ID]*orchestrator.Route{}}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	return l
 }
@@ -66,7 +70,7 @@ func (l *links) keep(r *orchestrator.Route) {
 			return
 		}
 		began := time.Now()
-		err := bridge.Answer(l.ctx, l.dial(r), r.ID, l.handlers)
+		err := bridge.Answer(l.ctx, l.bounded(l.dial(r)), r.ID, l.handlers)
 		if time.Since(began) > linkPause { // it was a connection
 			pause, since = linkFirst, time.Now()
 		}
@@ -81,6 +85,21 @@ func (l *links) keep(r *orchestrator.Route) {
 		timer.Reset(pause)
 		pause = min(2*pause, linkPause)
 	}
+}
+
+// bounded returns an endpoint that is not dialled while linkDials others are.
+func (l *links) bounded(at bridge.Endpoint) bridge.Endpoint {
+	dial := at.Dial
+	at.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		select {
+		case l.dials <- struct{}{}:
+			defer func() { <-l.dials }()
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		return dial(ctx, network, addr)
+	}
+	return at
 }
 
 // after returns the newest route of r's workspace, or that it is to be left alone: it is down, or tried was long

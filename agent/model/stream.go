@@ -123,7 +123,7 @@ func isDone(data []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(data), []
 
 // read takes in a stream to its end.
 func (c *Client) read(ctx context.Context, tell *teller, body io.Reader, a *answer) error {
-	e := &events{r: bufio.NewReaderSize(body, 8<<10)}
+	e := &events{r: bufio.NewReaderSize(body, 4<<10)}
 	for {
 		data, err := e.next()
 		switch {

@@ -126,7 +126,15 @@ function event(index) {
   }
 }
 
-const defaults = { workspaces: 5, running: 3, cpus: 2, memory: 4 * 1024 ** 3, pids: 2048, disk: -1 }
+const defaults = {
+  workspaces: 5,
+  running: 3,
+  cpus: 2,
+  memory: 4 * 1024 ** 3,
+  pids: 2048,
+  disk: -1,
+  agentDayCost: 20,
+}
 
 const problem = (status, detail, errors) => [status, { title: 'Refused', status, detail, errors }]
 

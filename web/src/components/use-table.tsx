@@ -25,7 +25,7 @@ type RowProps = { name: ReactNode; cost: number; ownCost: number; tokens: number
 export function UseRow({ name, cost, ownCost, tokens }: RowProps) {
   return (
     <tr>
-      <th scope="row" className="px-4 py-2.5 font-normal break-all sm:px-5">
+      <th scope="row" className="px-4 py-2.5 font-normal wrap-anywhere sm:px-5">
         {name}
       </th>
       <td className="px-4 py-2.5 text-right whitespace-nowrap tabular-nums">{shortCount(tokens)}</td>
