@@ -15,6 +15,7 @@ import (
 	"github.com/kalpana-dev/kalpana/agent"
 	"github.com/kalpana-dev/kalpana/agent/model"
 	"github.com/kalpana-dev/kalpana/agent/model/modeltest"
+	"github.com/kalpana-dev/kalpana/identity"
 	"github.com/kalpana-dev/kalpana/orchestrator"
 	"github.com/kalpana-dev/kalpana/workspace"
 )
@@ -28,7 +29,12 @@ func TestAgents_ARunGoesOnWhenAnotherConfigurationTakesOver(t *testing.T) {
 	}
 	s.load(with(""))
 	first := s.app.instance
-	w, err := first.orchestrator.Create(t.Context(), orchestrator.NewWorkspace{Owner: "asha", Name: "one", Template: "blank"})
+	person, err := first.identity.AddPerson(t.Context(), "Asha", identity.RoleMember)
+	if err != nil {
+		t.Fatal(err)
+	}
+	asha := person.ID
+	w, err := first.orchestrator.Create(t.Context(), orchestrator.NewWorkspace{Owner: asha, Name: "one", Template: "blank"})
 	if err == nil {
 		err = first.orchestrator.Wake(w.ID).Wait(t.Context())
 	}
@@ -44,7 +50,7 @@ func TestAgents_ARunGoesOnWhenAnotherConfigurationTakesOver(t *testing.T) {
 	}
 	send := func(i *instance, chat, text string) *agent.Run {
 		t.Helper()
-		run, err := i.agents.service.Send(t.Context(), agent.Send{Chat: chat, Workspace: w.ID, Person: agent.Person{ID: "asha"}, Text: text})
+		run, err := i.agents.service.Send(t.Context(), agent.Send{Chat: chat, Workspace: w.ID, Person: agent.Person{ID: asha}, Text: text})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -90,7 +96,7 @@ func TestAgents_ARunGoesOnWhenAnotherConfigurationTakesOver(t *testing.T) {
 	if a := awake(second); a.Reason != orchestrator.ActivityAgent {
 		t.Errorf("after a configuration that did not come up: %+v", a)
 	}
-	if err := second.agents.service.Stop(t.Context(), "asha", "c1"); err != nil {
+	if err := second.agents.service.Stop(t.Context(), asha, "c1"); err != nil {
 		t.Fatal(err)
 	}
 	if n := first.runs.Load() + second.runs.Load(); n != 0 {
@@ -111,7 +117,8 @@ func TestAgents_ARunGoesOnWhenAnotherConfigurationTakesOver(t *testing.T) {
 	if api := s.app.instance.agentAPI(); api.Service != nil {
 		t.Error("there is an agent")
 	}
-	s.signIn("member")
+	s.http.CloseIdleConnections() // of the server before
+	s.signIn(identity.RoleMember)
 	if status, text := s.do(http.MethodGet, s.origin("kalpana.localhost")+"/api/agent/models", nil); status != http.StatusNotFound || !strings.Contains(text, "turned it off") {
 		t.Errorf("%d %s", status, text)
 	}

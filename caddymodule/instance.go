@@ -251,7 +251,7 @@ func (i *instance) Destruct() error {
 	go func() {
 		<-finished
 		for !i.idle() {
-			time.Sleep(time.Second)
+			time.Sleep(100 * time.Millisecond)
 		}
 		if err := i.close(); err != nil {
 			i.logger.Error("closing failed", "error", err)
