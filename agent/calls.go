@@ -41,7 +41,7 @@ func (c *call) settled() bool {
 	return c.fault != "" || c.verdict == approval.Allow
 }
 
-func (c *call) reads() bool { return c.fault != "" || c.tool.Reads }
+func (c *call) reads() bool { return c.fault != "" || c.tool.ReadsWith(c.input) }
 
 // Limits of calls.
 const (
@@ -101,11 +101,16 @@ func (r *Run) judge(ctx context.Context, c *call) {
 		}
 		return
 	}
+	reads := c.tool.ReadsWith(c.input)
+	if r.plan && !reads && c.tool.ReadsCall != nil {
+		c.fault = "This changes something, and you are in plan mode: look only, and end with the plan."
+		return
+	}
 	r.mu.Lock()
 	mode := r.mode
 	rules := append(append([]approval.Rule(nil), r.cfg.Rules...), r.rules...)
 	r.mu.Unlock()
-	d := r.cfg.Decide(approval.Call{Tool: c.Name, Reads: c.tool.Reads, Input: c.input, Remotes: r.remotes(ctx)}, mode, rules...)
+	d := r.cfg.Decide(approval.Call{Tool: c.Name, Reads: reads, Input: c.input, Remotes: r.remotes(ctx)}, mode, rules...)
 	c.verdict, c.reason = d.Verdict, word(d.Reason, 500)
 	if text, err := json.Marshal(d.Suggest); err == nil && len(text) <= maxSuggest {
 		c.suggest = d.Suggest

@@ -421,3 +421,17 @@ func TestRun_AFaultOfOursEndsTheRunAlone(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+func TestRun_PlanModeRefusesTheCallsOfAToolThatChangeSomething(t *testing.T) {
+	s := newStage(t, func(c *Config) {
+		git := c.Tools[3]
+		git.Name = "git"
+		git.ReadsCall = func(input json.RawMessage) bool { return strings.Contains(string(input), "status") }
+		c.Tools = append(c.Tools, git)
+	})
+	s.model.plays(answers("", aCall("a", "git", `{"op":"commit"}`), aCall("b", "git", `{"op":"status"}`)), says("The plan: …"))
+	s.send(Send{Text: "go", Plan: true, Mode: approval.AskNone})
+	if diff := cmp.Diff([]string{`runCommand {"op":"status"}`}, s.did.all()); diff != "" {
+		t.Error(diff)
+	}
+}

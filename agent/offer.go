@@ -33,7 +33,7 @@ func (r *Run) offered(ctx context.Context) *offer {
 	o.add(questionTool())
 	o.add(r.taskTool())
 	for _, t := range r.others(ctx) {
-		if t.Reads || !r.plan {
+		if t.Reads || t.ReadsCall != nil || !r.plan { // judge refuses those of its calls that change something
 			o.add(t)
 		}
 	}

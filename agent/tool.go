@@ -61,11 +61,15 @@ func (r *Run) runTool(ctx context.Context, c *call) (*tools.Result, error) {
 
 // env returns what the tools work with.
 func (r *Run) env() *tools.Env {
-	return &tools.Env{
+	env := &tools.Env{
 		Workspace: r.workspace, Chat: r.chat, Message: r.messageID, Bridge: r.connect,
 		Name: r.person.Name, Email: r.person.Email, Seen: r.memory.seen,
 		Show: func(name string, data any) { r.show(name, "", data) },
 	}
+	if r.cfg.Metrics != nil {
+		env.Checkpoint = r.cfg.Metrics.Checkpoint
+	}
+	return env
 }
 
 // slowConnect is when somebody who waits is told why.

@@ -50,7 +50,7 @@ func (a *AgentConfig) key(ctx context.Context, person string) (string, error) {
 
 // The limits of what a client posts to a chat: it sends its whole history, of which the last message counts.
 const (
-	postLimit   = 8 << 20 // bytes
+	postLimit   = 16 << 20 // bytes
 	postTimeout = time.Minute
 )
 
@@ -425,11 +425,9 @@ func (h *Handler) sendMessage(w http.ResponseWriter, r *http.Request, caller ide
 		return
 	default:
 		for _, a := range post.Answers {
-			answer := agent.Answer{ApprovalID: a.ApprovalID, Approved: a.Approved, Reason: a.Reason}
-			if a.Approved && a.Reason == alwaysReason {
-				answer.Always, answer.Reason = true, ""
-			}
-			send.Approvals = append(send.Approvals, answer)
+			send.Approvals = append(send.Approvals, agent.Answer{
+				ApprovalID: a.ApprovalID, Approved: a.Approved, Reason: a.Reason, Always: a.Approved && a.Reason == alwaysReason,
+			})
 		}
 		for _, o := range post.Outputs {
 			send.Outputs = append(send.Outputs, agent.Output{CallID: o.CallID, Output: o.Output})

@@ -430,7 +430,7 @@ func TestAgent_ErrorsBeforeTheStreamAreWords(t *testing.T) {
 		{asha, 422, strings.Repeat(" ", 1000), "The request is not the JSON that"},
 		{asha, 404, with("continue", true), "This chat does not exist, or no longer."},
 		{asha, 404, with("trigger", "regenerate-message"), "This chat does not exist, or no longer."},
-		{asha, 413, `{"messages":[{"parts":[{"type":"text","text":"` + strings.Repeat("x", 9<<20), "This chat has become too long to be sent"},
+		{asha, 413, `{"messages":[{"parts":[{"type":"text","text":"` + strings.Repeat("x", 17<<20), "This chat has become too long to be sent"},
 	} {
 		if got := test.who.words(test.status, "POST", "/api/agent", test.body); !strings.HasPrefix(got, test.want) {
 			t.Errorf("%q, want %q", got, test.want)

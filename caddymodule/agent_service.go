@@ -19,6 +19,7 @@ import (
 	"github.com/kalpana-dev/kalpana/agent/tools"
 	"github.com/kalpana-dev/kalpana/api"
 	"github.com/kalpana-dev/kalpana/bridge"
+	"github.com/kalpana-dev/kalpana/identity"
 	"github.com/kalpana-dev/kalpana/orchestrator"
 	"github.com/kalpana-dev/kalpana/workspace"
 )
@@ -143,10 +144,24 @@ func (h *agentHost) config(i *instance) agent.Config {
 				i.runs.Add(-1)
 			}
 		},
-		Extra: func(ctx context.Context, _ agent.Person) []tools.Tool { return i.remotes.Tools(ctx) },
-		Rules: c.Rules, DefaultModel: c.DefaultModel, DefaultMode: c.Mode, MaxSteps: c.MaxSteps, MaxTime: c.MaxTime,
+		Extra:   func(ctx context.Context, _ agent.Person) []tools.Tool { return i.remotes.Tools(ctx) },
+		Allowed: i.mayWork,
+		Rules:   c.Rules, DefaultModel: c.DefaultModel, DefaultMode: c.Mode, MaxSteps: c.MaxSteps, MaxTime: c.MaxTime,
 		Metrics: i.agentMetrics, Log: i.logger, Holder: h.holder,
 	}
+}
+
+// mayWork returns why a person's agent may no longer work in a workspace.
+func (i *instance) mayWork(ctx context.Context, person string, id workspace.ID) error {
+	p, err := i.identity.Person(ctx, person)
+	if err != nil {
+		return err
+	}
+	if p.Disabled {
+		return identity.ErrDisabled
+	}
+	_, err = i.orchestrator.Get(ctx, person, id)
+	return err
 }
 
 // hold keeps a workspace awake until the function that it returns is called.

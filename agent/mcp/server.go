@@ -176,7 +176,7 @@ type answer struct {
 	header http.Header // as the handler sets it, in its own goroutine; it counts where the handler is the first to write
 	rc     *http.ResponseController
 	stop   chan struct{}
-	done chan struct{}
+	done   chan struct{}
 
 	mu      sync.Mutex
 	started bool

@@ -445,6 +445,24 @@ func TestGateway_ThePublishedClientWorksUnmodified(t *testing.T) {
 		}
 	})
 
+	run("an approval for always", func(t *testing.T) {
+		c := g.newChat(t, w.ID, nil)
+		g.provider.Play(modeltest.Turn{modeltest.Call("b1", "runCommand", `{"command":"mkdir one"}`)})
+		c.say("Make it.")
+		s := c.settled()
+		g.provider.Play(
+			modeltest.Turn{modeltest.Call("b2", "runCommand", `{"command":"mkdir two"}`)},
+			modeltest.Turn{modeltest.Words("Both.")},
+		)
+		c.begin("addToolApprovalResponse", map[string]any{"id": callOf(t, s.last(), "b1").Approval.ID, "approved": true, "reason": "always"})
+		c.shows("Both.")
+		s = c.settled()
+		if p := callOf(t, s.last(), "b2"); p.State != "output-available" || p.Approval.ID != "" {
+			t.Errorf("%+v", p)
+		}
+		c.agrees(s)
+	})
+
 	run("a question", func(t *testing.T) {
 		c := g.newChat(t, w.ID, nil)
 		g.provider.Play(modeltest.Turn{modeltest.Call("q1", "ask", `{"question":"Tabs or spaces?","options":["tabs","spaces"]}`)})
