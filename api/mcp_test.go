@@ -280,6 +280,7 @@ func TestMCP_ATokenThatIsRevokedDoesNothingMore(t *testing.T) {
 			t.Fatal("the command does not start")
 		}
 	}
+	asha.await(id, "running") // the bridge answers before
 	if a := s.orchestrator.Awake(must(s.store.Workspace(ctx, workspace.ID(id)))); a.Reason != orchestrator.ActivityAgent || !a.SleepsAt.IsZero() {
 		t.Errorf("while it works the workspace is %+v", a)
 	}

@@ -101,7 +101,7 @@ func (a *agents) ask(ctx context.Context, chat, text string) (*http.Response, er
 }
 
 // askProvider sends a message to the provider as the gateway does.
-func (a *agents) askProvider(ctx context.Context, text string) (*http.Response, error) {
+func (a *agents) askProvider(ctx context.Context, _, text string) (*http.Response, error) {
 	body, err := json.Marshal(map[string]any{
 		"model": agentModel, "stream": true, "stream_options": map[string]bool{"include_usage": true},
 		"messages": []any{map[string]string{"role": "user", "content": text}},
@@ -202,7 +202,7 @@ func (b *bench) benchAgentFirst(ctx context.Context) ([]line, error) {
 		end{"Kalpana", measure(&l.Ours, agent)},
 		end{"the provider", measure(&l.Theirs, func() (time.Duration, error) {
 			began := time.Now()
-			resp, err := a.askProvider(ctx, "Hello?")
+			resp, err := a.askProvider(ctx, "", "Hello?")
 			return first(began, resp, err, `"content":"Well`)
 		})})
 	return []line{l}, err
@@ -222,9 +222,14 @@ func (b *bench) benchAgentStreams(ctx context.Context) ([]line, error) {
 	memory := line{Name: "agent-streams", Unit: "KiB each", Limit: 256, What: what + "by how much they make the gateway's\n" +
 		"memory grow (heap and stacks in use after a garbage collection: what is resident beside that is garbage, of which Go lets there be as much again)"}
 	run := func(ctx context.Context) (string, error) {
-		if _, err := a.streams(ctx, 20, 50); err != nil { // a new process is smaller
+		if _, err := a.streams(ctx, 20, 50, a.ask); err != nil { // a new process is smaller
 			return "", err
 		}
+		direct, err := a.streams(ctx, agentStreams, pieces, a.askProvider)
+		if err != nil {
+			return "", err
+		}
+		slices.Sort(direct)
 		before, err := a.inUse(ctx, a.admin)
 		if err != nil {
 			return "", err
@@ -242,7 +247,7 @@ func (b *bench) benchAgentStreams(ctx context.Context) ([]line, error) {
 		if err != nil {
 			return "", err
 		}
-		delays, err := a.streams(ctx, agentStreams, pieces)
+		delays, err := a.streams(ctx, agentStreams, pieces, a.ask)
 		if err := errors.Join(err, <-measured); err != nil {
 			return "", fmt.Errorf("%w\n%s", err, a.log.Tail())
 		}
@@ -254,15 +259,15 @@ func (b *bench) benchAgentStreams(ctx context.Context) ([]line, error) {
 		at := func(part float64) float64 { return delays[int(part*float64(len(delays)-1))] }
 		late.Ours = append(late.Ours, at(.99))
 		memory.Ours = append(memory.Ours, (during-before)/agentStreams)
-		return fmt.Sprintf("%d pieces, late by %.1f ms (median), %.1f ms (p99), %.1f ms at most; %.0f KiB each; %.0f µs of processor time a piece",
-			len(delays), at(.5), at(.99), at(1), (during-before)/agentStreams, float64((used-cpu).Microseconds())/float64(len(delays))), nil
+		return fmt.Sprintf("%d pieces, late by %.1f ms (median), %.1f ms (p99), %.1f ms at most; %.0f KiB each; %.0f µs of processor time a piece; from the provider directly p99 %.1f ms",
+			len(delays), at(.5), at(.99), at(1), (during-before)/agentStreams, float64((used-cpu).Microseconds())/float64(len(delays)), direct[int(.99*float64(len(direct)-1))]), nil
 	}
 	err = b.alternate(ctx, "agent-streams", end{"Kalpana", run})
 	return []line{late, memory}, err
 }
 
 // streams has n answers given at once, and returns how late each of their pieces came, in milliseconds. All must come.
-func (a *agents) streams(ctx context.Context, n, pieces int) ([]float64, error) {
+func (a *agents) streams(ctx context.Context, n, pieces int, ask asker) ([]float64, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var workers sync.WaitGroup
@@ -273,7 +278,7 @@ func (a *agents) streams(ctx context.Context, n, pieces int) ([]float64, error) 
 		workers.Go(func() {
 			err := pause(ctx, agentRamp*time.Duration(i)/time.Duration(n))
 			if err == nil {
-				delays[i], err = a.stream(ctx, chat, pieces)
+				delays[i], err = stream(ctx, ask, chat, pieces)
 			}
 			if err != nil {
 				cancel(fmt.Errorf("the stream of %s: %w", chat, err))
@@ -284,9 +289,12 @@ func (a *agents) streams(ctx context.Context, n, pieces int) ([]float64, error) 
 	return slices.Concat(delays...), context.Cause(ctx)
 }
 
+// asker sends a message to a new chat of the agent's, or to the provider.
+type asker func(ctx context.Context, chat, text string) (*http.Response, error)
+
 // stream has one answer given.
-func (a *agents) stream(ctx context.Context, chat string, pieces int) ([]float64, error) {
-	resp, err := a.ask(ctx, chat, strconv.Itoa(pieces))
+func stream(ctx context.Context, ask asker, chat string, pieces int) ([]float64, error) {
+	resp, err := ask(ctx, chat, strconv.Itoa(pieces))
 	if err != nil {
 		return nil, err
 	}
@@ -304,12 +312,14 @@ func (a *agents) stream(ctx context.Context, chat string, pieces int) ([]float64
 		if strings.Contains(text, `"type":"error"`) {
 			return nil, errors.New(text)
 		}
-		_, text, ok := strings.Cut(text, `"delta":"`)
+		_, piece, ok := strings.Cut(text, `"delta":"`)
 		if !ok {
-			continue
+			if _, piece, ok = strings.Cut(text, `"content":"`); !ok { // the provider's own
+				continue
+			}
 		}
 		now := time.Since(epoch)
-		text, _, _ = strings.Cut(text, `"`)
+		text, _, _ = strings.Cut(piece, `"`)
 		for written := range strings.FieldsSeq(text) { // each is the time at which it was written
 			at, err := strconv.ParseInt(written, 36, 64)
 			if err != nil {

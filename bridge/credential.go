@@ -11,7 +11,7 @@ import (
 
 // MethodGitCredential is what a container may ask of its gateway: how to sign in at a git server. It is asked when git
 // in the container needs to, and nothing of the answer is kept there.
-const MethodGitCredential = "gitCredential"
+const MethodGitCredential = "gitCredential" //nolint:gosec // A name.
 
 // GitCredentialTime bounds how long an answer may take: a person may have to give their word.
 const GitCredentialTime = 2 * time.Minute

@@ -41,7 +41,7 @@ const (
 	ActionSchedule      = "schedule"
 	ActionDelete        = "delete"
 	ActionAgentRun      = "agent-run"
-	ActionGitCredential = "git-credential" // a workspace signed in at a git server
+	ActionGitCredential = "git-credential" //nolint:gosec // a workspace signed in at a git server
 	ActionModelKey      = "model-key"      // a person's own key for the agent was set or removed
 	ActionAdmin         = "admin"          // an admin changed what concerns others
 )

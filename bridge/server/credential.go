@@ -81,7 +81,7 @@ func (g *gateways) credential(ctx context.Context, p bridge.GitCredentialParams)
 	}
 	answers := make(chan answer)
 	asked, waiting := map[*jsonrpc2.Conn]bool{}, 0
-	reason := error(errNoGateway)
+	reason := errNoGateway
 	patience := time.NewTimer(g.wait)
 	defer patience.Stop()
 	for {
@@ -106,7 +106,7 @@ func (g *gateways) credential(ctx context.Context, p bridge.GitCredentialParams)
 			if errors.As(a.err, &refusal) && refusal.Code != bridge.CodeUnknownMethod {
 				reason = errors.New(bridge.Printable(strings.TrimPrefix(refusal.Message, bridge.ErrDenied.Message+": "), 500))
 			}
-			if waiting == 0 && reason != error(errNoGateway) {
+			if waiting == 0 && !errors.Is(reason, errNoGateway) {
 				return nil, reason
 			}
 		case <-joined:

@@ -1,7 +1,7 @@
 // Sign-in, settings and administration of the stand-in server.
 
 const hour = 3_600_000
-const at = (hours) => new Date(Date.now() + hours * hour).toISOString()
+export const at = (hours) => new Date(Date.now() + hours * hour).toISOString()
 
 const firefox = 'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0'
 const iphone =

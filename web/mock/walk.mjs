@@ -1,6 +1,6 @@
 // The way through the console that look.mjs takes, in one browser tab.
 
-import { link } from './identity.mjs'
+import { at, link } from './identity.mjs'
 import { gib, sleep } from './sleep.mjs'
 import { agent, agentAdministration, agentSettings } from './walk-agent.mjs'
 
@@ -355,18 +355,18 @@ async function settings({ page, origin, state, look, must, shows }) {
   await shows('https://git.example.com')
   await look('git')
   await page.getByRole('button', { name: 'Add a token' }).click()
-  await page.getByRole('textbox', { name: 'Server' }).fill('https://github.com/acme')
+  await page.getByRole('textbox', { name: 'Server', exact: true }).fill('https://github.com/acme')
   await page.getByLabel('Token', { exact: true }).fill('ghp_secret')
   await page.getByRole('button', { name: 'Save' }).click()
   await shows('Write the git server’s address alone')
   await look('git-new')
-  await page.getByRole('textbox', { name: 'Server' }).fill('https://github.com')
+  await page.getByRole('textbox', { name: 'Server', exact: true }).fill('https://github.com')
   await page.getByRole('button', { name: 'Save' }).click()
   await page.getByRole('dialog').waitFor({ state: 'detached' })
   await shows('https://github.com')
   await page.getByRole('button', { name: 'Forget https://github.com' }).click()
   await page.getByRole('alertdialog').getByRole('button', { name: 'Forget it' }).click()
-  await page.getByText('https://github.com').waitFor({ state: 'detached' })
+  await page.getByText('https://github.com', { exact: true }).waitFor({ state: 'detached' })
   state.questions.push(
     {
       id: 'q1',
@@ -386,7 +386,7 @@ async function settings({ page, origin, state, look, must, shows }) {
   state.send('git-questions', { questions: state.questions })
   await shows('acme/billing')
   await look('git-questions')
-  await page.getByRole('button', { name: 'Allow acme/billing for 8 hours' }).click()
+  await page.getByRole('button', { name: 'For 8 hours allow acme/billing' }).click()
   await page.getByText('acme/billing').waitFor({ state: 'detached' })
   await page.getByRole('button', { name: 'Refuse tools/deploy' }).click()
   await page.getByText('tools/deploy').waitFor({ state: 'detached' })

@@ -716,6 +716,26 @@ export interface paths {
         patch: operations["renameWorkspace"];
         trace?: never;
     };
+    "/api/workspaces/{id}/bridge": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Call the workspace's bridge
+         * @description A WebSocket of JSON-RPC 2.0, one message a text frame, with the methods of the workspace's bridge that a page may call: see the reference of the bridge. It does not wake the workspace.
+         */
+        get: operations["bridge"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/workspaces/{id}/keep-awake": {
         parameters: {
             query?: never;
@@ -866,6 +886,26 @@ export interface paths {
         put?: never;
         /** Stop a workspace */
         post: operations["stopWorkspace"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/workspaces/{id}/terminals/{terminal}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Look into a terminal of the workspace and type there
+         * @description A WebSocket to a terminal, as the bridge has it: binary messages are keys and what is shown, a text message is {cols, rows}. It does not wake the workspace.
+         */
+        get: operations["terminal"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1282,7 +1322,7 @@ export interface components {
         NewWorkspace: {
             /** @description 1 to 64 characters. */
             name: string;
-            /** @description https:// or http:// address of a public repository to clone on first start. */
+            /** @description https:// or http:// address of a repository to clone on first start; a private one needs a token for its git server. */
             repository?: string;
             template: string;
         };
@@ -1713,7 +1753,7 @@ export interface components {
             queue?: components["schemas"]["Queue"];
             /** @description Why it is in this state. The first line is for people; further lines are the end of a log. */
             reason: string;
-            /** @description Address of a public repository that was cloned on first start, or empty. */
+            /** @description Address of a repository that was cloned on first start, or empty. */
             repository: string;
             /** @description Missing where there is none. */
             schedule?: components["schemas"]["Schedule"];
@@ -3390,6 +3430,36 @@ export interface operations {
             };
         };
     };
+    bridge: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Workspace id: the first label of its address. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A WebSocket of JSON-RPC 2.0, one message a text frame, with the methods of the workspace's bridge that a page may call: see the reference of the bridge. It does not wake the workspace. */
+            101: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
     keepAwake: {
         parameters: {
             query?: never;
@@ -3776,6 +3846,38 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Workspace"];
                 };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    terminal: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Workspace id: the first label of its address. */
+                id: string;
+                /** @description Terminal id, from createTerminal or listTerminals. */
+                terminal: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A WebSocket to a terminal, as the bridge has it: binary messages are keys and what is shown, a text message is {cols, rows}. It does not wake the workspace. */
+            101: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description Error */
             default: {

@@ -51,8 +51,8 @@ function Ask({ question: { id, workspace, server, repository } }: { question: Gi
       {answer.error && <ProblemNotice error={answer.error} title="Your answer did not arrive" />}
       <div className="flex flex-wrap justify-end gap-2">
         {button('Refuse', `Refuse ${repository}`, false, 0)}
-        {button('For 8 hours', `Allow ${repository} for 8 hours`, true, 8)}
-        {button('Allow once', `Allow ${repository} once`, true, 0, true)}
+        {button('For 8 hours', `For 8 hours allow ${repository}`, true, 8)}
+        {button('Allow once', `Allow once ${repository}`, true, 0, true)}
       </div>
     </div>
   )
