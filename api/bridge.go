@@ -1,11 +1,13 @@
 package api
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"reflect"
 	"strconv"
@@ -113,7 +115,7 @@ func (h *Handler) servePage(w http.ResponseWriter, r *http.Request, caller ident
 			writeProblem(w, status, "This is no WebSocket that can be served: "+reason.Error()+".")
 		},
 	}
-	ws, err := up.Upgrade(w, r, nil)
+	ws, err := up.Upgrade(hijacker{w}, r, nil)
 	if err != nil {
 		return // Error has answered.
 	}
@@ -127,6 +129,14 @@ func (h *Handler) servePage(w http.ResponseWriter, r *http.Request, caller ident
 	ws.SetPongHandler(func(string) error { p.heard(); return nil })
 	go p.keep()
 	serve(p)
+}
+
+// hijacker is what the upgrade asks for: a writer that others have wrapped gives its connection away all the same.
+type hijacker struct{ http.ResponseWriter }
+
+// Hijack implements http.Hijacker.
+func (h hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return http.NewResponseController(h.ResponseWriter).Hijack()
 }
 
 // keep pings the page, and ends the connection with its session and when the server stops.

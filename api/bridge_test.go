@@ -30,10 +30,17 @@ func newPageSite(t *testing.T) *pageSite {
 		Hosts: s.hosts, Identity: s.identity, Orchestrator: s.orchestrator, Stopping: s.stopping, Bridge: s.bridge,
 		Templates: []api.Template{{Name: "blank", Title: "Blank", Ports: []int{}}},
 	})
-	s.web = httptest.NewServer(s.Handler)
+	s.web = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.ServeHTTP(wrapped{w}, r)
+	}))
 	t.Cleanup(s.web.Close)
 	return s
 }
+
+// wrapped is a writer as servers wrap it: what else it can do is found by Unwrap alone.
+type wrapped struct{ http.ResponseWriter }
+
+func (w wrapped) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // dial opens a WebSocket as a page of an origin does. It is nil where the answer is another status.
 func (s *pageSite) dial(b *browser, origin, path string) (*websocket.Conn, int) {

@@ -121,6 +121,7 @@ func (b *bench) run(ctx context.Context, only string, save bool) (err error) {
 		{"wake-chromium", b.benchWakeChromium},
 		{"agent-first", b.benchAgentFirst},
 		{"agent-streams", b.benchAgentStreams},
+		{"terminal", b.benchTerminal},
 		{"reconcile", b.benchReconcile},
 		{"list", b.benchList},
 	}

@@ -167,7 +167,7 @@ var gitFailures = map[string]string{
 	bridge.FailureNoRepository: "There is no repository in this folder: give the path of one, or make one with runCommand (git init).",
 	bridge.FailureNothing:      "There is nothing to commit: give paths or all, or look at the status.",
 	bridge.FailureIdentity:     "git does not know who commits.",
-	bridge.FailureCredential:   "The remote wants a sign-in that is not there. The person can connect their account, or sign in in a terminal.",
+	bridge.FailureCredential:   "The remote wants a sign-in that is not there, or that was not allowed: the output says why. The person can allow it in the console when it is asked for, and add a token for the git server in the settings there.",
 	bridge.FailureRejected:     "The remote has commits that the branch has not: pull first.",
 	bridge.FailureConflict:     "Both sides changed the same lines: resolve the conflicts in the files, then commit.",
 	bridge.FailureUnreachable:  "The remote does not answer.",

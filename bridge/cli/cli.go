@@ -188,7 +188,11 @@ func ask[T any](l local, timeout time.Duration, method, path string, in any) (*T
 		return nil, fmt.Errorf("the workspace's bridge broke off its answer: %w", err)
 	}
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("the workspace's bridge refused: %s", strings.TrimSpace(bridge.Printable(string(bytes.TrimSpace(text)), 600)))
+		reason := strings.TrimSpace(bridge.Printable(string(bytes.TrimSpace(text)), 600))
+		if resp.StatusCode == http.StatusForbidden { // a person's or the gateway's word, in a sentence
+			return nil, errors.New(reason)
+		}
+		return nil, fmt.Errorf("the workspace's bridge refused: %s", reason)
 	}
 	s := new(T)
 	if err := json.Unmarshal(text, s); err != nil {

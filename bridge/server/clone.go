@@ -55,6 +55,8 @@ func (s *Server) clone(ctx context.Context, dir string) error {
 		return nil
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return fmt.Errorf("it took longer than %s", cloneLimit)
+	case progress.refusal != "": // what git says of it is that nobody typed a name
+		return errors.New(progress.refusal)
 	case progress.fault != "":
 		return errors.New(progress.fault)
 	}
@@ -67,7 +69,8 @@ type cloneProgress struct {
 	phase   string
 	last    time.Time
 	skipped string
-	fault   string
+	fault   string // git's words
+	refusal string // the credential helper's
 }
 
 func (p *cloneProgress) line(s string) {
@@ -77,6 +80,9 @@ func (p *cloneProgress) line(s string) {
 	}
 	if reason, ok := strings.CutPrefix(s, "fatal: "); ok {
 		p.fault = reason
+	}
+	if reason, ok := strings.CutPrefix(s, "kalpana: "); ok { // a server's own lines begin with "remote: "
+		p.refusal = reason
 	}
 	phase, _, counts := strings.Cut(s, "%")
 	if counts {

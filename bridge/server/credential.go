@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -103,7 +104,7 @@ func (g *gateways) credential(ctx context.Context, p bridge.GitCredentialParams)
 			}
 			var refusal *jsonrpc2.Error
 			if errors.As(a.err, &refusal) && refusal.Code != bridge.CodeUnknownMethod {
-				reason = errors.New(bridge.Printable(refusal.Message, 500))
+				reason = errors.New(bridge.Printable(strings.TrimPrefix(refusal.Message, bridge.ErrDenied.Message+": "), 500))
 			}
 			if waiting == 0 && !errors.Is(reason, errNoGateway) {
 				return nil, reason

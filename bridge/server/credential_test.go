@@ -167,3 +167,19 @@ func TestCredential_GitClonesAndPushesWithIt(t *testing.T) {
 		t.Errorf("without the helper it signs in: %s", out)
 	}
 }
+
+func TestCredential_AFirstCloneSaysWhyItCouldNotSignIn(t *testing.T) {
+	_, address := gitServer(t, "s3cret")
+	c := start(t, "serve", quick, template, func(cfg *Config) {
+		cfg.Repository, cfg.timing.gatewayWait = address+"/shop.git", 30_000_000_000
+		cfg.credentialHelper = os.Args[0] + " git-credential"
+		cfg.Env = append(cfg.Env, helperEnv+"="+cfg.LocalSocket)
+	})
+	c.gateway(func(context.Context, workspace.ID, bridge.GitCredentialParams) (bridge.Credential, error) {
+		return bridge.Credential{}, errors.New("add a token in the settings")
+	})
+	c.waitReady()
+	if want := "NOTE: the repository could not be cloned: add a token in the settings\n"; !strings.Contains(c.log.String(), want) {
+		t.Errorf("the log says\n%s", c.log)
+	}
+}
