@@ -3,6 +3,7 @@ package credential_test
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,6 +23,7 @@ const id = workspace.ID("abcdefghij")
 // world is a broker over one workspace of ann's, made from https://git.example.com/acme/shop.git.
 type world struct {
 	*credential.Broker
+	mu      sync.Mutex
 	events  []identity.AuditEvent
 	signing error
 }
@@ -39,7 +41,11 @@ func newWorld(t *testing.T) *world {
 		Credential: func(_ context.Context, person, server, path string) (string, string, error) {
 			return person, server + " " + path, w.signing
 		},
-		Audit: func(_ context.Context, e identity.AuditEvent) { w.events = append(w.events, e) },
+		Audit: func(_ context.Context, e identity.AuditEvent) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.events = append(w.events, e)
+		},
 	})
 	return w
 }

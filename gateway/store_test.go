@@ -191,6 +191,26 @@ func (s *countingStore) PurgeAudit(ctx context.Context, before time.Time) error 
 	return s.counted().PurgeAudit(ctx, before)
 }
 
+func (s *countingStore) PutModelKey(ctx context.Context, k identity.ModelKey) error {
+	return s.counted().PutModelKey(ctx, k)
+}
+
+func (s *countingStore) ModelKey(ctx context.Context, person string) (identity.ModelKey, error) {
+	return s.counted().ModelKey(ctx, person)
+}
+
+func (s *countingStore) ModelKeys(ctx context.Context) ([]identity.ModelKey, error) {
+	return s.counted().ModelKeys(ctx)
+}
+
+func (s *countingStore) ResealModelKey(ctx context.Context, person string, from, to []byte) error {
+	return s.counted().ResealModelKey(ctx, person, from, to)
+}
+
+func (s *countingStore) DeleteModelKey(ctx context.Context, person string) error {
+	return s.counted().DeleteModelKey(ctx, person)
+}
+
 // A method that is added to the store's interfaces would otherwise not be counted.
 func TestCost_EveryCallOfTheStoreIsCounted(t *testing.T) {
 	store := reflect.TypeFor[*countingStore]()
