@@ -143,6 +143,12 @@ func runGit(ctx context.Context, env *Env, _ Call, p *gitInput) (*Result, error)
 		return nil, fmt.Errorf("invalid input for git: there is no operation %q; it is one of %s", bridge.Printable(p.Operation, 100), strings.Join(gitOperations, ", "))
 	}
 	r, err := call(ctx, env, func(cl *bridge.Client) (*bridge.GitResult, error) { return cl.Git(ctx, params) })
+	if name := identity(env.Name); err == nil && r.Failure == bridge.FailureIdentity && params.Commit != nil && name != "" {
+		// Nobody has vouched for an address of the person's, and git was told none: better one that leads nowhere than
+		// work that cannot be kept.
+		params.Commit.Name, params.Commit.Email = name, string(env.Workspace)+"@noreply.invalid" // RFC 2606
+		r, err = call(ctx, env, func(cl *bridge.Client) (*bridge.GitResult, error) { return cl.Git(ctx, params) })
+	}
 	if err != nil {
 		return nil, err
 	}

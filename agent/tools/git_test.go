@@ -34,6 +34,11 @@ func TestGit_WorksInThePersonsName(t *testing.T) {
 	has(t, text, "Committed ", "Ada Lovelace <ada@example.com>: First")
 	text, _ = w.ok("git", in{"operation": "commit", "message": "Nothing", "all": true})
 	has(t, text, "failed", "There is nothing to commit")
+	w.env.Email = "" // nobody has vouched for one, and git knows of none
+	w.write("b.txt", "b\n")
+	text, _ = w.ok("git", in{"operation": "commit", "message": "Second", "paths": []string{"b.txt"}})
+	has(t, text, "Committed ", "Ada Lovelace <abcdefghij@noreply.invalid>: Second")
+	w.env.Email = "ada@example.com"
 	w.write("a.txt", "one\ntwo\n")
 	text, out = w.ok("git", in{"operation": "diff"})
 	has(t, text, "1 file, +1 -0:", "a.txt +1 -0\n", "<diff>", "+two")
