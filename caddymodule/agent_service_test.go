@@ -60,7 +60,7 @@ func TestAgents_ARunGoesOnWhenAnotherConfigurationTakesOver(t *testing.T) {
 	provider.Play(modeltest.Turn{modeltest.Words("Begun."), modeltest.Stall()})
 	run := send(first, "c1", "Begin")
 	if a := awake(first); a.Reason != orchestrator.ActivityAgent || !a.SleepsAt.IsZero() {
-		t.Errorf("while the agent is at work: %+v", a)
+		t.Errorf("while the agent is at work: %+v; it says %+v", a, run.Log().Message())
 	}
 	s.load(s.text) // what is not said of the agent has it on
 	s.load(with("workspace_limit 7"))
