@@ -234,12 +234,19 @@ func (b *bench) benchAgentStreams(ctx context.Context) ([]line, error) {
 		if err != nil {
 			return "", err
 		}
-		var during float64
+		resident, err := a.resident()
+		if err != nil {
+			return "", err
+		}
+		var during, grown float64
 		measured := make(chan error, 1)
 		go func() {
 			err := pause(ctx, agentRamp+length/2)
 			if err == nil {
 				during, err = a.inUse(ctx, a.admin)
+			}
+			if err == nil {
+				grown, err = a.resident()
 			}
 			measured <- err
 		}()
@@ -259,8 +266,8 @@ func (b *bench) benchAgentStreams(ctx context.Context) ([]line, error) {
 		at := func(part float64) float64 { return delays[int(part*float64(len(delays)-1))] }
 		late.Ours = append(late.Ours, at(.99))
 		memory.Ours = append(memory.Ours, (during-before)/agentStreams)
-		return fmt.Sprintf("%d pieces, late by %.1f ms (median), %.1f ms (p99), %.1f ms at most; %.0f KiB each; %.0f µs of processor time a piece; from the provider directly p99 %.1f ms",
-			len(delays), at(.5), at(.99), at(1), (during-before)/agentStreams, float64((used-cpu).Microseconds())/float64(len(delays)), direct[int(.99*float64(len(direct)-1))]), nil
+		return fmt.Sprintf("%d pieces, late by %.1f ms (median), %.1f ms (p99), %.1f ms at most; %.0f KiB each (resident %.0f); %.0f µs of processor time a piece; from the provider directly p99 %.1f ms",
+			len(delays), at(.5), at(.99), at(1), (during-before)/agentStreams, (grown-resident)/agentStreams, float64((used-cpu).Microseconds())/float64(len(delays)), direct[int(.99*float64(len(direct)-1))]), nil
 	}
 	err = b.alternate(ctx, "agent-streams", end{"Kalpana", run})
 	return []line{late, memory}, err

@@ -169,6 +169,11 @@ func (p *process) memory(ctx context.Context, admin string) (float64, error) {
 			return 0, err
 		}
 	}
+	return p.resident()
+}
+
+// resident returns the resident memory of a process in KiB, its garbage included.
+func (p *process) resident() (float64, error) {
 	for text := range strings.Lines(read(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))) {
 		if amount, ok := strings.CutPrefix(text, "VmRSS:"); ok {
 			return strconv.ParseFloat(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(amount), "kB")), 64)
