@@ -5,8 +5,6 @@ package agent_test
 import (
 	"bufio"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -21,84 +19,38 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/kalpana-dev/kalpana/test/harness"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// install returns a directory of the user's cache that holds the packages of the lock file, and the Node.js to run
-// them with: the machine's own, where it is new enough for them, else one of the packages.
+// install returns a directory that holds the packages of the lock file, and the Node.js to run them with: the machine's
+// own, where it is new enough for them, else one of the packages.
 func install(t testing.TB) (dir, node string) {
 	t.Helper()
-	for _, program := range []string{"node", "npm"} {
-		if _, err := exec.LookPath(program); err != nil {
-			t.Fatalf("%s is missing: install Node.js 20 or newer (https://nodejs.org), then run this again", program)
-		}
-	}
-	lock, err := os.ReadFile("package-lock.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	own := newEnough(t)
-	sum := sha256.Sum256(append(lock, strconv.FormatBool(own)...))
-	dir = filepath.Join(cache, "kalpana", "test-agent-"+hex.EncodeToString(sum[:6]))
-	if node = "node"; !own {
-		arch := map[string]string{"amd64": "x64"}[runtime.GOARCH]
-		if arch == "" {
-			arch = runtime.GOARCH
-		}
-		node = filepath.Join(dir, "node_modules", "node-"+runtime.GOOS+"-"+arch, "bin", "node")
-	}
-	if _, err := os.Stat(dir); err == nil {
-		return dir, node
-	}
-	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	// It gets its name once it is whole, so that two test runs do not disturb one another.
-	fresh, err := os.MkdirTemp(filepath.Dir(dir), "test-agent-new-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(fresh) //nolint:errcheck // gone already if all went well
-	for _, name := range []string{"package.json", "package-lock.json"} {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(fresh, name), text, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
-	defer cancel()
-	args := []string{"ci", "--no-audit", "--no-fund", "--prefer-offline", "--ignore-scripts"}
+	var flags []string
+	own := newEnough(t.Context())
 	if own {
-		args = append(args, "--omit=optional")
+		flags = []string{"--omit=optional"}
 	}
-	npm := exec.CommandContext(ctx, "npm", args...)
-	npm.Dir = fresh
-	if out, err := npm.CombinedOutput(); err != nil {
-		t.Fatalf("npm ci: %v\n%s", err, out)
+	dir, err := harness.Packages(t.Context(), "agent", flags...)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if err := os.Rename(fresh, dir); err != nil {
-		if _, there := os.Stat(dir); there != nil {
-			t.Fatal(err)
-		}
+	if own {
+		return dir, "node"
 	}
-	return dir, node
+	arch := map[string]string{"amd64": "x64"}[runtime.GOARCH]
+	if arch == "" {
+		arch = runtime.GOARCH
+	}
+	return dir, filepath.Join(dir, "node_modules", "node-"+runtime.GOOS+"-"+arch, "bin", "node")
 }
 
 // newEnough reports whether the machine's Node.js is of a version that the packages are for.
-func newEnough(t testing.TB) bool {
-	t.Helper()
-	out, err := exec.CommandContext(t.Context(), "node", "--version").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
+func newEnough(ctx context.Context) bool {
+	out, _ := exec.CommandContext(ctx, "node", "--version").Output() // without one there are no packages either
 	text, _, _ := strings.Cut(strings.TrimPrefix(string(out), "v"), ".")
 	version, _ := strconv.Atoi(text)
 	return version >= 22

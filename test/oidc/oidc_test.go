@@ -4,9 +4,6 @@ package oidc_test
 
 import (
 	"bufio"
-	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"io"
 	"net/http"
@@ -27,69 +24,19 @@ import (
 	"github.com/kalpana-dev/kalpana/identity"
 	"github.com/kalpana-dev/kalpana/identity/login/oidc"
 	"github.com/kalpana-dev/kalpana/store/sqlite"
+	"github.com/kalpana-dev/kalpana/test/harness"
 	"github.com/kalpana-dev/kalpana/workspace"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// install returns a directory of the user's cache that holds the packages of the lock file.
-func install(t *testing.T) string {
-	t.Helper()
-	for _, program := range []string{"node", "npm"} {
-		if _, err := exec.LookPath(program); err != nil {
-			t.Fatalf("%s is missing: install Node.js 20 or newer (https://nodejs.org), then run this again", program)
-		}
-	}
-	lock, err := os.ReadFile("package-lock.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	sum := sha256.Sum256(lock)
-	dir := filepath.Join(cache, "kalpana", "test-oidc-"+hex.EncodeToString(sum[:6]))
-	if _, err := os.Stat(dir); err == nil {
-		return dir
-	}
-	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	// It gets its name once it is whole, so that two test runs do not disturb one another.
-	fresh, err := os.MkdirTemp(filepath.Dir(dir), "test-oidc-new-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(fresh) //nolint:errcheck // gone already if all went well
-	for _, name := range []string{"package.json", "package-lock.json"} {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(fresh, name), text, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
-	defer cancel()
-	npm := exec.CommandContext(ctx, "npm", "ci", "--no-audit", "--no-fund", "--prefer-offline", "--ignore-scripts")
-	npm.Dir = fresh
-	if out, err := npm.CombinedOutput(); err != nil {
-		t.Fatalf("npm ci: %v\n%s", err, out)
-	}
-	if err := os.Rename(fresh, dir); err != nil {
-		if _, there := os.Stat(dir); there != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
-}
-
 // start runs the provider until the test ends, and returns its issuer.
 func start(t *testing.T) string {
 	t.Helper()
-	dir := install(t)
+	dir, err := harness.Packages(t.Context(), "oidc")
+	if err != nil {
+		t.Fatal(err)
+	}
 	program, err := os.ReadFile("provider.mjs")
 	if err != nil {
 		t.Fatal(err)
