@@ -17,9 +17,11 @@ import (
 	"github.com/kalpana-dev/kalpana/upstream"
 )
 
-// slowly is a dialer that takes a second, to a server that answers after so long.
+// slowly is a dialer that takes a second, to a server that answers after so long, and so long from a
+// connection's second answer on, if that is set.
 type slowly struct {
 	answer time.Duration
+	then   time.Duration
 	err    error
 	dials  atomic.Int64
 	now    atomic.Int64
@@ -41,11 +43,15 @@ func (s *slowly) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	ours, theirs := net.Pipe()
 	go func() {
 		defer theirs.Close()
+		answer := s.answer
 		for in := bufio.NewReader(theirs); ; {
 			if _, err := http.ReadRequest(in); err != nil {
 				return
 			}
-			time.Sleep(s.answer)
+			time.Sleep(answer)
+			if s.then > 0 {
+				answer = s.then
+			}
 			if _, err := io.WriteString(theirs, hello); err != nil {
 				return
 			}
@@ -89,6 +95,39 @@ func TestTransport_ManyAtOnceShareFewConnectionsWhereAnswersAreQuick(t *testing.
 		// Those of the first dials, and of the second, which began before an answer was there.
 		if n := s.dials.Load(); n > 16 {
 			t.Errorf("%d connections were made", n)
+		}
+	})
+}
+
+func TestTransport_NoConnectionIsMadeWhileOthersComeBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &slowly{answer: 1500 * time.Microsecond}
+		tr := upstream.New(s.dial, patience)
+		defer tr.CloseIdleConnections()
+		for _, err := range askAtOnce(t.Context(), tr, 15_000) { // in some three seconds
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := s.dials.Load(); n > 16 {
+			t.Errorf("%d connections were made", n)
+		}
+	})
+}
+
+func TestTransport_WhereConnectionsComeBackNoMoreOthersAreMade(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &slowly{answer: 100 * time.Millisecond, then: time.Hour}
+		tr := upstream.New(s.dial, patience)
+		defer tr.CloseIdleConnections()
+		start := time.Now()
+		for _, err := range askAtOnce(t.Context(), tr, 80) {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if took := time.Since(start); took > time.Hour+10*time.Second {
+			t.Errorf("it took %s", took)
 		}
 	})
 }

@@ -317,13 +317,19 @@ func (t *Transport) take(ctx context.Context, addr string) (c *conn, fresh bool,
 }
 
 // maxDials is how many connections are made to one address at a time. Where many ask at once, a connection
-// whose answer has come is sooner to be had than a new one.
-const maxDials = 8
+// whose answer has come is sooner to be had than a new one: no more are made while any comes back, and the
+// line is looked at again after lull.
+const (
+	maxDials = 8
+	lull     = 2 * time.Millisecond
+)
 
 // line is who waits for a connection to an address.
 type line struct {
 	dials   int // that are under way
 	waiting []chan handed
+	moves   bool        // a connection came back lately
+	look    *time.Timer // when that is looked at again; else nil
 }
 
 // handed is what somebody in a line gets: a connection, a failure to make one, or else leave to make one.
@@ -378,13 +384,38 @@ func (t *Transport) dialled(addr string, err error) {
 			turn <- handed{err: err}
 		}
 	}
-	if turn := l.next(); turn != nil {
-		turn <- handed{}
-		return
+	l.dials--
+	t.advance(addr, l, 1)
+}
+
+// advance gives leave for up to n more dials to whoever waits, unless connections come back; then it looks again
+// later. While somebody waits, either a dial is under way or l.look runs. The caller holds t.mu.
+func (t *Transport) advance(addr string, l *line, n int) {
+	for ; n > 0 && !l.moves && l.dials < maxDials && len(l.waiting) > 0; n-- {
+		l.dials++
+		l.next() <- handed{}
 	}
-	if l.dials--; l.dials == 0 {
+	switch {
+	case l.look != nil:
+	case l.moves && len(l.waiting) > 0:
+		l.look = time.AfterFunc(lull, func() { t.lookAt(addr, l) })
+	case l.dials == 0 && t.lines[addr] == l:
 		delete(t.lines, addr)
 	}
+}
+
+// lookAt goes on with a line in which connections came back, if none did lately.
+func (t *Transport) lookAt(addr string, l *line) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	l.look = nil
+	if l.moves && len(l.waiting) > 0 {
+		l.moves = false
+		l.look = time.AfterFunc(lull, func() { t.lookAt(addr, l) })
+		return
+	}
+	l.moves = false
+	t.advance(addr, l, maxDials)
 }
 
 // pop returns an idle connection; or nil, and leave to dial; or a place in the line of those who wait.
@@ -402,19 +433,22 @@ func (t *Transport) pop(addr string) (*conn, chan handed) {
 		l = new(line)
 		t.lines[addr] = l
 	}
-	if l.dials < maxDials {
+	if l.dials < maxDials && !l.moves {
 		l.dials++
 		return nil, nil
 	}
 	turn := make(chan handed, 1)
 	l.waiting = append(l.waiting, turn)
+	t.advance(addr, l, 0)
 	return nil, turn
 }
 
 func (t *Transport) put(c *conn) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if turn := t.lines[c.addr].next(); turn != nil {
+	l := t.lines[c.addr]
+	if turn := l.next(); turn != nil {
+		l.moves = true
 		turn <- handed{conn: c}
 		return
 	}
