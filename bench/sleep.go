@@ -92,16 +92,24 @@ func (b *bench) benchHerd(ctx context.Context) ([]line, error) {
 			What: fmt.Sprintf("%d first hits at once on a %s workspace of cheap answers, on connections that are there, until the last has its\n"+
 				"whole answer of 1 KiB, against one first hit", herd, from.state),
 		}
-		var awake, ignored []float64
+		var awake, straight, ignored []float64
 		if _, err := run(from.sleep, herd, &ignored)(ctx); err != nil { // the memory that so many need is there then
 			return nil, err
 		}
 		err := b.alternate(ctx, "herd "+from.state, end{fmt.Sprint(herd), run(from.sleep, herd, &l.Ours)},
-			end{fmt.Sprintf("%d while it runs", herd), run(p.running, herd, &awake)}, end{"one", run(from.sleep, 1, &l.Theirs)})
+			end{fmt.Sprintf("%d while it runs", herd), run(p.running, herd, &awake)},
+			end{fmt.Sprintf("%d without a gateway", herd), func(ctx context.Context) (string, error) {
+				box, err := b.engine.find(ctx, p.id) // each start gives it another address
+				if err != nil {
+					return "", err
+				}
+				return noted(&straight)(hitAtOnce(ctx, box.own, p.request("X-Kalpana-Token: "+box.token+"\r\n"), herd))
+			}}, end{"one", run(from.sleep, 1, &l.Theirs)})
 		if err != nil {
 			return nil, err
 		}
-		l.What += fmt.Sprintf("\n(%d hits at once on the same workspace while it runs: %s ms)", herd, figures(awake))
+		l.What += fmt.Sprintf("\n(%d at once on the same workspace while it runs: %s ms; straight to its container's address, without a gateway: %s ms)",
+			herd, figures(awake), figures(straight))
 		lines = append(lines, l)
 	}
 	return lines, nil
