@@ -30,7 +30,7 @@ func played(t *testing.T, change ...func(*Config)) (*stage, *modeltest.Server) {
 func TestProvider_AWholeTask(t *testing.T) {
 	c := newContainer(t)
 	c.awake = true
-	c.write("greet.sh", "echo helo\n")
+	c.Write("greet.sh", "echo helo\n")
 	s, provider := played(t, func(cfg *Config) {
 		real := c.stage().cfg
 		cfg.Bridge, cfg.Find, cfg.Tools, cfg.Decide, cfg.Metrics = real.Bridge, real.Find, real.Tools, nil, NewMetrics()
@@ -60,7 +60,7 @@ func TestProvider_AWholeTask(t *testing.T) {
 	if got := textOf(chunks); got != "It says hello now." {
 		t.Errorf("it says %q", got)
 	}
-	if got := c.read("greet.sh"); got != "echo hello\n" {
+	if got := c.Read("greet.sh"); got != "echo hello\n" {
 		t.Errorf("the file is %q", got)
 	}
 	shown := s.shown()

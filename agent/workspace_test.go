@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"errors"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,87 +15,34 @@ import (
 	"github.com/kalpana-dev/kalpana/agent/tools"
 	"github.com/kalpana-dev/kalpana/agent/uistream"
 	"github.com/kalpana-dev/kalpana/bridge"
-	"github.com/kalpana-dev/kalpana/bridge/server"
+	"github.com/kalpana-dev/kalpana/bridge/bridgetest"
 	"github.com/kalpana-dev/kalpana/workspace"
 )
 
 // container is a workspace with the real bridge in this process. It sleeps until it is connected to.
 type container struct {
-	t    *testing.T
-	dir  string
-	addr string
+	*bridgetest.Workspace
+	t *testing.T
 
-	mu     sync.Mutex
-	client *bridge.Client
-	awake  bool
-	slow   time.Duration // what waking takes
+	mu    sync.Mutex
+	awake bool
+	slow  time.Duration // what waking takes
 }
-
-var testToken = strings.Repeat("0123456789abcdef", 4)
 
 func newContainer(t *testing.T) *container {
 	t.Helper()
-	home := t.TempDir()
-	run, err := os.MkdirTemp("", "ka") // t.TempDir's names are too long for a socket
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(run) })
-	c := &container{t: t, dir: filepath.Join(home, "workspace")}
-	if err := os.Mkdir(c.dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	s, err := server.New(server.Config{
-		WorkspaceID: string(aWorkspace), Token: testToken, IDEAddr: "127.0.0.1:0", BridgeAddr: "127.0.0.1:0",
-		WorkspaceDir: c.dir, TemplatesDir: filepath.Join(home, "templates"), LocalSocket: filepath.Join(run, "local.sock"), RunDir: run,
-		CodeServer: []string{"/bin/sh", "-c", "exec sleep 1000"},
-		Env:        append(os.Environ(), "HOME="+home, "GIT_CONFIG_NOSYSTEM=1"), Stdout: io.Discard,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.addr = s.BridgeAddr()
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- s.Run(ctx) }()
-	t.Cleanup(func() {
-		c.cut()
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("Run: %v", err)
-		}
-	})
-	return c
+	return &container{Workspace: bridgetest.Start(t, string(aWorkspace)), t: t}
 }
 
 func (c *container) connect(ctx context.Context, _ workspace.ID) (*bridge.Client, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.client != nil {
-		select {
-		case <-c.client.Done():
-		default:
-			return c.client, nil
-		}
-	}
 	if !c.awake {
 		time.Sleep(c.slow)
 	}
-	client, err := bridge.Dial(ctx, c.addr, testToken)
-	if err != nil {
-		return nil, err
-	}
-	c.client, c.awake = client, true
-	return client, nil
-}
-
-// cut ends the connection.
-func (c *container) cut() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.client != nil {
-		c.client.Close()
-	}
+	client, err := c.Connect(ctx)
+	c.awake = c.awake || err == nil
+	return client, err
 }
 
 func (c *container) find(_ context.Context, id workspace.ID) (*workspace.Workspace, error) {
@@ -109,26 +55,6 @@ func (c *container) find(_ context.Context, id workspace.ID) (*workspace.Workspa
 	return w, nil
 }
 
-func (c *container) write(name, content string) {
-	c.t.Helper()
-	p := filepath.Join(c.dir, name)
-	if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
-		c.t.Fatal(err)
-	}
-	if err := os.WriteFile(p, []byte(content), 0o644); err != nil {
-		c.t.Fatal(err)
-	}
-}
-
-func (c *container) read(name string) string {
-	c.t.Helper()
-	content, err := os.ReadFile(filepath.Join(c.dir, name))
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	return string(content)
-}
-
 // stage returns a service whose workspace is the container, with the real tools and the real rules.
 func (c *container) stage(change ...func(*Config)) *stage {
 	return newStage(c.t, append([]func(*Config){func(cfg *Config) {
@@ -138,14 +64,14 @@ func (c *container) stage(change ...func(*Config)) *stage {
 
 func TestWorkspace_FilesAreReadChangedAndUndone(t *testing.T) {
 	c := newContainer(t)
-	c.write("main.go", "package main\n")
+	c.Write("main.go", "package main\n")
 	s := c.stage()
 	s.model.plays(
 		answers("", aCall("a", "readFile", `{"path":"main.go"}`)),
 		answers("", aCall("b", "editFile", `{"path":"main.go","edits":[{"old":"package main","new":"package other"}]}`)),
 		says("Done."))
 	chunks := s.send(Send{Text: "go", Mode: approval.AskNone})
-	if got := c.read("main.go"); got != "package other\n" {
+	if got := c.Read("main.go"); got != "package other\n" {
 		t.Fatalf("the file is %q; %q", got, s.toolAnswers())
 	}
 	turns, err := s.Changes(t.Context(), "ada", "chat")
@@ -159,7 +85,7 @@ func TestWorkspace_FilesAreReadChangedAndUndone(t *testing.T) {
 	if err != nil || len(undone.Files) != 1 || undone.Files[0].Result != bridge.UndoRestored {
 		t.Errorf("%+v, %v", undone, err)
 	}
-	if got := c.read("main.go"); got != "package main\n" {
+	if got := c.Read("main.go"); got != "package main\n" {
 		t.Errorf("the file is %q", got)
 	}
 }
@@ -167,7 +93,7 @@ func TestWorkspace_FilesAreReadChangedAndUndone(t *testing.T) {
 func TestWorkspace_IsWokenByTheFirstToolThatNeedsIt(t *testing.T) {
 	c := newContainer(t)
 	c.slow = 2 * slowConnect
-	c.write("AGENTS.md", "Use tabs.")
+	c.Write("AGENTS.md", "Use tabs.")
 	s := c.stage()
 	s.model.plays(says("Hello."))
 	s.send(Send{Text: "hello"})
@@ -205,11 +131,11 @@ func TestWorkspace_IsWokenByTheFirstToolThatNeedsIt(t *testing.T) {
 func TestPrompt_HasTheBranchAndTheInstructionsThatAreNear(t *testing.T) {
 	c := newContainer(t)
 	c.awake = true
-	c.write(".git/HEAD", "ref: refs/heads/fix-\x1bit\n")
-	c.write("AGENTS.md", "Use tabs.\n"+strings.Repeat("x", 2*maxInstructions))
-	c.write("web/AGENTS.md", "Use Biome.")
-	c.write("web/src/app.ts", "1\n")
-	c.write("web/src/b.ts", "2\n")
+	c.Write(".git/HEAD", "ref: refs/heads/fix-\x1bit\n")
+	c.Write("AGENTS.md", "Use tabs.\n"+strings.Repeat("x", 2*maxInstructions))
+	c.Write("web/AGENTS.md", "Use Biome.")
+	c.Write("web/src/app.ts", "1\n")
+	c.Write("web/src/b.ts", "2\n")
 	s := c.stage()
 	s.model.plays(answers("", aCall("a", "readFile", `{"path":"web/src/app.ts"}`)), answers("", aCall("b", "readFile", `{"path":"web/src/b.ts"}`)), says("ok"))
 	s.send(Send{Text: "go"})
@@ -233,12 +159,12 @@ func TestPrompt_HasTheBranchAndTheInstructionsThatAreNear(t *testing.T) {
 
 func TestWorkspace_AConnectionThatEndsIsDialledAgain(t *testing.T) {
 	c := newContainer(t)
-	c.write("a", "1\n")
+	c.Write("a", "1\n")
 	s := c.stage()
 	s.model.plays(
 		answers("", aCall("a", "readFile", `{"path":"a"}`)),
 		func(ctx context.Context, req *model.Request, show func(model.Delta)) (*model.Response, error) {
-			c.cut()
+			c.Cut()
 			return answers("", aCall("b", "readFile", `{"path":"a","offset":1}`), aCall("c", "runCommand", `{"command":"echo hello"}`))(ctx, req, show)
 		},
 		says("ok"))
@@ -254,7 +180,7 @@ func TestStop_KillsTheCommandThatRuns(t *testing.T) {
 	s.model.plays(answers("", aCall("a", "runCommand", `{"command":"touch begun; sleep 100; touch ended"}`)))
 	r := s.begin(Send{Text: "go", Mode: approval.AskNone})
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		if _, err := os.Stat(filepath.Join(c.dir, "begun")); err == nil {
+		if _, err := os.Stat(filepath.Join(c.Dir, "begun")); err == nil {
 			break
 		}
 		if time.Now().After(deadline) {

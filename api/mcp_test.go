@@ -19,7 +19,7 @@ import (
 	"github.com/kalpana-dev/kalpana/agent/tools"
 	"github.com/kalpana-dev/kalpana/api"
 	"github.com/kalpana-dev/kalpana/bridge"
-	"github.com/kalpana-dev/kalpana/bridge/server"
+	"github.com/kalpana-dev/kalpana/bridge/bridgetest"
 	"github.com/kalpana-dev/kalpana/identity"
 	"github.com/kalpana-dev/kalpana/orchestrator"
 	"github.com/kalpana-dev/kalpana/workspace"
@@ -71,42 +71,15 @@ func (s *toolSite) bridge(ctx context.Context, id workspace.ID) (*bridge.Client,
 // run starts the bridge of a workspace.
 func (s *toolSite) run(t *testing.T, id string) (folder string) {
 	t.Helper()
-	home := t.TempDir()
-	run, err := os.MkdirTemp("", "ka") // t.TempDir's names are too long for a socket
+	w := bridgetest.Start(t, id)
+	client, err := w.Connect(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(run) })
-	folder = filepath.Join(home, "workspace")
-	if err := os.Mkdir(folder, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	token := strings.Repeat("0123456789abcdef", 4)
-	b, err := server.New(server.Config{
-		WorkspaceID: id, Token: token, IDEAddr: "127.0.0.1:0", BridgeAddr: "127.0.0.1:0",
-		WorkspaceDir: folder, TemplatesDir: filepath.Join(home, "templates"), LocalSocket: filepath.Join(run, "local.sock"), RunDir: run,
-		CodeServer: []string{"/bin/sh", "-c", "exec sleep 1000"},
-		Env:        append(os.Environ(), "HOME="+home, "GIT_CONFIG_NOSYSTEM=1"), Stdout: io.Discard,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- b.Run(ctx) }()
-	client, err := bridge.Dial(t.Context(), b.BridgeAddr(), token)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = client.Close()
-		cancel()
-		<-done
-	})
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.clients[workspace.ID(id)], s.folders[workspace.ID(id)] = client, folder
-	return folder
+	s.clients[workspace.ID(id)], s.folders[workspace.ID(id)] = client, w.Dir
+	return w.Dir
 }
 
 // token makes a token of a person's.

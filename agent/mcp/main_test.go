@@ -1,14 +1,9 @@
 package mcp
 
 import (
-	"context"
-	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -16,63 +11,11 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/kalpana-dev/kalpana/agent/tools"
-	"github.com/kalpana-dev/kalpana/bridge"
-	"github.com/kalpana-dev/kalpana/bridge/server"
 )
 
 func TestMain(m *testing.M) {
 	progressEvery = 50 * time.Millisecond
 	goleak.VerifyTestMain(m)
-}
-
-var testToken = strings.Repeat("0123456789abcdef", 4)
-
-// startBridge runs a real bridge in this process, and returns how to connect to it and the workspace folder.
-func startBridge(t *testing.T) (connect func(context.Context) (*bridge.Client, error), dir string) {
-	t.Helper()
-	home := t.TempDir()
-	run, err := os.MkdirTemp("", "km") // t.TempDir's names are too long for a socket
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(run) })
-	dir = filepath.Join(home, "workspace")
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	s, err := server.New(server.Config{
-		WorkspaceID: "abcdefghij", Token: testToken, IDEAddr: "127.0.0.1:0", BridgeAddr: "127.0.0.1:0",
-		WorkspaceDir: dir, TemplatesDir: filepath.Join(home, "templates"), LocalSocket: filepath.Join(run, "local.sock"), RunDir: run,
-		CodeServer: []string{"/bin/sh", "-c", "exec sleep 1000"},
-		Env:        append(os.Environ(), "HOME="+home, "GIT_CONFIG_NOSYSTEM=1"), Stdout: io.Discard,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- s.Run(ctx) }()
-	var mu sync.Mutex
-	var client *bridge.Client
-	t.Cleanup(func() {
-		if client != nil {
-			_ = client.Close()
-		}
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("Run: %v", err)
-		}
-	})
-	return func(ctx context.Context) (*bridge.Client, error) {
-		mu.Lock()
-		defer mu.Unlock()
-		if client != nil {
-			return client, nil
-		}
-		var err error
-		client, err = bridge.Dial(ctx, s.BridgeAddr(), testToken)
-		return client, err
-	}, dir
 }
 
 // serve serves tools, and returns the address.

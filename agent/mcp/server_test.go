@@ -8,8 +8,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -20,16 +18,15 @@ import (
 	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/kalpana-dev/kalpana/agent/tools"
+	"github.com/kalpana-dev/kalpana/bridge/bridgetest"
 )
 
 func TestServer_AClientOfTheProtocolWorksInTheWorkspace(t *testing.T) {
-	connect, dir := startBridge(t)
-	if err := os.WriteFile(filepath.Join(dir, "a.txt"), []byte("hello\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	w := bridgetest.Start(t, "abcdefghij")
+	w.Write("a.txt", "hello\n")
 	var began, ended atomic.Int32
 	session := Session{
-		Env: &tools.Env{Workspace: "abcdefghij", Bridge: connect, Seen: new(tools.Seen)},
+		Env: &tools.Env{Workspace: "abcdefghij", Bridge: w.Connect, Seen: new(tools.Seen)},
 		Begin: func(*tools.Tool, tools.Call) (func(), error) {
 			began.Add(1)
 			return func() { ended.Add(1) }, nil

@@ -17,17 +17,17 @@ func TestGit_WorksInThePersonsName(t *testing.T) {
 	if *out.ExitCode == 0 {
 		t.Errorf("%+v", out)
 	}
-	remote := filepath.Join(w.dir, "remote.git")
+	remote := filepath.Join(w.Dir, "remote.git")
 	for _, args := range [][]string{{"init", "-q", "-b", "main"}, {"init", "-q", "--bare", "-b", "main", remote}, {"remote", "add", "origin", remote}} {
 		cmd := exec.Command("git", args...)
-		cmd.Dir = w.dir
+		cmd.Dir = w.Dir
 		cmd.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
 	}
-	w.write(".gitignore", "remote.git\n")
-	w.write("a.txt", "one\n")
+	w.Write(".gitignore", "remote.git\n")
+	w.Write("a.txt", "one\n")
 	text, _ = w.ok("git", in{"operation": "status"})
 	has(t, text, "On branch main.", "?? a.txt\n", "Remote origin: ")
 	text, _ = w.ok("git", in{"operation": "commit", "message": "First\n\nWith a body.", "all": true})
@@ -35,11 +35,11 @@ func TestGit_WorksInThePersonsName(t *testing.T) {
 	text, _ = w.ok("git", in{"operation": "commit", "message": "Nothing", "all": true})
 	has(t, text, "failed", "There is nothing to commit")
 	w.env.Email = "" // nobody has vouched for one, and git knows of none
-	w.write("b.txt", "b\n")
+	w.Write("b.txt", "b\n")
 	text, _ = w.ok("git", in{"operation": "commit", "message": "Second", "paths": []string{"b.txt"}})
 	has(t, text, "Committed ", "Ada Lovelace <abcdefghij@noreply.invalid>: Second")
 	w.env.Email = "ada@example.com"
-	w.write("a.txt", "one\ntwo\n")
+	w.Write("a.txt", "one\ntwo\n")
 	text, out = w.ok("git", in{"operation": "diff"})
 	has(t, text, "1 file, +1 -0:", "a.txt +1 -0\n", "<diff>", "+two")
 	has(t, out.Diff, "+two")
@@ -85,16 +85,16 @@ git commit -q --allow-empty -m x && git config branch.main.remote evil && git co
 	has(t, text, "Exit code 0")
 	text, _ = w.ok("git", in{"operation": "push"})
 	has(t, text, "Pushed main to origin")
-	if entries, err := os.ReadDir(filepath.Join(w.dir, "evil.git", "refs", "heads")); err != nil || len(entries) > 0 {
+	if entries, err := os.ReadDir(filepath.Join(w.Dir, "evil.git", "refs", "heads")); err != nil || len(entries) > 0 {
 		t.Errorf("%v, %v", entries, err)
 	}
 }
 
 func TestCheckpoints_EveryToolsChangesCanBeUndone(t *testing.T) {
 	w := newWork(t)
-	w.write("edited", "one\ntwo\nthree\n")
-	w.write("written", "old\n")
-	w.write("gone", "x\n")
+	w.Write("edited", "one\ntwo\nthree\n")
+	w.Write("written", "old\n")
+	w.Write("gone", "x\n")
 	before := w.files()
 	w.ok("readFile", in{"path": "edited"})
 	w.ok("readFile", in{"path": "written"})
@@ -106,10 +106,10 @@ func TestCheckpoints_EveryToolsChangesCanBeUndone(t *testing.T) {
 		t.Errorf("%s\n%+v", text, out)
 	}
 	_, out = w.ok("runCommand", in{"command": "echo started; while [ ! -e go ]; do sleep 0.05; done; echo late > late", "timeoutSeconds": 1})
-	w.write("go", "")
+	w.Write("go", "")
 	w.ok("commandOutput", in{"id": out.Background, "waitSeconds": 60})
 
-	cl, err := w.connect(t.Context())
+	cl, err := w.Connect(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +127,7 @@ func TestCheckpoints_EveryToolsChangesCanBeUndone(t *testing.T) {
 		}
 	}
 	// The person works on, elsewhere in the file.
-	w.write("edited", "1\ntwo\nthree\nthree\nmine\n")
+	w.Write("edited", "1\ntwo\nthree\nthree\nmine\n")
 	u, err := cl.UndoCheckpoints(t.Context(), undoOf("chat", "m1"))
 	if err != nil {
 		t.Fatal(err)
@@ -152,20 +152,20 @@ func TestCheckpoints_ACallIsCarriedOutWithoutThem(t *testing.T) {
 	w.env.Message = ""
 	w.ok("writeFile", in{"path": "a", "content": "x"})
 	_, out := w.ok("runCommand", in{"command": "echo y > b"})
-	if len(out.Changed) > 0 || w.read("b") != "y\n" {
+	if len(out.Changed) > 0 || w.Read("b") != "y\n" {
 		t.Errorf("%+v", out)
 	}
-	if _, err := os.Stat(filepath.Join(filepath.Dir(w.dir), ".kalpana-checkpoints")); !os.IsNotExist(err) {
+	if _, err := os.Stat(filepath.Join(filepath.Dir(w.Dir), ".kalpana-checkpoints")); !os.IsNotExist(err) {
 		t.Errorf("something is kept: %v", err)
 	}
 	// Where nothing can be kept, the call says so, and is carried out.
 	w.env.Message = "m"
-	if err := os.WriteFile(filepath.Join(filepath.Dir(w.dir), ".kalpana-checkpoints"), nil, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(filepath.Dir(w.Dir), ".kalpana-checkpoints"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	text, out := w.ok("writeFile", in{"path": "c", "content": "x"})
 	has(t, text, "What this call changed cannot be undone: ")
-	if out.NoUndo == "" || w.read("c") != "x" {
+	if out.NoUndo == "" || w.Read("c") != "x" {
 		t.Errorf("%+v", out)
 	}
 	text, _ = w.ok("runCommand", in{"command": "echo z > d"})
@@ -180,12 +180,12 @@ func TestCheckpoints_WhatAStoppedCallChangedCanBeUndone(t *testing.T) {
 		_, err := w.call(ctx, "runCommand", in{"command": "echo x > made; sleep 1000"})
 		done <- err
 	}()
-	eventually(t, "it runs", func() bool { _, err := os.Stat(filepath.Join(w.dir, "made")); return err == nil })
+	eventually(t, "it runs", func() bool { _, err := os.Stat(filepath.Join(w.Dir, "made")); return err == nil })
 	cancel()
 	if err := <-done; err == nil {
 		t.Error("it went well")
 	}
-	cl, err := w.connect(t.Context())
+	cl, err := w.Connect(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,16 +201,16 @@ func TestCheckpoints_WhatAStoppedCallChangedCanBeUndone(t *testing.T) {
 func (w *work) files() map[string]string {
 	w.t.Helper()
 	all := map[string]string{}
-	err := filepath.WalkDir(w.dir, func(p string, d os.DirEntry, err error) error {
+	err := filepath.WalkDir(w.Dir, func(p string, d os.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
-		rel, _ := filepath.Rel(w.dir, p)
+		rel, _ := filepath.Rel(w.Dir, p)
 		info, err := d.Info()
 		if err != nil {
 			return err
 		}
-		all[rel] = info.Mode().String() + " " + strings.TrimSpace(w.read(rel))
+		all[rel] = info.Mode().String() + " " + strings.TrimSpace(w.Read(rel))
 		return nil
 	})
 	if err != nil {

@@ -3,9 +3,6 @@ package tools
 import (
 	"context"
 	"encoding/json"
-	"io"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -14,60 +11,27 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/kalpana-dev/kalpana/bridge"
-	"github.com/kalpana-dev/kalpana/bridge/server"
+	"github.com/kalpana-dev/kalpana/bridge/bridgetest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-var testToken = strings.Repeat("0123456789abcdef", 4)
-
 // work is a workspace with the real bridge in this process, and an agent in it.
 type work struct {
+	*bridgetest.Workspace
 	t     *testing.T
-	dir   string
 	env   *Env
-	addr  string
 	calls int
 
-	mu     sync.Mutex
-	client *bridge.Client
-	shown  []string // what was shown of commands
+	mu    sync.Mutex
+	shown []string // what was shown of commands
 }
 
 func newWork(t *testing.T) *work {
 	t.Helper()
-	home := t.TempDir()
-	run, err := os.MkdirTemp("", "kt") // t.TempDir's names are too long for a socket
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(run) })
-	w := &work{t: t, dir: filepath.Join(home, "workspace")}
-	if err := os.Mkdir(w.dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	s, err := server.New(server.Config{
-		WorkspaceID: "abcdefghij", Token: testToken, IDEAddr: "127.0.0.1:0", BridgeAddr: "127.0.0.1:0",
-		WorkspaceDir: w.dir, TemplatesDir: filepath.Join(home, "templates"), LocalSocket: filepath.Join(run, "local.sock"), RunDir: run,
-		CodeServer: []string{"/bin/sh", "-c", "exec sleep 1000"},
-		Env:        append(os.Environ(), "HOME="+home, "GIT_CONFIG_NOSYSTEM=1"), Stdout: io.Discard,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.addr = s.BridgeAddr()
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- s.Run(ctx) }()
-	t.Cleanup(func() {
-		w.cut()
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("Run: %v", err)
-		}
-	})
+	w := &work{Workspace: bridgetest.Start(t, "abcdefghij"), t: t}
 	w.env = &Env{
-		Workspace: "abcdefghij", Chat: "chat", Message: "m1", Bridge: w.connect, Name: "Ada Lovelace", Email: "ada@example.com", Seen: new(Seen),
+		Workspace: "abcdefghij", Chat: "chat", Message: "m1", Bridge: w.Connect, Name: "Ada Lovelace", Email: "ada@example.com", Seen: new(Seen),
 		Show: func(name string, data any) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
@@ -75,51 +39,6 @@ func newWork(t *testing.T) *work {
 		},
 	}
 	return w
-}
-
-// connect is as the gateway's pool: one connection, dialled again when it has ended.
-func (w *work) connect(ctx context.Context) (*bridge.Client, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.client != nil {
-		select {
-		case <-w.client.Done():
-		default:
-			return w.client, nil
-		}
-	}
-	cl, err := bridge.Dial(ctx, w.addr, testToken)
-	w.client = cl
-	return cl, err
-}
-
-// cut ends the connection.
-func (w *work) cut() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.client != nil {
-		w.client.Close()
-	}
-}
-
-func (w *work) write(name, content string) {
-	w.t.Helper()
-	p := filepath.Join(w.dir, name)
-	if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
-		w.t.Fatal(err)
-	}
-	if err := os.WriteFile(p, []byte(content), 0o644); err != nil {
-		w.t.Fatal(err)
-	}
-}
-
-func (w *work) read(name string) string {
-	w.t.Helper()
-	b, err := os.ReadFile(filepath.Join(w.dir, name))
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return string(b)
 }
 
 var all = All()

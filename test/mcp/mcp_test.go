@@ -4,7 +4,6 @@ package mcp_test
 import (
 	"context"
 	"encoding/json"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -18,8 +17,7 @@ import (
 
 	"github.com/kalpana-dev/kalpana/agent/mcp"
 	"github.com/kalpana-dev/kalpana/agent/tools"
-	"github.com/kalpana-dev/kalpana/bridge"
-	"github.com/kalpana-dev/kalpana/bridge/server"
+	"github.com/kalpana-dev/kalpana/bridge/bridgetest"
 	"github.com/kalpana-dev/kalpana/test/harness"
 )
 
@@ -28,43 +26,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // workspace serves the tools of a workspace to whoever has the token "good".
 func workspace(t *testing.T) (address, folder string) {
 	t.Helper()
-	home := t.TempDir()
-	run, err := os.MkdirTemp("", "kn") // t.TempDir's names are too long for a socket
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(run) })
-	folder = filepath.Join(home, "workspace")
-	if err := os.Mkdir(folder, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	token := strings.Repeat("0123456789abcdef", 4)
-	b, err := server.New(server.Config{
-		WorkspaceID: "abcdefghij", Token: token, IDEAddr: "127.0.0.1:0", BridgeAddr: "127.0.0.1:0",
-		WorkspaceDir: folder, TemplatesDir: filepath.Join(home, "templates"), LocalSocket: filepath.Join(run, "local.sock"), RunDir: run,
-		CodeServer: []string{"/bin/sh", "-c", "exec sleep 1000"},
-		Env:        append(os.Environ(), "HOME="+home), Stdout: io.Discard,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- b.Run(ctx) }()
-	client, err := bridge.Dial(t.Context(), b.BridgeAddr(), token)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = client.Close()
-		cancel()
-		<-done
-	})
+	w := bridgetest.Start(t, "abcdefghij")
 	served := mcp.NewServer(tools.All(), "1", nil)
 	session := mcp.Session{
 		Env: &tools.Env{
-			Workspace: "abcdefghij", Seen: new(tools.Seen),
-			Bridge: func(context.Context) (*bridge.Client, error) { return client, nil },
+			Workspace: "abcdefghij", Seen: new(tools.Seen), Bridge: w.Connect,
 		},
 		Begin: func(*tools.Tool, tools.Call) (func(), error) { return func() {}, nil },
 	}
@@ -80,7 +46,7 @@ func workspace(t *testing.T) (address, folder string) {
 		}
 	}))
 	t.Cleanup(web.Close)
-	return web.URL, folder
+	return web.URL, w.Dir
 }
 
 type answer struct {
