@@ -3,9 +3,11 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -376,6 +378,44 @@ func TestRun_EndsWhenThePersonMayNoLongerWorkThere(t *testing.T) {
 	if got := last(s.send(Send{Text: "go"})); got.Type != uistream.ErrorType || got.ErrorText != gone.Error() {
 		t.Errorf("%+v", got)
 	}
+}
+
+// Who has lost access has no agent at work for longer than five seconds, also where it waits for a command; a store that
+// does not answer for a moment ends nothing.
+func TestRun_EndsSoonAfterThePersonLostAccess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var gone atomic.Pointer[error]
+		s := newStage(t, func(c *Config) {
+			c.Allowed = func(context.Context, string, workspace.ID) error {
+				if err := gone.Load(); err != nil {
+					return *err
+				}
+				return nil
+			}
+			c.Tools = []tools.Tool{{Name: "slow", Run: func(ctx context.Context, _ *tools.Env, _ tools.Call) (*tools.Result, error) {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}}}
+			c.Rules = []approval.Rule{{Tool: "slow", Verdict: approval.Allow}}
+		})
+		s.model.plays(answers("", aCall("a", "slow", `{}`), aCall("b", "slow", `{"n":1}`)))
+		r := s.begin(Send{Text: "go"})
+		synctest.Wait() // it is at the first of its calls
+		down := fmt.Errorf("%w: it is busy", workspace.ErrStoreDown)
+		gone.Store(&down)
+		time.Sleep(5 * time.Second)
+		if s.Run("chat") == nil {
+			t.Fatal("it ended though nobody lost access")
+		}
+		lost := errors.New("your access was turned off")
+		gone.Store(&lost)
+		began := time.Now()
+		chunks := s.wait(r)
+		if took := time.Since(began); took > 5*time.Second || last(chunks).ErrorText != lost.Error() {
+			t.Errorf("after %s: %+v", took, last(chunks))
+		}
+		s.Close()
+	})
 }
 
 // changing is a store in which somebody changes a chat whenever it was read.
