@@ -83,6 +83,32 @@ func TestSend_OneRunAChat(t *testing.T) {
 	}
 }
 
+func TestSend_APersonHasSoManyRunsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		for i := range MaxRuns {
+			s.model.plays(hangs("I think"))
+			s.begin(Send{Chat: fmt.Sprintf("chat-%d", i), Text: "go"})
+		}
+		synctest.Wait()
+		one := Send{Chat: "one-more", Text: "go", Workspace: "aaaaaaaaaa", Person: Person{ID: "ada"}}
+		if _, err := s.Service.Send(t.Context(), one); !errors.Is(err, ErrTooManyRuns) {
+			t.Errorf("one more: %v", err)
+		}
+		if _, err := s.Chat(t.Context(), "ada", "one-more"); !errors.Is(err, ErrNotFound) {
+			t.Errorf("its chat was made: %v", err)
+		}
+		s.model.plays(says("hello"))
+		s.send(Send{Chat: "hers", Text: "go", Person: Person{ID: "eve"}})
+		if err := s.Stop(t.Context(), "ada", "chat-0"); err != nil {
+			t.Fatal(err)
+		}
+		s.model.plays(says("hello"))
+		s.send(Send{Chat: "one-more", Text: "go"})
+		s.Close()
+	})
+}
+
 func TestSend_TheRunGoesOnWhenTheClientLeaves(t *testing.T) {
 	s := newStage(t)
 	on := make(chan struct{})

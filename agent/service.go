@@ -224,6 +224,18 @@ func (s *Service) Run(chat string) *Run {
 	return s.runs[chat]
 }
 
+// runsOf returns how many runs of a person are under way in this gateway.
+func (s *Service) runsOf(person string) (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.runs {
+		if r != nil && r.person.ID == person {
+			n++
+		}
+	}
+	return n
+}
+
 // take keeps a chat for one run.
 func (s *Service) take(chat string) error {
 	s.mu.Lock()
