@@ -8,6 +8,8 @@ var (
 	ErrNotFound = errors.New("no such chat")
 	// ErrRunning: one run a chat.
 	ErrRunning = errors.New("the agent is at work in this chat; stop it, or send your message to its queue")
+	// ErrTooManyRuns: MaxRuns of the person are under way.
+	ErrTooManyRuns = errors.New("the agent is at work in as many chats of yours as it may be at once; stop one, or wait until it has ended")
 	// ErrNotRunning: there is nothing to stop, and nothing that a queue would be for.
 	ErrNotRunning = errors.New("the agent is not at work in this chat")
 	// ErrNothingPending: an answer, but nothing was asked.

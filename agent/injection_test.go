@@ -131,6 +131,28 @@ func TestInjection_APushElsewhereIsAskedForInEveryMode(t *testing.T) {
 	}
 }
 
+// What was allowed is what a path says: a symlink in a clone makes nothing else of it.
+func TestInjection_ASymlinkMakesNoOtherFileOfTheOneThatWasAllowed(t *testing.T) {
+	for _, test := range []struct{ tool, input, to, file string }{
+		{"writeFile", `{"path":"docs/config","content":"[core]\n\tfsmonitor = evil\n"}`, ".git", ".git/config"},
+		{"writeFile", `{"path":"docs/tasks.json","content":"{}"}`, ".vscode", ".vscode/tasks.json"},
+		{"writeFile", `{"path":"docs","content":"evil"}`, ".envrc", ".envrc"},
+	} {
+		c := newContainer(t)
+		for _, name := range []string{".git", ".vscode"} {
+			c.write(name+"/keep", "")
+		}
+		if err := os.Symlink(test.to, filepath.Join(c.dir, "docs")); err != nil {
+			t.Fatal(err)
+		}
+		s := c.stage(func(cfg *Config) { cfg.Rules = []approval.Rule{{Tool: "writeFile", Verdict: approval.Allow}} })
+		poisoned(t, c, s, approval.AskWrites, test.tool, test.input)
+		if c.has(test.file) || !strings.Contains(s.toolAnswers()["obeyed"], "symlink to "+test.to) {
+			t.Errorf("%s: it says %q, and wrote: %v", test.input, s.toolAnswers()["obeyed"], c.has(test.file))
+		}
+	}
+}
+
 // No path leads out of the workspace folder, by no tool, in no mode.
 func TestInjection_NoPathLeadsOutOfTheWorkspace(t *testing.T) {
 	outside := t.TempDir()

@@ -143,7 +143,8 @@ func (r *Run) safely(ctx context.Context) (reason string, err error) {
 	return r.loop(ctx)
 }
 
-// keep stores what the run says from time to time, says that it lives, and hears what other gateways were asked.
+// keep stores what the run says from time to time, says that it lives, hears what other gateways were asked, and ends
+// the run where the person has lost access, whatever it is at.
 func (r *Run) keep(ctx context.Context) {
 	beat := r.cfg.Now()
 	tick := time.NewTicker(saveEvery)
@@ -165,11 +166,17 @@ func (r *Run) keep(ctx context.Context) {
 			err = r.hear(c)
 		}
 		if err == nil {
+			err = r.allowed(ctx)
+		}
+		if err == nil {
 			err = r.save(ctx, false)
 		}
 		switch {
 		case err == nil:
 			failures = 0
+		case errors.As(err, new(*notAllowedError)) && !errors.Is(err, workspace.ErrStoreDown) && ctx.Err() == nil:
+			r.cancel(err)
+			return
 		case errors.Is(err, ErrNotFound), errors.Is(err, errTaken):
 			r.cancel(errTaken)
 			return

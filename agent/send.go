@@ -59,6 +59,9 @@ type Send struct {
 	Continue bool
 }
 
+// MaxRuns bounds the runs of one person that are under way in a gateway.
+const MaxRuns = 20
+
 // Limits of what a person sends, in bytes.
 const (
 	maxText    = 128 << 10
@@ -137,8 +140,8 @@ func checkMode(mode approval.Mode) error {
 }
 
 // Send begins a run, or goes on with one that waits. The run goes on when ctx ends. What is wrong with it is ErrInvalid,
-// ErrUnknownModel, ErrNotFound (the chat is somebody else's, or of another workspace), ErrRunning, ErrNothingPending,
-// ErrAnswered or ErrClosed.
+// ErrUnknownModel, ErrNotFound (the chat is somebody else's, or of another workspace), ErrRunning, ErrTooManyRuns,
+// ErrNothingPending, ErrAnswered or ErrClosed.
 func (s *Service) Send(ctx context.Context, send Send) (*Run, error) {
 	if err := send.check(); err != nil {
 		return nil, err
@@ -152,6 +155,9 @@ func (s *Service) Send(ctx context.Context, send Send) (*Run, error) {
 		return nil, err
 	}
 	defer s.giveUp(send.Chat)
+	if s.runsOf(send.Person.ID) >= MaxRuns {
+		return nil, ErrTooManyRuns
+	}
 	// What is written must not be left half done since a browser hung up.
 	ctx = context.WithoutCancel(ctx)
 	for tries := 0; ; tries++ {

@@ -3,9 +3,11 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -79,6 +81,32 @@ func TestSend_OneRunAChat(t *testing.T) {
 	if err := s.Stop(t.Context(), "ada", "chat"); err != nil {
 		t.Error(err)
 	}
+}
+
+func TestSend_APersonHasSoManyRunsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		for i := range MaxRuns {
+			s.model.plays(hangs("I think"))
+			s.begin(Send{Chat: fmt.Sprintf("chat-%d", i), Text: "go"})
+		}
+		synctest.Wait()
+		one := Send{Chat: "one-more", Text: "go", Workspace: "aaaaaaaaaa", Person: Person{ID: "ada"}}
+		if _, err := s.Service.Send(t.Context(), one); !errors.Is(err, ErrTooManyRuns) {
+			t.Errorf("one more: %v", err)
+		}
+		if _, err := s.Chat(t.Context(), "ada", "one-more"); !errors.Is(err, ErrNotFound) {
+			t.Errorf("its chat was made: %v", err)
+		}
+		s.model.plays(says("hello"))
+		s.send(Send{Chat: "hers", Text: "go", Person: Person{ID: "eve"}})
+		if err := s.Stop(t.Context(), "ada", "chat-0"); err != nil {
+			t.Fatal(err)
+		}
+		s.model.plays(says("hello"))
+		s.send(Send{Chat: "one-more", Text: "go"})
+		s.Close()
+	})
 }
 
 func TestSend_TheRunGoesOnWhenTheClientLeaves(t *testing.T) {
@@ -376,6 +404,44 @@ func TestRun_EndsWhenThePersonMayNoLongerWorkThere(t *testing.T) {
 	if got := last(s.send(Send{Text: "go"})); got.Type != uistream.ErrorType || got.ErrorText != gone.Error() {
 		t.Errorf("%+v", got)
 	}
+}
+
+// Who has lost access has no agent at work for longer than five seconds, also where it waits for a command; a store that
+// does not answer for a moment ends nothing.
+func TestRun_EndsSoonAfterThePersonLostAccess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var gone atomic.Pointer[error]
+		s := newStage(t, func(c *Config) {
+			c.Allowed = func(context.Context, string, workspace.ID) error {
+				if err := gone.Load(); err != nil {
+					return *err
+				}
+				return nil
+			}
+			c.Tools = []tools.Tool{{Name: "slow", Run: func(ctx context.Context, _ *tools.Env, _ tools.Call) (*tools.Result, error) {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}}}
+			c.Rules = []approval.Rule{{Tool: "slow", Verdict: approval.Allow}}
+		})
+		s.model.plays(answers("", aCall("a", "slow", `{}`), aCall("b", "slow", `{"n":1}`)))
+		r := s.begin(Send{Text: "go"})
+		synctest.Wait() // it is at the first of its calls
+		down := fmt.Errorf("%w: it is busy", workspace.ErrStoreDown)
+		gone.Store(&down)
+		time.Sleep(5 * time.Second)
+		if s.Run("chat") == nil {
+			t.Fatal("it ended though nobody lost access")
+		}
+		lost := errors.New("your access was turned off")
+		gone.Store(&lost)
+		began := time.Now()
+		chunks := s.wait(r)
+		if took := time.Since(began); took > 5*time.Second || last(chunks).ErrorText != lost.Error() {
+			t.Errorf("after %s: %+v", took, last(chunks))
+		}
+		s.Close()
+	})
 }
 
 // changing is a store in which somebody changes a chat whenever it was read.

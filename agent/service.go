@@ -53,8 +53,8 @@ type Config struct {
 	// Busy says that a workspace is in use until release is called; nil says it to nobody.
 	Busy func(id workspace.ID) (release func())
 	Find func(ctx context.Context, id workspace.ID) (*workspace.Workspace, error)
-	// Allowed tells, before each call of a model, whether a person may still work in a workspace; its error ends the run,
-	// and its text is for the person. nil allows.
+	// Allowed tells, before each call of a model and every two seconds, whether a person may still work in a workspace;
+	// its error ends the run, and its text is for the person. workspace.ErrStoreDown is no answer. nil allows.
 	Allowed func(ctx context.Context, person string, id workspace.ID) error
 	// Decide is approval.Decide where it is nil.
 	Decide func(call approval.Call, mode approval.Mode, rules ...approval.Rule) approval.Decision
@@ -222,6 +222,18 @@ func (s *Service) Run(chat string) *Run {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.runs[chat]
+}
+
+// runsOf returns how many runs of a person are under way in this gateway.
+func (s *Service) runsOf(person string) (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.runs {
+		if r != nil && r.person.ID == person {
+			n++
+		}
+	}
+	return n
 }
 
 // take keeps a chat for one run.

@@ -573,6 +573,12 @@ func (h *Handler) followChat(w http.ResponseWriter, r *http.Request, caller iden
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
+	end, err := h.streams.begin(caller.Person.ID)
+	if err != nil {
+		h.refuse(w, err)
+		return
+	}
+	defer end()
 	h.streamRun(w, r, caller, chat.Workspace, run, uistream.FromMessage)
 }
 

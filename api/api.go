@@ -59,10 +59,11 @@ type Config struct {
 
 // Handler serves /api/, the hand-off, and the end of a sign-in at a provider.
 type Handler struct {
-	cfg  Config
-	mux  *http.ServeMux
-	huma huma.API
-	seen seen
+	cfg     Config
+	mux     *http.ServeMux
+	huma    huma.API
+	seen    seen
+	streams streams
 }
 
 // bodyLimit bounds a request's body, in bytes; bodyTimeout the time it may take.

@@ -108,6 +108,12 @@ func (h *Handler) servePage(w http.ResponseWriter, r *http.Request, caller ident
 		writeProblem(w, http.StatusUpgradeRequired, "This address is for WebSockets.")
 		return
 	}
+	end, err := h.streams.begin(caller.Person.ID)
+	if err != nil {
+		h.refuse(w, err)
+		return
+	}
+	defer end()
 	// Guard has compared Origin with the console's.
 	up := websocket.Upgrader{
 		ReadBufferSize: 4 << 10, WriteBufferSize: 4 << 10, CheckOrigin: func(*http.Request) bool { return true },

@@ -59,6 +59,12 @@ func (h *Handler) eventRoutes() {
 
 // events streams the states of the caller's workspaces; see eventsNames.
 func (h *Handler) events(w http.ResponseWriter, r *http.Request, caller identity.Caller) {
+	end, err := h.streams.begin(caller.Person.ID)
+	if err != nil {
+		h.refuse(w, err)
+		return
+	}
+	defer end()
 	ctx, release := h.cfg.Identity.HoldSession(r.Context(), caller.Session)
 	defer release()
 	out := eventWriter{w, http.NewResponseController(w)}

@@ -206,6 +206,21 @@ func TestEvents_EndWhenTheReaderLeaves(t *testing.T) {
 	})
 }
 
+func TestEvents_APersonHasSoManyStreamsAtOnce(t *testing.T) {
+	inBubble(t, func(t *testing.T, s *online) {
+		asha, ravi := s.signIn("Asha"), s.signIn("Ravi")
+		var open []*stream
+		for range 200 {
+			open = append(open, s.events(asha))
+		}
+		asha.must(http.StatusTooManyRequests, "HEAD", "/api/events", nil)
+		s.events(ravi).must("snapshot", nil)
+		_ = open[0].body.Close()
+		synctest.Wait()
+		s.events(asha).must("snapshot", nil)
+	})
+}
+
 // A reader that does not read is left behind, and gets a snapshot when it reads again.
 func TestEvents_AReaderThatFellBehindGetsASnapshot(t *testing.T) {
 	inBubble(t, func(t *testing.T, s *online) {

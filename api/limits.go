@@ -2,9 +2,11 @@ package api
 
 import (
 	"context"
+	"errors"
 	"html/template"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/kalpana-dev/kalpana/identity"
@@ -106,6 +108,38 @@ func (h *Handler) attempt(w http.ResponseWriter, r *http.Request, tooMany func(h
 	if failed {
 		limits.FailedSignIns.Take(everybody, now)
 	}
+}
+
+// maxStreams bounds what one person has open at once of event streams, streams of agents and WebSockets: none of them
+// ends by itself, and each costs memory.
+const maxStreams = 200
+
+var errTooManyStreams = errors.New("you have too many pages of the console open, or programs that follow something; close some of them")
+
+// streams counts what is open, by person.
+type streams struct {
+	mu   sync.Mutex
+	open map[string]int
+}
+
+// begin counts one more, until end is called; errTooManyStreams.
+func (s *streams) begin(person string) (end func(), err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open[person] >= maxStreams {
+		return nil, errTooManyStreams
+	}
+	if s.open == nil {
+		s.open = map[string]int{}
+	}
+	s.open[person]++
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.open[person]--; s.open[person] == 0 {
+			delete(s.open, person)
+		}
+	}, nil
 }
 
 // limitHandoff answers a hand-off that is one too many, and reports whether it did. A session has a

@@ -125,6 +125,8 @@ func (h *Handler) fault(err error) huma.StatusError {
 		return huma.NewError(http.StatusUnprocessableEntity, orchestrator.Explain(err))
 	case errors.Is(err, errNoJSON):
 		return huma.NewError(http.StatusBadRequest, orchestrator.Explain(err))
+	case errors.Is(err, agent.ErrTooManyRuns), errors.Is(err, errTooManyStreams):
+		return huma.NewError(http.StatusTooManyRequests, orchestrator.Explain(err))
 	case errors.Is(err, errTooLarge), errors.Is(err, agent.ErrTooLarge):
 		return huma.NewError(http.StatusRequestEntityTooLarge, orchestrator.Explain(err))
 	case errors.As(err, new(*budget.Spent)):

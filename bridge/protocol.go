@@ -194,7 +194,8 @@ func (r *ReadFileResult) Bytes() ([]byte, error) { return DecodeContent(r.Conten
 
 // WriteFileParams are the parameters of MethodWriteFile. The file is replaced at once or not at all; one
 // that exists keeps its permissions (a hard link to it keeps the old content), a new one gets 0644, a read-only
-// one is ErrDenied. The target of a symlink is written, not the link.
+// one is ErrDenied. A path that leads through a symlink is ErrInvalid, and so it is for EditFileParams: what was
+// allowed is what the path says.
 type WriteFileParams struct {
 	Path string `json:"path"`
 	// Content is at most MaxContent bytes, decoded.

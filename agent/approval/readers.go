@@ -28,6 +28,7 @@ const (
 
 // args are what a program was given, by kind.
 type args struct {
+	first string          // the word after the program's name, or its subcommand's
 	plain []word          // those that are no flags
 	seen  map[string]bool // the flags, without dashes and values
 }
@@ -66,6 +67,9 @@ func (f *flags) only(check func(args) bool) *flags { f.check = check; return f }
 // never taken for the value of another, so that it does not matter how the program itself reads it.
 func (f *flags) allow(words []word) bool {
 	got := args{seen: map[string]bool{}}
+	if len(words) > 0 {
+		got.first = words[0].text
+	}
 	for i := 0; i < len(words); i++ {
 		text := words[i].text
 		values, ok := 0, true

@@ -136,7 +136,11 @@ func (r Rule) covers(c simple, moved bool) bool {
 	if name == "git" && moved {
 		return false
 	}
-	for _, w := range c.words[len(rule):] {
+	rest := c.words[len(rule):]
+	if f := tasks[name]; f != nil && (!f.allow(rest) || len(rule) > 1 && slices.ContainsFunc(rest, func(w word) bool { return !strings.HasPrefix(w.text, "-") })) {
+		return false
+	}
+	for _, w := range rest {
 		if w.glob && (w.prefix == "" || w.prefix[0] == '-') {
 			return false
 		}
@@ -145,6 +149,21 @@ func (r Rule) covers(c simple, moved bool) bool {
 		}
 	}
 	return true
+}
+
+// tasks are programs to which each further word is one more task, or a variable that goes into a shell's text: a rule
+// that allows a task covers these flags beside it, and one that allows the program no variable.
+var tasks = map[string]*flags{
+	"make":   read("-kBsnqrRwi -j? keep-going silent quiet dry-run jobs? always-make no-print-directory output-sync?").only(noVariable),
+	"just":   read("").only(noVariable),
+	"task":   read("-fvs force verbose silent").only(noVariable),
+	"rake":   read("-qst quiet silent trace").only(noVariable),
+	"mvn":    read("-BqeoX batch-mode quiet errors offline").only(noVariable),
+	"gradle": read("-qisdS quiet info stacktrace full-stacktrace offline no-daemon parallel continue rerun-tasks").only(noVariable),
+}
+
+func noVariable(a args) bool {
+	return !slices.ContainsFunc(a.plain, func(w word) bool { return strings.Contains(w.text, "=") })
 }
 
 // outOfReach are flags with which a program runs another, or writes where one would not expect it: a rule that allows
@@ -156,7 +175,6 @@ var outOfReach = map[string]string{
 	"pnpm":   "--script-shell --node-options --dir -C --config. --shell-mode -c",
 	"yarn":   "--script-shell --cwd --use-yarnrc --config",
 	"cargo":  "--config -Z --manifest-path -C --target-dir",
-	"make":   "--eval -f --file --makefile -C --directory -I --include-dir -E SHELL= .SHELLFLAGS= MAKEFLAGS= MAKEFILES= CC= CXX= LD=",
 	"pytest": "-p -c --config-file --rootdir --confcutdir -o --override-ini --pdbcls --basetemp",
 	"rg":     "--pre --hostname-bin --search-zip -z",
 	"sort":   "-o --output --compress-program -T",
@@ -165,6 +183,19 @@ var outOfReach = map[string]string{
 	"eslint": "--resolve-plugins-relative-to --rulesdir --plugin --config -c --parser --format -f -o --output-file",
 	"jest":   "--config -c --globalSetup --runner --testRunner --rootDir --resolver --transform",
 	"tsc":    "--outDir --outFile --project -p",
+
+	"mocha":    "--require -r --import --loader --experimental-loader --config --file --node-option -n",
+	"vitest":   "--config -c --root -r --dir --execArgv --globalSetup --environment",
+	"prettier": "--plugin --config",
+	"rspec":    "--require -r -I --options -O",
+	"rubocop":  "--require -r --plugin --config -c",
+	"mypy":     "--python-executable --config-file",
+	"phpunit":  "--bootstrap --configuration -c -d",
+	"ctest":    "-S -SP --script --build-and-test",
+	"ninja":    "-f -C -t",
+	"bazel":    "--run_under",
+	"dotnet":   "--test-adapter-path --settings",
+	"cmake":    "-P -C -E",
 }
 
 // sameFlag reports whether a word is a flag, or has it and a value, or is short for it.

@@ -15,11 +15,25 @@ var wrappers = wordSet(`
 	xargs parallel watch entr strace ltrace gdb perf script expect unbuffer socat nc ncat netcat screen tmux
 	ssh rsync scp sftp nix nix-shell npx pnpx bunx uvx pipx
 	awk gawk mawk nawk osascript tclsh Rscript
+	sg newgrp runcon choom cgexec systemd-inhibit dbus-run-session xvfb-run fakeroot proot bwrap firejail flatpak-spawn
+	valgrind hyperfine faketime eatmydata chronic rlwrap tini dumb-init gosu cross-env dotenv concurrently nodemon
 	ed ex vi vim nvim emacs less more man m4 dc bc crontab at batch
 `)
 
 // interpreters run a file, which is a program like any other, or what their arguments or their input say.
 var interpreters = wordSet("perl ruby python python2 python3 pypy pypy3 node nodejs deno bun lua luajit php")
+
+// runners are programs of which these subcommands run what follows.
+var runners = map[string][]string{
+	"docker": inContainer, "podman": inContainer, "nerdctl": inContainer, "kubectl": inContainer,
+	"npm": {"exec", "x", "explore"}, "pnpm": {"exec", "dlx", "x"}, "yarn": {"exec", "dlx", "node"}, "bun": {"x"}, "composer": {"exec"},
+	"poetry": {"run"}, "pipenv": {"run"}, "uv": {"run", "tool"}, "pdm": {"run"}, "hatch": {"run"}, "rye": {"run"},
+	"conda": {"run"}, "mamba": {"run"}, "bundle": {"exec"}, "mix": {"cmd", "do", "eval", "run"}, "rails": {"runner"},
+	"stack": {"exec", "run", "runghc", "eval"}, "cabal": {"exec"}, "nx": {"exec"}, "lerna": {"exec"}, "dotnet": {"exec", "tool"},
+	"mise": {"exec", "x"}, "asdf": {"exec"}, "direnv": {"exec"}, "volta": {"run"}, "zig": {"cc", "c++", "run"},
+}
+
+var inContainer = []string{"exec", "run", "create", "debug", "build"}
 
 // telling are flags that have a program say which version it is, being the only one.
 var telling = []string{"--version", "-V"}
@@ -50,7 +64,7 @@ func (c simple) isWrapper() bool {
 		return false
 	case name == "command":
 		return second != "-v" && second != "-V"
-	case wrappers[name]:
+	case wrappers[name], strings.HasPrefix(name, "ld-linux"): // the loader runs what it is told to load
 		return true
 	case interpreters[name]:
 		module := strings.HasPrefix(name, "python") && second == "-m" && len(c.words) > 2
@@ -63,6 +77,9 @@ func (c simple) isWrapper() bool {
 			})
 		})
 	}
+	if has(runners[name]...) {
+		return true
+	}
 	switch name {
 	case "find":
 		return has("-exec*", "-ok*")
@@ -72,8 +89,6 @@ func (c simple) isWrapper() bool {
 		return has("--to-command*", "--checkpoint-action*", "-I*", "--use-compress*", "--rsh*", "-F*", "--info-script*", "--new-volume*")
 	case "zip":
 		return has("-T*", "--unzip-command*", "-TT*")
-	case "docker", "podman", "nerdctl", "kubectl":
-		return has("exec", "run", "create", "debug", "build")
 	case "sort":
 		return has("--compress-prog*")
 	case "rg":

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/kalpana-dev/kalpana/bridge"
 	"github.com/kalpana-dev/kalpana/bridge/cli"
@@ -63,6 +64,11 @@ func TestCredential_OneOfSeveralGatewaysHasIt(t *testing.T) {
 	c.gateway(func(_ context.Context, id workspace.ID, p bridge.GitCredentialParams) (bridge.Credential, error) {
 		return bridge.Credential{Username: string(id), Password: p.Host + " " + p.Path}, nil
 	})
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if status, _ := c.credential("acme/shop"); status == http.StatusOK {
+			break // it has connected
+		}
+	}
 	for range 3 {
 		if status, body := c.credential("acme/shop"); status != http.StatusOK || !strings.Contains(body, `"password":"git.example.com acme/shop"`) {
 			t.Fatalf("%d %s", status, body)

@@ -26,11 +26,11 @@ func (f folder) editFile(_ context.Context, p bridge.EditFileParams) (*bridge.Ed
 		return nil, err
 	}
 	defer root.Close()
-	target, mode, err := writeTarget(root, rel)
+	mode, err := writeTarget(root, rel)
 	if err != nil {
 		return nil, err
 	}
-	file, info, err := openAny(root, target)
+	file, info, err := openAny(root, rel)
 	if err != nil {
 		return nil, err
 	}
@@ -58,10 +58,10 @@ func (f folder) editFile(_ context.Context, p bridge.EditFileParams) (*bridge.Ed
 	if err != nil {
 		return nil, err
 	}
-	if err := unchanged(root, target, version); err != nil {
+	if err := unchanged(root, rel, version); err != nil {
 		return nil, err
 	}
-	if err := replace(root, target, []byte(after), mode); err != nil {
+	if err := replace(root, rel, []byte(after), mode); err != nil {
 		return nil, fileError(err)
 	}
 	result := &bridge.EditFileResult{Replaced: replaced, Size: int64(len(after)), Version: versionOfContent([]byte(after))}

@@ -19,9 +19,6 @@ import (
 	"github.com/kalpana-dev/kalpana/bridge"
 )
 
-// maxSymlinks is how many symlinks in a row a write follows, as in Linux.
-const maxSymlinks = 40
-
 func (f folder) readFile(_ context.Context, p bridge.ReadFileParams) (*bridge.ReadFileResult, error) {
 	limit := p.Limit
 	switch {
@@ -201,62 +198,67 @@ func (f folder) writeFile(_ context.Context, p bridge.WriteFileParams) (*bridge.
 		return nil, err
 	}
 	defer root.Close()
+	mode, err := writeTarget(root, rel)
+	if err != nil {
+		return nil, err
+	}
 	if p.CreateDirs {
 		if err := root.MkdirAll(path.Dir(rel), 0o755); err != nil {
 			return nil, fileError(err)
 		}
 	}
-	target, mode, err := writeTarget(root, rel)
-	if err != nil {
+	if err := unchanged(root, rel, p.IfVersion); err != nil {
 		return nil, err
 	}
-	if err := unchanged(root, target, p.IfVersion); err != nil {
-		return nil, err
-	}
-	if err := replace(root, target, content, mode); err != nil {
+	if err := replace(root, rel, content, mode); err != nil {
 		return nil, fileError(err)
 	}
 	return &bridge.WriteFileResult{Size: int64(len(content)), Version: versionOfContent(content)}, nil
 }
 
-// writeTarget follows the symlinks at the end of rel, and returns the path to write and its permissions. The
-// path is not cleaned: behind a symlink to a folder, ".." is not the folder before it, and os.Root knows.
-func writeTarget(root *os.Root, rel string) (string, fs.FileMode, error) {
-	for range maxSymlinks {
-		info, err := root.Lstat(rel)
+// writeTarget returns the permissions that a file has, or is to have. A path that leads through a symlink is refused:
+// whoever allowed the write, a person or a rule, went by what the path says.
+func writeTarget(root *os.Root, rel string) (fs.FileMode, error) {
+	for end := 0; end < len(rel); {
+		end++
+		if n := strings.IndexByte(rel[end:], '/'); n >= 0 {
+			end += n
+		} else {
+			end = len(rel)
+		}
+		info, err := root.Lstat(rel[:end])
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			return rel, 0o644, nil
+			return 0o644, nil
 		case err != nil:
-			return "", 0, fileError(err)
+			return 0, fileError(err)
+		case info.Mode().Type() == fs.ModeSymlink:
+			return 0, throughLink(root, rel[:end])
+		case end < len(rel):
 		case info.Mode().IsRegular() && info.Mode()&0o200 == 0:
-			return "", 0, bridge.ErrDenied.With("the file is read-only")
-		case info.Mode().Type() != fs.ModeSymlink:
-			return rel, info.Mode().Perm(), regular(info)
+			return 0, bridge.ErrDenied.With("the file is read-only")
+		default:
+			return info.Mode().Perm(), regular(info)
 		}
-		to, err := root.Readlink(rel)
-		if err != nil {
-			return "", 0, fileError(err)
-		}
-		if path.IsAbs(to) {
-			return "", 0, bridge.ErrOutside
-		}
-		rel = dirOf(rel) + "/" + to
 	}
-	return "", 0, bridge.ErrInvalid.With("too many symlinks")
+	return 0, bridge.ErrInvalid.With("the path names no file")
 }
 
-// dirOf is path.Dir without cleaning.
-func dirOf(rel string) string {
-	if i := strings.LastIndexByte(rel, '/'); i >= 0 {
-		return rel[:i]
+// throughLink says why nothing is written through a symlink.
+func throughLink(root *os.Root, link string) error {
+	to, err := root.Readlink(link)
+	if _, statErr := root.Stat(link); isEscape(statErr) {
+		err = statErr
 	}
-	return "."
+	if err != nil {
+		return fileError(err)
+	}
+	return bridge.ErrInvalid.With("%s is a symlink to %s: name the file by its own path", link, to)
 }
 
 // replace puts content at target: first into a file beside it, which then takes its name.
 func replace(root *os.Root, target string, content []byte, mode fs.FileMode) (err error) {
-	temp := fmt.Sprintf("%s/.kalpana-%s.tmp", dirOf(target), rand.Text())
+	temp := fmt.Sprintf("%s/.kalpana-%s.tmp", path.Dir(target), rand.Text())
 	file, err := root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -229,7 +228,7 @@ func TestWriteFile_ReplacesAtOnceAndKeepsWhatTheFileWas(t *testing.T) {
 	c.write("readonly", "old")
 	_ = os.Chmod(filepath.Join(c.workspace, "script.sh"), 0o750)
 	_ = os.Chmod(filepath.Join(c.workspace, "readonly"), 0o444)
-	for name, to := range map[string]string{"link": "hop", "hop": "real/file", "real/back": "../new", "d": "real"} {
+	for name, to := range map[string]string{"link": "hop", "hop": "real/file", "real/back": "../new", "d": "real", "gone": "nothing"} {
 		if err := os.Symlink(to, filepath.Join(c.workspace, name)); err != nil {
 			t.Fatal(err)
 		}
@@ -242,11 +241,9 @@ func TestWriteFile_ReplacesAtOnceAndKeepsWhatTheFileWas(t *testing.T) {
 		}
 	}
 	write("script.sh", "#!/bin/sh\n")
-	write("link", "through two links")
-	write("d/back", "through a folder's link, back and up")
 	write("a/b/c.txt", strings.Repeat("<\x01>", bridge.MaxContent/3))
 	for name, want := range map[string]string{
-		"script.sh": "#!/bin/sh\n", "real/file": "through two links", "new": "through a folder's link, back and up",
+		"script.sh": "#!/bin/sh\n", "real/file": "old",
 	} {
 		if b, err := os.ReadFile(filepath.Join(c.workspace, name)); err != nil || string(b) != want {
 			t.Errorf("%s holds %q, %v", name, b, err)
@@ -255,8 +252,23 @@ func TestWriteFile_ReplacesAtOnceAndKeepsWhatTheFileWas(t *testing.T) {
 	if info, err := os.Stat(filepath.Join(c.workspace, "script.sh")); err != nil || info.Mode().Perm() != 0o750 {
 		t.Errorf("script.sh: %v, %v", info.Mode(), err)
 	}
-	if info, err := os.Lstat(filepath.Join(c.workspace, "link")); err != nil || info.Mode().Type() != fs.ModeSymlink {
-		t.Errorf("link: %v, %v", info.Mode(), err)
+	// What is written is what the path says, and nothing that a link makes of it.
+	for path, says := range map[string]string{
+		"link": "link is a symlink to hop", "d/file": "d is a symlink to real", "d/back": "d is a symlink to real",
+		"real/back": "real/back is a symlink to ../new", "gone": "gone is a symlink to nothing", "d/x/y": "d is a symlink to real",
+	} {
+		_, err := cl.WriteFile(t.Context(), bridge.WriteFileParams{Path: path, Content: "x", CreateDirs: true})
+		_, edit := cl.EditFile(t.Context(), bridge.EditFileParams{Path: path, Edits: []bridge.Edit{{Old: "old", New: "new"}}})
+		for _, err := range []error{err, edit} {
+			if !errors.Is(err, bridge.ErrInvalid) || !strings.Contains(err.Error(), says) {
+				t.Errorf("%s: %v", path, err)
+			}
+		}
+	}
+	for _, path := range []string{"new", "nothing", "real/x"} {
+		if _, err := os.Lstat(filepath.Join(c.workspace, path)); err == nil {
+			t.Errorf("%s was made", path)
+		}
 	}
 	if _, err := cl.WriteFile(t.Context(), bridge.WriteFileParams{Path: "readonly"}); !errors.Is(err, bridge.ErrDenied) {
 		t.Errorf("a read-only file: %v", err)

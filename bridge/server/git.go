@@ -30,6 +30,7 @@ type worktree struct {
 	rel      string
 	root     string // of the repository, relative to the workspace folder
 	gitDir   string
+	quiet    []string // settings with which looking runs nothing of the repository's: names and values
 }
 
 // gitRun is what one run of git left.
@@ -108,8 +109,12 @@ func with[P any](do func(*worktree, P, *bridge.GitResult) (gitRun, error), p P) 
 	return func(r *worktree, result *bridge.GitResult) (gitRun, error) { return do(r, p, result) }
 }
 
-// looking are options for what only looks: no program that the repository's configuration names is run.
-var looking = []string{"-c", "core.fsmonitor=false", "-c", "log.showSignature=false", "-c", "color.ui=false", "-c", "core.quotePath=false"}
+// looking are settings for what only looks: no program that the repository names is run. A folder that only looks like
+// a repository, as one in a clone can be made to, is none.
+var looking = []string{
+	"core.fsmonitor", "false", "log.showSignature", "false", "color.ui", "false", "core.quotePath", "false",
+	"core.hooksPath", os.DevNull, "safe.bareRepository", "explicit",
+}
 
 // gitCall is one run of git.
 type gitCall struct {
@@ -126,7 +131,28 @@ type gitCall struct {
 
 // look runs git for what it prints.
 func (r *worktree) look(args ...string) (gitRun, error) {
-	return r.run(gitCall{args: append(looking[:len(looking):len(looking)], args...), env: []string{"GIT_OPTIONAL_LOCKS=0"}})
+	settings := append(looking[:len(looking):len(looking)], r.quiet...)
+	return r.run(gitCall{args: args, env: append(gitConfig(settings...), "GIT_OPTIONAL_LOCKS=0", "GIT_NO_LAZY_FETCH=1")})
+}
+
+// hush adds the filters that the repository's own configuration names to what looking does not run. Those of the
+// system and of the person stay: without them, files that they keep elsewhere (LFS) would look changed.
+func (r *worktree) hush() error {
+	run, err := r.look("config", "-z", "--includes", "--show-scope", "--name-only", "--get-regexp", `^filter\.`)
+	if err != nil {
+		return err
+	}
+	found := fields(run.stdout)
+	for i := 0; i+1 < len(found); i += 2 {
+		if scope, name := string(found[i]), string(found[i+1]); scope == "local" || scope == "worktree" {
+			value := ""
+			if strings.HasSuffix(name, ".required") {
+				value = "false"
+			}
+			r.quiet = append(r.quiet, name, value)
+		}
+	}
+	return nil
 }
 
 // line is look for one line.
@@ -244,7 +270,7 @@ func (r *worktree) find() (gitRun, error) {
 		return gitRun{code: 128, failed: bridge.FailureNoRepository, text: "The repository's files are outside the workspace folder."}, nil
 	}
 	r.root = rel
-	return run, nil
+	return run, r.hush()
 }
 
 // inWorkspace makes a path relative to the workspace folder of one that is relative to the repository's.

@@ -253,11 +253,18 @@ func TestGit_WhatOnlyLooksRunsNothingOfTheRepository(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.write("a.txt", "changed\n")
-	c.write(".gitattributes", "* diff=evil\n")
-	for _, key := range []string{"core.fsmonitor", "diff.external", "diff.evil.textconv", "diff.evil.command", "core.pager", "pager.log", "pager.diff", "pager.status", "gpg.program", "core.editor"} {
+	c.write(".gitattributes", "* diff=evil filter=evil\n*.txt filter=a=b\n")
+	c.write(".git/hooks/post-index-change", "#!/bin/sh\nexec "+evil+"\n")
+	if err := os.Chmod(filepath.Join(c.workspace, ".git/hooks/post-index-change"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"core.fsmonitor", "diff.external", "diff.evil.textconv", "diff.evil.command", "core.pager", "pager.log", "pager.diff", "pager.status", "gpg.program", "core.editor", "core.sshCommand", "filter.evil.clean", "filter.evil.process", "filter.a=b.clean"} {
 		c.gitIn("", "config", key, evil)
 	}
 	c.gitIn("", "config", "log.showSignature", "true")
+	for _, filter := range []string{"evil", "a=b"} {
+		c.gitIn("", "config", "filter."+filter+".required", "true")
+	}
 	git := gitter(t, c.dial())
 	for _, p := range []bridge.GitParams{
 		{Status: &bridge.GitStatusParams{}},
@@ -272,6 +279,39 @@ func TestGit_WhatOnlyLooksRunsNothingOfTheRepository(t *testing.T) {
 	}
 	if ran, err := os.ReadFile(mark); err == nil {
 		t.Errorf("it ran %s", ran)
+	}
+}
+
+// A clone can have a folder in it that git takes for a repository, settings and all.
+func TestGit_AFolderThatLooksLikeARepositoryIsNone(t *testing.T) {
+	c := start(t, "serve")
+	c.repo()
+	mark := filepath.Join(c.home, "ran")
+	for name, content := range map[string]string{
+		"HEAD": "ref: refs/heads/main\n", "objects/x": "", "refs/x": "", "files/a.txt": "hello\n",
+		"files/.gitattributes": "* filter=evil\n",
+		"config":               "[core]\n\trepositoryformatversion = 0\n\tworktree = files\n",
+	} {
+		c.write("docs/"+name, content)
+	}
+	c.gitIn("docs", "--git-dir=.", "add", "-A")
+	for key, value := range map[string]string{"core.fsmonitor": "touch " + mark, "filter.evil.clean": "touch " + mark + "; cat"} {
+		c.gitIn("docs", "--git-dir=.", "config", key, value)
+	}
+	c.write("docs/files/a.txt", "hallo\n") // of the same length, so that git has to look
+	git := gitter(t, c.dial())
+	for _, p := range []bridge.GitParams{
+		{Path: "docs", Status: &bridge.GitStatusParams{}},
+		{Path: "docs", Diff: &bridge.GitDiffParams{}},
+		{Path: "docs", Log: &bridge.GitLogParams{}},
+		{Path: "docs", Commit: &bridge.GitCommitParams{Message: "x", All: true}},
+	} {
+		if r := git(p); r.ExitCode == 0 || !strings.Contains(r.Output, "bare repository") {
+			t.Errorf("%+v: %+v", p, r)
+		}
+		if _, err := os.Stat(mark); err == nil {
+			t.Fatalf("%+v ran what the folder's settings name", p)
+		}
 	}
 }
 
