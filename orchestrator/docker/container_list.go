@@ -39,9 +39,14 @@ func (r *Runtime) Containers(ctx context.Context) ([]orchestrator.Container, err
 			Image:     image,
 		})
 	}
-	r.owned.replace(ids)
-	r.limited.keep(ids)
+	r.found(ids)
 	return containers, nil
+}
+
+// found takes ids for all that there are. They are the caller's no more.
+func (r *Runtime) found(ids map[string]bool) {
+	r.limited.keep(ids)
+	r.owned.replace(ids) // and changes them from here on
 }
 
 func state(engine string) orchestrator.ContainerState {

@@ -43,7 +43,7 @@ func (o *owned) drop(id string) {
 	delete(o.ids, id)
 }
 
-// replace forgets everything but ids. One that was made meanwhile costs a look at the engine.
+// replace forgets everything but ids, which it keeps. One that was made meanwhile costs a look at the engine.
 func (o *owned) replace(ids map[string]bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
