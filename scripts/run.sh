@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # make run: from a fresh checkout to a sign-in link.
 #
-# Settings: KALPANA_PORT (8080), KALPANA_BIND (127.0.0.1), KALPANA_HOST (kalpana.localhost),
-# KALPANA_DATA_DIR, DOCKER_HOST, and the others of the Caddyfile.
+# Settings: KALPANA_PORT (8080), KALPANA_METRICS_PORT (9180), KALPANA_BIND (127.0.0.1), KALPANA_HOST
+# (kalpana.localhost), KALPANA_DATA_DIR, DOCKER_HOST, and the others of the Caddyfile.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -15,15 +15,25 @@ done
 
 export KALPANA_DATA_DIR=${KALPANA_DATA_DIR:-${XDG_DATA_HOME:-$HOME/.local/share}/kalpana}
 export KALPANA_HOST=${KALPANA_HOST:-kalpana.localhost} KALPANA_PORT=${KALPANA_PORT:-8080}
-export KALPANA_WORKSPACES=${KALPANA_WORKSPACES:-ws.$KALPANA_HOST}
+export KALPANA_WORKSPACES=${KALPANA_WORKSPACES:-ws.$KALPANA_HOST} KALPANA_METRICS_PORT=${KALPANA_METRICS_PORT:-9180}
+
+# Caddy shares a port with another Caddy that listens there, and each would get some of the requests.
+taken() { (exec 3<>"/dev/tcp/$1/$2") 2>/dev/null; }
+if taken "${KALPANA_BIND:-127.0.0.1}" "$KALPANA_PORT"; then
+	! link=$(build/kalpana sign-in-link 2>/dev/null) || fail "Kalpana runs already, with the data in $KALPANA_DATA_DIR. This link signs you in, once, within ten minutes:" \
+		'' "  $link" '' 'To run what is here now, stop the other first: Ctrl+C where it was started.'
+	fail "Port $KALPANA_PORT is in use by another program. Stop that, or set KALPANA_PORT to a free port."
+fi
+! taken 127.0.0.1 "$KALPANA_METRICS_PORT" || fail "Port $KALPANA_METRICS_PORT, for metrics, is in use by another program. Stop that, or set KALPANA_METRICS_PORT to a free port."
+
 mkdir -p -m 700 "$KALPANA_DATA_DIR" || fail "The data directory $KALPANA_DATA_DIR cannot be made. Set KALPANA_DATA_DIR to a place that can be written."
 
 step 'Container engine'
 scripts/engine.sh
 step 'Console'
-make web
+make -s web
 step 'Gateway'
-make build
+make -s build
 step 'Workspace image'
 KALPANA_IMAGE=${KALPANA_IMAGE:-$(image/build.sh | tail -n 1)}
 export KALPANA_IMAGE
@@ -35,8 +45,13 @@ gateway=$!
 trap 'kill "$gateway" 2>/dev/null; wait "$gateway" 2>/dev/null || true' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
+why() { # the last error in the log
+	local error
+	error=$(grep '"level":"error"' "$log" | tail -n 1 | sed -E 's/.*"msg":"(.*)"\}$/\1/; s/\\"/"/g')
+	echo "${error:-$(tail -n 5 "$log")}"
+}
 for ((i = 0; i < 300; i++)); do
-	kill -0 "$gateway" 2>/dev/null || fail 'The gateway did not start:' "$(tail -n 20 "$log" | grep -oE '"?(Error|error|msg)"?:.*' || tail -n 5 "$log")" "The whole log: $log"
+	kill -0 "$gateway" 2>/dev/null || fail 'The gateway did not start:' "  $(why)" "The whole log: $log"
 	link=$(build/kalpana sign-in-link 2>/dev/null) && break
 	sleep 0.1
 done
