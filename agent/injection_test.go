@@ -140,9 +140,9 @@ func TestInjection_ASymlinkMakesNoOtherFileOfTheOneThatWasAllowed(t *testing.T) 
 	} {
 		c := newContainer(t)
 		for _, name := range []string{".git", ".vscode"} {
-			c.write(name+"/keep", "")
+			c.Write(name+"/keep", "")
 		}
-		if err := os.Symlink(test.to, filepath.Join(c.dir, "docs")); err != nil {
+		if err := os.Symlink(test.to, filepath.Join(c.Dir, "docs")); err != nil {
 			t.Fatal(err)
 		}
 		s := c.stage(func(cfg *Config) { cfg.Rules = []approval.Rule{{Tool: "writeFile", Verdict: approval.Allow}} })
