@@ -39,6 +39,8 @@ type Config struct {
 	TemplatesDir string
 	// CodeServer is the command to which the options are appended, by default code-server.
 	CodeServer []string
+	// EditorDir is the folder of VS Code's server, by default where the image has code-server's.
+	EditorDir string
 	// LocalSocket is where the container's own processes speak with the bridge, by default
 	// bridge.LocalSocket.
 	LocalSocket string
@@ -100,6 +102,7 @@ func (c *Config) complete() error {
 	setDefault(&c.BridgeAddr, fmt.Sprintf(":%d", bridge.BridgePort))
 	setDefault(&c.WorkspaceDir, bridge.WorkspaceDir)
 	setDefault(&c.TemplatesDir, bridge.TemplatesDir)
+	setDefault(&c.EditorDir, "/usr/local/lib/code-server/lib/vscode")
 	setDefault(&c.LocalSocket, bridge.LocalSocket)
 	setDefault(&c.terminalsDir, ptsDir)
 	setDefault(&c.cgroupDir, cgroupDir)

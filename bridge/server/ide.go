@@ -24,6 +24,7 @@ const upstreamIdle = 4 * time.Second
 // ide serves bridge.IDEPort: everything goes to code-server, but what the bridge keeps for itself.
 type ide struct {
 	server    *Server
+	assets    *assets
 	proxy     *httputil.ReverseProxy
 	transport *upstream.Transport
 }
@@ -33,7 +34,7 @@ func newIDE(s *Server, socket string) *ide {
 	transport := upstream.New(func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return dialer.DialContext(ctx, "unix", socket)
 	}, upstreamIdle)
-	return &ide{server: s, transport: transport, proxy: &httputil.ReverseProxy{
+	return &ide{server: s, assets: newAssets(s.cfg.EditorDir), transport: transport, proxy: &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			passOn(r)
 			r.Out.URL.Host = "code-server"
@@ -61,6 +62,9 @@ func (h *ide) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if r.Method == http.MethodConnect {
 		http.Error(w, "This is not a proxy.", http.StatusMethodNotAllowed)
+		return
+	}
+	if h.assets.serve(w, r) {
 		return
 	}
 	if !h.server.ready.ok.Load() && !h.hold(w, r) {

@@ -7,6 +7,9 @@ code_server=/usr/local/lib/code-server
 echo "==> editor defaults"
 node "$here/defaults.mjs"
 
+echo "==> compressing the page's files"
+node "$here/assets.mjs"
+
 install -m 755 "$here/code-server" /usr/local/bin/code-server
 # The bridge under this name is the command for the people inside.
 ln -s kalpana-bridge /usr/local/bin/kalpana

@@ -2,8 +2,11 @@ package e2e
 
 import (
 	"bufio"
+	"bytes"
+	"compress/gzip"
 	"io"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -31,6 +34,7 @@ func TestMainJob(t *testing.T) {
 	if code != http.StatusOK || !strings.Contains(page, "workbench") {
 		t.Fatalf("VS Code: %d %.400s", code, page)
 	}
+	b.checkAssets(w.URL, page)
 
 	container := containerOf(t, w.ID)
 	docker(t, "exec", container, "sh", "-c", "echo kept > /home/dev/workspace/kept.txt")
@@ -76,6 +80,40 @@ func TestMainJob(t *testing.T) {
 	}
 	if code, _ := b.get(w.URL); code != http.StatusUnauthorized {
 		t.Errorf("the grant outlived the workspace: %d", code)
+	}
+}
+
+// checkAssets checks that the scripts and styles of VS Code's page come as the image holds them compressed, and
+// are what they are uncompressed.
+func (b *browser) checkAssets(address, page string) {
+	b.t.Helper()
+	load := func(path, accepts string) (*http.Response, []byte) {
+		resp := b.do(request("GET", address+path, nil, "Accept-Encoding", accepts, "Sec-Fetch-Mode", "no-cors", "Sec-Fetch-Site", "same-origin"))
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		if err != nil || resp.StatusCode != http.StatusOK {
+			b.t.Fatalf("%s: %s, %v", path, resp.Status, err)
+		}
+		return resp, body
+	}
+	paths := regexp.MustCompile(`(?:src|href)="([^"]+/static/out/[^"]+)"`).FindAllStringSubmatch(page, -1)
+	if len(paths) < 3 { // the workbench, its style and its texts
+		b.t.Errorf("VS Code's page names %q", paths)
+	}
+	for _, path := range paths {
+		resp, small := load(path[1], "gzip, deflate, br, zstd")
+		if resp.Header.Get("Content-Encoding") != "br" || resp.ContentLength != int64(len(small)) { // code-server's has no length
+			b.t.Errorf("%s: %v", path[1], resp.Header)
+		}
+		resp, packed := load(path[1], "gzip")
+		_, plain := load(path[1], "identity")
+		r, err := gzip.NewReader(bytes.NewReader(packed))
+		if err != nil || resp.ContentLength != int64(len(packed)) {
+			b.t.Fatalf("%s: %v, %v", path[1], resp.Header, err)
+		}
+		if unpacked, err := io.ReadAll(r); err != nil || !bytes.Equal(unpacked, plain) {
+			b.t.Errorf("%s: unpacked %d bytes, %v, of %d", path[1], len(unpacked), err, len(plain))
+		}
 	}
 }
 
