@@ -39,6 +39,13 @@ func (b *beginning) run(ctx context.Context) (*Run, error) {
 			return nil, ErrNotFound
 		}
 		fresh = true
+		all, err := b.cfg.Store.Chats(ctx, "", b.send.Person.ID)
+		if err != nil {
+			return nil, err
+		}
+		if len(all) >= MaxChats {
+			return nil, ErrTooManyChats
+		}
 		b.chat = &chat{Chat: &Chat{
 			ID: b.send.Chat, Workspace: b.send.Workspace, Person: b.send.Person.ID, Title: titleOf(b.send.Text), CreatedAt: b.now,
 		}}
@@ -69,6 +76,13 @@ func (b *beginning) run(ctx context.Context) (*Run, error) {
 	}
 	if err := b.apply(); err != nil {
 		return nil, err
+	}
+	size := 0
+	for _, m := range b.messages {
+		size += len(m.UI) + len(m.Model)
+	}
+	if size > MaxChat {
+		return nil, ErrTooLarge
 	}
 	if err := b.store(ctx, fresh); err != nil {
 		return nil, err

@@ -10,6 +10,8 @@ var (
 	ErrRunning = errors.New("the agent is at work in this chat; stop it, or send your message to its queue")
 	// ErrTooManyRuns: MaxRuns of the person are under way.
 	ErrTooManyRuns = errors.New("the agent is at work in as many chats of yours as it may be at once; stop one, or wait until it has ended")
+	// ErrTooManyChats: the person has MaxChats.
+	ErrTooManyChats = errors.New("you have as many chats as you may have; delete some that you no longer need")
 	// ErrNotRunning: there is nothing to stop, and nothing that a queue would be for.
 	ErrNotRunning = errors.New("the agent is not at work in this chat")
 	// ErrNothingPending: an answer, but nothing was asked.

@@ -109,6 +109,36 @@ func TestSend_APersonHasSoManyRunsAtOnce(t *testing.T) {
 	})
 }
 
+// A chat and the list of them are read as a whole, so neither grows without end.
+func TestSend_AChatAndTheirNumberAreBounded(t *testing.T) {
+	store := newMemStore()
+	s := newStageOn(t, store)
+	for i := range MaxChats {
+		id := fmt.Sprintf("chat-%d", i)
+		store.chats[id] = Chat{ID: id, Person: "ada", Workspace: aWorkspace, State: StateIdle, Data: []byte(`{}`)}
+	}
+	one := Send{Chat: "one-more", Text: "go", Workspace: "aaaaaaaaaa", Person: Person{ID: "ada"}}
+	if _, err := s.Service.Send(t.Context(), one); !errors.Is(err, ErrTooManyChats) {
+		t.Errorf("one more chat: %v", err)
+	}
+	long := strings.Repeat("x", 7<<20)
+	for i := range MaxChat/(7<<20) + 1 {
+		m, err := userMessage("chat-0", fmt.Sprintf("m-%d", i), "x", int64(i+1), time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.UI = []byte(`{"id":"x","role":"user","parts":[],"metadata":"` + long + `"}`)
+		store.messages["chat-0"] = append(store.messages["chat-0"], *m.Message)
+	}
+	grow := Send{Chat: "chat-0", Text: "go", Person: Person{ID: "ada"}}
+	if _, err := s.Service.Send(t.Context(), grow); !errors.Is(err, ErrTooLarge) || len(store.messages["chat-0"]) > MaxChat/(7<<20)+1 {
+		t.Errorf("a chat that is full: %v", err)
+	}
+	s.model.plays(says("hello"))
+	grow.MessageID, grow.Text = "m-2", "from here, another way"
+	s.send(grow)
+}
+
 func TestSend_TheRunGoesOnWhenTheClientLeaves(t *testing.T) {
 	s := newStage(t)
 	on := make(chan struct{})

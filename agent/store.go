@@ -55,6 +55,12 @@ const (
 	MaxMessage  = 8 << 20 // of Message.UI and Message.Model together
 )
 
+// A person has so many chats, and a chat goes on until its messages have so many bytes together: both are read at once.
+const (
+	MaxChats = 1000
+	MaxChat  = 64 << 20
+)
+
 // ErrTooLarge says that a record is larger than a store takes.
 var ErrTooLarge = errors.New("this chat has grown too large to be kept; begin a new one")
 

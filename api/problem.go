@@ -48,7 +48,7 @@ func (h *Handler) fault(err error) huma.StatusError {
 	case errors.Is(err, identity.ErrNoSession), errors.Is(err, identity.ErrLink), errors.Is(err, identity.ErrToken):
 		return huma.NewError(http.StatusUnauthorized, orchestrator.Explain(err))
 	case errors.Is(err, errNotForTokens), errors.Is(err, identity.ErrScope), errors.Is(err, identity.ErrNotAdmin),
-		errors.Is(err, identity.ErrDisabled), errors.Is(err, identity.ErrTokenLimit):
+		errors.Is(err, identity.ErrDisabled), errors.Is(err, identity.ErrTokenLimit), errors.Is(err, agent.ErrTooManyChats):
 		return huma.NewError(http.StatusForbidden, orchestrator.Explain(err))
 	case errors.Is(err, identity.ErrTokenRequest):
 		return huma.NewError(http.StatusUnprocessableEntity, orchestrator.Explain(err))

@@ -18,6 +18,7 @@ import (
 
 	"github.com/kalpana-dev/kalpana/bridge"
 	"github.com/kalpana-dev/kalpana/identity"
+	"github.com/kalpana-dev/kalpana/ratelimit"
 	"github.com/kalpana-dev/kalpana/workspace"
 )
 
@@ -28,6 +29,10 @@ const (
 	again = time.Minute
 	// MaxAllowed bounds how long the owner's word holds.
 	MaxAllowed = 24 * time.Hour
+	// often is how often a workspace may ask in a minute, and atOnce how often at once: each question may be one to a
+	// provider that answers so many an hour to all of an installation.
+	often  = 10
+	atOnce = 60
 )
 
 // The faults, in words for whoever ran git.
@@ -35,6 +40,7 @@ var (
 	ErrRepository = errors.New("this is no repository's address that Kalpana signs in at")
 	ErrRefused    = errors.New("the workspace's owner did not allow this repository")
 	ErrTooMany    = errors.New("too many repositories wait for the owner's word in the console; answer there first")
+	ErrTooOften   = errors.New("git signs in too often in this workspace; wait a minute and try again")
 	// ErrAnswered says that a question was answered before, or nobody waits for it any more.
 	ErrAnswered = errors.New("this question was answered already, or nobody waits for the answer any more")
 )
@@ -53,7 +59,8 @@ type Config struct {
 // Broker answers workspaces that ask for credentials. Its memory is one gateway's: another one, and this one after it
 // was started anew, asks the owner again.
 type Broker struct {
-	cfg Config
+	cfg  Config
+	asks *ratelimit.Limiter
 
 	mu       sync.Mutex
 	pending  map[string]*question
@@ -101,12 +108,17 @@ func New(cfg Config) *Broker {
 	if cfg.Audit == nil {
 		cfg.Audit = func(context.Context, identity.AuditEvent) {}
 	}
-	return &Broker{cfg: cfg, pending: map[string]*question{}, said: map[target]word{}, watchers: map[chan struct{}]struct{}{}}
+	return &Broker{
+		cfg: cfg, asks: ratelimit.New(often, time.Minute, atOnce), pending: map[string]*question{}, said: map[target]word{}, watchers: map[chan struct{}]struct{}{},
+	}
 }
 
 // Ask returns what signs in at a repository for the owner of a workspace that asks for it. It waits for the owner's word
 // where it needs one, as long as ctx.
 func (b *Broker) Ask(ctx context.Context, id workspace.ID, p bridge.GitCredentialParams) (bridge.Credential, error) {
+	if b.asks.Take(string(id), b.cfg.Now()) > 0 {
+		return bridge.Credential{}, ErrTooOften
+	}
 	w, err := b.cfg.Workspace(ctx, id)
 	if err != nil {
 		return bridge.Credential{}, err

@@ -97,6 +97,10 @@ func TestAsk_AddressesThatCouldMeanAnother(t *testing.T) {
 		repo("https", "git.example.com", "x/../acme/shop"), repo("https", "git.example.com", "acme//shop"), repo("https", "git.example.com", "acme%2fshop"),
 		repo("https", "git.example.com", "acme/shop?x"), repo("https", "git.example.com/acme", "shop"), repo("https", "ann@git.example.com", "acme/shop"),
 		repo("https", "git.example.com", ""), repo("https", "git.example.com", `acme\shop`), repo("https", "", "acme/shop"),
+		repo("https", "git.example.com@evil.example", "acme/shop"), repo("https", "evil.example#git.example.com", "acme/shop"),
+		repo("https", "git.example.com\\@evil.example", "acme/shop"), repo("https", "evil.example?git.example.com", "acme/shop"),
+		repo("https", "https://git.example.com", "acme/shop"), repo("https", "git。example.com", "acme/shop"),
+		repo("https", "git.example.com%00.evil.example", "acme/shop"), repo("file", "git.example.com", "acme/shop"), repo("https://evil.example/", "git.example.com", "acme/shop"),
 	} {
 		w := newWorld(t)
 		if _, err := w.Ask(t.Context(), id, p); !errors.Is(err, credential.ErrRepository) {
@@ -185,6 +189,28 @@ func TestForget_TakesTheWordBack(t *testing.T) {
 		}
 		_ = w.Answer("ann", w.Pending("ann")[0].ID, false, 0)
 		<-done
+	})
+}
+
+// A container may ask for ever: what it asks of a provider and writes in the audit log stays little, and holds up nobody
+// else's.
+func TestAsk_AContainerThatFloodsIsHeldBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		own := repo("https", "git.example.com", "acme/shop")
+		for range 1000 {
+			_, _ = w.Ask(t.Context(), id, own)
+		}
+		if _, err := w.Ask(t.Context(), id, own); !errors.Is(err, credential.ErrTooOften) || len(w.events) > 100 {
+			t.Errorf("%v, after %d answers", err, len(w.events))
+		}
+		if _, err := w.Ask(t.Context(), "bcdefghijk", own); errors.Is(err, credential.ErrTooOften) {
+			t.Errorf("another workspace: %v", err)
+		}
+		time.Sleep(time.Minute)
+		if _, err := w.Ask(t.Context(), id, own); err != nil {
+			t.Errorf("a minute later: %v", err)
+		}
 	})
 }
 

@@ -229,3 +229,34 @@ func unsafeMethods(t *testing.T, s *site) {
 		}
 	})
 }
+
+// consoleSockets opens the console's own WebSockets, to a workspace's bridge and terminals, from everywhere.
+func consoleSockets(t *testing.T, s *site) {
+	session := "Cookie: " + s.sessions[admin]
+	_, token := s.browser(admin).token(t, "workspaces:read", "workspaces:write", "workspaces:open", "agent")
+	for _, path := range []string{"/bridge", "/terminals/x"} {
+		address := s.console + "/api/workspaces/" + s.mine + path
+		refuses := func(what string, status int, headers ...string) {
+			t.Helper()
+			if a := s.send(t, "GET", address, with(socketHead, headers)...); a.status != status {
+				t.Errorf("%s, %s: %v", path, what, a)
+			}
+		}
+		own := "Origin: " + s.console
+		for what, origin := range s.foreignOrigins(s.mine) {
+			if what != "console" {
+				refuses(what, http.StatusForbidden, session, "Origin: "+origin)
+				refuses(what+" with same-origin", http.StatusForbidden, session, "Origin: "+origin, "Sec-Fetch-Site: same-origin")
+			}
+		}
+		refuses("its workspace's own page", http.StatusForbidden, session, "Origin: "+s.at(s.mine), "Sec-Fetch-Site: same-site")
+		refuses("no Origin", http.StatusForbidden, session)
+		refuses("two Origins", http.StatusForbidden, session, own, own)
+		refuses("the console's Origin from elsewhere", http.StatusForbidden, session, own, "Sec-Fetch-Site: cross-site")
+		refuses("nobody", http.StatusUnauthorized, own)
+		refuses("a grant", http.StatusUnauthorized, own, "Cookie: "+s.browser(admin).grant(t, s.mine))
+		refuses("somebody else", http.StatusNotFound, own, "Cookie: "+s.sessions[member])
+		refuses("a token", http.StatusForbidden, own, "Authorization: Bearer "+token)
+		refuses("a token beside a session", http.StatusForbidden, own, session, "Authorization: Bearer "+token)
+	}
+}

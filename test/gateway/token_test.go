@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -314,5 +315,56 @@ func auditLog(t *testing.T, s *site) {
 	}
 	if lines != 1 {
 		t.Errorf("%d lines of the log tell of the attempt", lines)
+	}
+}
+
+// otherAgents asks for the tools of workspaces, and of the agent's routes, as whoever is not to have them.
+func otherAgents(t *testing.T, s *site) {
+	b := s.browser(admin)
+	_, agents := b.token(t, "agent")
+	_, rest := b.token(t, "workspaces:read", "workspaces:write", "workspaces:open", "admin")
+	_, members := s.browser(member).token(t, "agent")
+	const call = `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"readFile","arguments":{"path":"x"}}}`
+	message := `{"id":"chat-of-mine","workspace":"` + s.mine + `","trigger":"submit-message","messages":[{"id":"m","role":"user","parts":[{"type":"text","text":"go"}]}]}`
+	for _, to := range []struct{ path, body string }{{"/mcp/" + s.mine, call}, {"/api/agent", message}} {
+		head := []string{"Content-Type: application/json", "Accept: application/json, text/event-stream"}
+		asks := func(what, path string, status int, headers ...string) {
+			t.Helper()
+			if a := s.sendBody(t, "POST", s.console+path, to.body, with(head, headers)...); a.status != status || a.app() != "" {
+				t.Errorf("%s, %s: %v", path, what, a)
+			}
+		}
+		asks("nobody", to.path, 401)
+		for _, name := range []string{"access_token", "token", "key", "authorization"} {
+			asks("a token in the query", to.path+"?"+name+"="+agents, 401)
+		}
+		asks("a token in another header", to.path, 401, "X-Api-Key: "+agents)
+		asks("a token as a cookie", to.path, 401, "Cookie: __Host-kalpana_session="+agents)
+		asks("a token as basic", to.path, 401, "Authorization: Basic "+agents)
+		asks("a grant", to.path, 401, "Cookie: "+b.grant(t, s.mine))
+		asks("other scopes", to.path, 403, "Authorization: Bearer "+rest)
+		asks("somebody else's token", to.path, 404, "Authorization: Bearer "+members)
+		for what, origin := range s.foreignOrigins(s.mine) {
+			if what != "console" {
+				asks("a token from "+what, to.path, 403, "Authorization: Bearer "+agents, "Origin: "+origin)
+			}
+		}
+		for _, fetch := range []string{"same-site", "cross-site", "evil"} {
+			asks("a token from a page, "+fetch, to.path, 403, "Authorization: Bearer "+agents, "Sec-Fetch-Site: "+fetch)
+			asks("a session from a page, "+fetch, to.path, 403, "Cookie: "+s.sessions[admin], "Sec-Fetch-Site: "+fetch)
+		}
+	}
+	// A session is no agent, and a name that leads here by DNS is not the console's.
+	if a := s.sendBody(t, "POST", s.console+"/mcp/"+s.mine, call, "Content-Type: application/json", "Cookie: "+s.sessions[admin], "Sec-Fetch-Site: same-origin", "Origin: "+s.console); a.status != http.StatusUnauthorized {
+		t.Errorf("a session: %v", a)
+	}
+	for _, host := range []string{"evil.example", "127.0.0.1", "localhost", s.host(s.mine)} {
+		raw := "POST /mcp/" + s.mine + " HTTP/1.1\r\nHost: " + host + "\r\nContent-Type: application/json\r\nAuthorization: Bearer " + agents +
+			"\r\nContent-Length: " + strconv.Itoa(len(call)) + "\r\nConnection: close\r\n\r\n" + call
+		for _, a := range s.exchange(t, hostOf(s.console), raw) {
+			if a.status < 300 && a.body != "" || strings.Contains(a.body, "jsonrpc") || strings.Contains(a.header.Get("WWW-Authenticate"), "Kalpana") {
+				t.Errorf("as %s: %v", host, a)
+			}
+		}
 	}
 }

@@ -1,5 +1,6 @@
 import type { AgentMessage, Rule, Waiting } from '@/api/agent'
 import { isToolPart, type ToolPart, toolName } from './steps'
+import { visible } from './visible'
 
 /** The rules that "always" would add to a chat, as the server offers them; none where it offers none. */
 export function grantsOf(part: ToolPart, waiting: Waiting[] | null | undefined): Rule[] {
@@ -28,7 +29,7 @@ export function grantText(rules: Pick<Rule, 'tool' | 'command' | 'path'>[]): str
       return path ? `${thing} in “${path}”` : thing
     })
   if (commands.length > 0) others.unshift(`commands that begin with ${list(commands)}`)
-  return list(others)
+  return visible(list(others))
 }
 
 const list = (items: string[]) =>

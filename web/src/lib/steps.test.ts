@@ -110,3 +110,21 @@ test('a question has its options, and its answer', () => {
   })
   expect(answerOf(done('ask', input, { answer: 'A' }))).toBe('A')
 })
+
+test('what a person allows cannot look like something else', () => {
+  const asking = (name: string, input: object) => tool(name, { state: 'approval-requested', input })
+  const command = asking('runCommand', {
+    command: 'ls \u202etxt.x fr-\u202c m\u200br\u001b[2K\u{e0041} 👩‍💻',
+  })
+  const spelt = 'ls \\u{202e}txt.x fr-\\u{202c} m\\u{200b}r\\u{1b}[2K\\u{e0041} 👩‍💻'
+  expect(stepTitle(command, 'asking')).toBe(`Run ${spelt}`)
+  expect(stepDetails(command)).toEqual([{ kind: 'command', text: spelt }])
+  const write = asking('writeFile', { path: 'a\u2066.ts', content: 'x\u2067\n\ty\n' })
+  expect(stepTitle(write, 'asking')).toBe('Write a\\u{2066}.ts')
+  expect(stepDetails(write)).toEqual([
+    { kind: 'diff', text: '@@ -1,0 +1,2 @@\n+x\\u{2067}\n+\ty', rough: true },
+  ])
+  expect(stepDetails(asking('docs_send', { to: '\u202eelpmaxe' }))).toEqual([
+    { kind: 'note', text: '{\n  "to": "\\u{202e}elpmaxe"\n}' },
+  ])
+})

@@ -1,5 +1,6 @@
 import type { DynamicToolUIPart, ToolUIPart } from 'ai'
 import type { AgentMessage } from '@/api/agent'
+import { visible } from './visible'
 
 // What the steps of an agent are called and what can be shown of them. Inputs and outputs come from a model and
 // from a workspace: nothing is taken for granted of their shapes.
@@ -84,7 +85,9 @@ const verbs: Record<string, [ask: string, doing: string, done: string, ...of: st
 }
 
 /** What a step does, in a line. `title` is the server's. */
-export function stepTitle(part: ToolPart, state: StepState): string {
+export const stepTitle = (part: ToolPart, state: StepState): string => visible(titleOf(part, state))
+
+function titleOf(part: ToolPart, state: StepState): string {
   const name = toolName(part)
   const { input } = part
   if (name === 'runCommand') {
@@ -120,7 +123,13 @@ const pretty = (value: unknown): string => {
 }
 
 /** What there is to see of a step, in order. `live` is what a running command has printed so far. */
-export function stepDetails(part: ToolPart, live = ''): Detail[] {
+export const stepDetails = (part: ToolPart, live = ''): Detail[] =>
+  // An output is a terminal's, and cleaned as such where it is shown.
+  detailsOf(part, live).map((detail) =>
+    detail.kind === 'output' ? detail : { ...detail, text: visible(detail.text) },
+  )
+
+function detailsOf(part: ToolPart, live: string): Detail[] {
   const name = toolName(part)
   const details: Detail[] = []
   const add = (kind: 'command' | 'output' | 'note' | 'error', text: string | undefined) => {
