@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kalpana-dev/kalpana/orchestrator"
 	"github.com/kalpana-dev/kalpana/store/sqlite"
 	"github.com/kalpana-dev/kalpana/test/harness"
 	"github.com/kalpana-dev/kalpana/workspace"
@@ -85,7 +86,13 @@ type site struct {
 	*harness.Browser
 	t     *testing.T
 	relay *harness.Relay
-	store *sqlite.Store // from behind
+	store behind
+}
+
+// behind is the store, from behind.
+type behind interface {
+	orchestrator.Store
+	Close() error
 }
 
 // sites counts the installations of this run: each has ports of its own for its containers.
@@ -156,11 +163,12 @@ func prepare(t *testing.T, lines ...string) *site {
 func (s *site) start() {
 	s.t.Helper()
 	s.must(s.Start())
-	var err error
 	if s.store == nil {
-		s.store, err = sqlite.Open(s.t.Context(), filepath.Join(s.Dir, "kalpana.db"))
+		store, err := sqlite.Open(s.t.Context(), filepath.Join(s.Dir, "kalpana.db"))
 		s.must(err)
+		s.store = store
 	}
+	var err error
 	if s.Browser == nil {
 		s.Browser, err = s.SignIn()
 		s.must(err)

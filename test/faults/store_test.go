@@ -4,10 +4,14 @@ import (
 	"context"
 	"database/sql"
 	"net/http"
+	"net/url"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
+	"github.com/kalpana-dev/kalpana/store/mongo"
+	"github.com/kalpana-dev/kalpana/store/mongo/mongotest"
 	"github.com/kalpana-dev/kalpana/test/harness"
 	"github.com/kalpana-dev/kalpana/workspace"
 )
@@ -32,11 +36,65 @@ func (s *site) lock() (release func()) {
 	}
 }
 
+// onMongoDB starts an installation on a database of MongoDB's protocol, behind a proxy that plays its faults.
+func onMongoDB(t *testing.T) (*site, *mongotest.Proxy) {
+	t.Helper()
+	if mongotest.Real() {
+		t.Skip("the faults are those of FerretDB, behind a proxy of the tests'")
+	}
+	uri := mongotest.Start(t)
+	at, err := url.Parse(uri)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.MkdirTemp("", "ktm") // in lower case, as the driver makes it
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	socket := filepath.Join(dir, "mongodb.sock") // the gateway's network is another
+	proxy, err := mongotest.NewProxyAt("unix", socket, at.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(proxy.Close)
+	s := prepare(t, unfenced, "store mongodb")
+	s.Env = append(s.Env, "KALPANA_MONGODB_URI=mongodb://"+url.PathEscape(socket)+"/")
+	store, err := mongo.Open(t.Context(), uri, "kalpana")
+	s.must(err)
+	s.store = store
+	s.start()
+	return s, proxy
+}
+
+// hang keeps every command to the store from being answered until release is called.
+func hang(proxy *mongotest.Proxy) (release func()) {
+	over := make(chan struct{})
+	proxy.Fault(func([]byte) bool {
+		<-over
+		return true
+	}, nil)
+	return func() {
+		close(over)
+		proxy.Fault(nil, nil)
+	}
+}
+
 func TestStoreSlow_WhoWritesWaits(t *testing.T) {
 	t.Parallel()
 	s := install(t)
+	storeSlow(t, s, s.lock)
+}
+
+func TestStoreSlow_OnMongoDBWhoAsksWaits(t *testing.T) {
+	t.Parallel()
+	s, proxy := onMongoDB(t)
+	storeSlow(t, s, func() func() { return hang(proxy) })
+}
+
+func storeSlow(t *testing.T, s *site, hold func() (release func())) {
 	w, asleep := s.open(""), s.asleep("")
-	release := s.lock()
+	release := hold()
 	time.AfterFunc(5*time.Second, release)
 	began := time.Now()
 	held := make(chan harness.Answer, 1)
@@ -63,8 +121,29 @@ func TestStoreSlow_WhoWritesWaits(t *testing.T) {
 func TestStoreDown_IsSaidAndWhatRunsIsServed(t *testing.T) {
 	t.Parallel()
 	s := install(t)
+	storeDown(t, s, s.lock)
+}
+
+func TestStoreDown_OnMongoDBIsSaidAndWhatRunsIsServed(t *testing.T) {
+	t.Parallel()
+	for name, hold := range map[string]func(*mongotest.Proxy) func(){
+		"it hangs": hang,
+		"it is gone": func(proxy *mongotest.Proxy) func() {
+			proxy.Fault(func([]byte) bool { return false }, nil)
+			return func() { proxy.Fault(nil, nil) }
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, proxy := onMongoDB(t)
+			storeDown(t, s, func() func() { return hold(proxy) })
+		})
+	}
+}
+
+func storeDown(t *testing.T, s *site, hold func() (release func())) {
 	w, asleep, doomed := s.open(""), s.asleep(""), s.create("")
-	release := s.lock()
+	release := hold()
 	answers := map[string]chan harness.Answer{}
 	ask := func(what string, f func() (harness.Answer, error)) {
 		answer := make(chan harness.Answer, 1)
@@ -104,4 +183,25 @@ func TestStoreDown_IsSaidAndWhatRunsIsServed(t *testing.T) {
 	s.await(asleep, workspace.StateRunning)
 	s.create("")
 	s.agree("after all")
+}
+
+// A gateway without its store ends when it is asked to, and one that starts says what it lacks.
+func TestStoreDown_AGatewayEndsAndSaysWhyItDoesNotStart(t *testing.T) {
+	t.Parallel()
+	s, proxy := onMongoDB(t)
+	w := s.open("")
+	release := hang(proxy)
+	began := time.Now()
+	s.must(s.Stop())
+	t.Logf("it ended after %v", time.Since(began))
+	if err := s.Start(); err == nil {
+		t.Error("a gateway without its store starts")
+	} else {
+		s.says("its end", err.Error(), "the store does not answer: MongoDB at", "cannot be reached")
+	}
+	release()
+	s.start()
+	s.served("after its start", w)
+	s.kept(w)
+	s.agree("after its start")
 }

@@ -201,6 +201,85 @@ func (s *site) proxying() int {
 	return n
 }
 
+// One side of a WebSocket sends whatever it can, and the other reads nothing: that waits, and costs the gateway what any
+// stream does.
+func TestFlood_OfAPeerThatReadsNothingIsHeldBack(t *testing.T) {
+	t.Parallel()
+	s := install(t)
+	w, other := s.open(""), s.open("")
+	conn := s.socket(other)
+	before := s.uses()
+	const streams = 50
+	var floods, deaf []*websocket.Conn
+	open := func(path string) *websocket.Conn {
+		c, _, err := s.Socket(s.Workspace(w.ID)+path, s.Workspace(w.ID))
+		s.must(err)
+		t.Cleanup(func() { _ = c.Close() })
+		return c
+	}
+	for range streams {
+		floods, deaf = append(floods, open("/__app/flood")), append(deaf, open("/__app/deaf"))
+	}
+	var all sync.WaitGroup
+	for _, c := range deaf {
+		all.Go(func() {
+			message := make([]byte, 48<<10)
+			sent := 0
+			for sent < 256<<20 {
+				_ = c.SetWriteDeadline(time.Now().Add(5 * time.Second))
+				if c.WriteMessage(websocket.BinaryMessage, message) != nil {
+					return
+				}
+				sent += len(message)
+			}
+			t.Errorf("%d MiB were taken for a program that reads nothing", sent>>20)
+		})
+	}
+	for range 20 {
+		for _, w := range []harness.View{w, other} {
+			if a := s.served("beside floods", w); a.Took > 2*time.Second {
+				t.Errorf("served after %v", a.Took)
+			}
+		}
+		echo(t, "beside floods", conn)
+	}
+	all.Wait()
+	during := s.uses()
+	t.Logf("before %v, with %d streams that stand still %v", before, 2*streams, during)
+	if each := (during.heap - before.heap) / (2 * streams); each > 128<<10 {
+		t.Errorf("a stream that stands still takes %d KiB of the heap", each>>10)
+	}
+	// Whoever reads after all gets all of it.
+	for n := range 200 {
+		_ = floods[0].SetReadDeadline(time.Now().Add(patience))
+		if _, message, err := floods[0].ReadMessage(); err != nil || string(message) != strings.Repeat("flood ", 8<<10) {
+			t.Fatalf("message %d of a flood: %d bytes, %v", n, len(message), err)
+		}
+	}
+	// Floods end with their clients, and what stands still on its way to a program with the workspace.
+	ends := func(conns []*websocket.Conn, left int) {
+		for _, c := range conns {
+			_ = c.Close()
+		}
+		s.eventually("nothing is left of them", func() error {
+			if n := s.proxying(); n > left+1 {
+				return fmt.Errorf("%d requests are still being answered", n)
+			}
+			return nil
+		})
+	}
+	ends(floods, streams)
+	s.stop(w)
+	ends(deaf, 0)
+	if after := s.uses(); after.goroutines > before.goroutines+10 {
+		t.Errorf("goroutines: %d, then %d", before.goroutines, after.goroutines)
+	}
+	echo(t, "after the floods", conn)
+	s.served("the next hit", w)
+	s.kept(w)
+	s.agree("after the floods")
+}
+
 // Clients that are gone without a word: nothing they are sent is ever acknowledged.
 func TestHalfOpenPeers_HoldUpNobodyAndEndWithTheirWorkspace(t *testing.T) {
 	t.Parallel()

@@ -26,8 +26,11 @@ type Proxy struct {
 }
 
 // NewProxy returns a proxy on a free port of this machine.
-func NewProxy(server string) (*Proxy, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+func NewProxy(server string) (*Proxy, error) { return NewProxyAt("tcp", "127.0.0.1:0", server) }
+
+// NewProxyAt returns a proxy that listens as in net.Listen.
+func NewProxyAt(network, address, server string) (*Proxy, error) {
+	l, err := net.Listen(network, address)
 	if err != nil {
 		return nil, err
 	}

@@ -12,7 +12,7 @@
 //	/__app/answer?bytes=<base64url>   these very bytes, 300 KiB for each "{long}"; with &open=1 the
 //	                                  connection stays open
 //	/__app/stream                     a line every 50 ms
-//	/__app/flood                      as much as the connection takes
+//	/__app/flood                      as much as the connection takes, also on a WebSocket
 //	/__app/silent                     nothing
 //	/__app/deaf                       a WebSocket that is never read from
 //	/__app/file/<name>                the file of that name in the volume: GET, and POST to replace it
@@ -317,8 +317,13 @@ func socket(t *tap, in *bufio.Reader, r *http.Request) {
 		return
 	}
 	defer conn.Close()
-	if r.URL.Path == "/__app/deaf" {
+	switch r.URL.Path {
+	case "/__app/deaf":
 		select {}
+	case "/__app/flood":
+		for message := bytes.Repeat([]byte("flood "), 8<<10); conn.WriteMessage(websocket.BinaryMessage, message) == nil; {
+		}
+		return
 	}
 	for {
 		kind, message, err := conn.ReadMessage()
