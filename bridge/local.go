@@ -8,6 +8,8 @@ package bridge
 //	GET    /status            LocalStatus
 //	PUT    /keep-alive        KeepAliveRequest → LocalStatus: stay awake for so long from now on
 //	DELETE /keep-alive        → LocalStatus: no longer
+//	GET    /folder            LocalFolder
+//	POST   /folder            → LocalFolder: the clone that failed is tried again
 //	POST   /git-credential    GitCredentialParams → Credential, or 403 with the reason in words
 const (
 	// LocalSocket is where it is; the image has the folder.
@@ -17,6 +19,7 @@ const (
 	LocalFilesPath     = "/files"
 	LocalStatusPath    = "/status"
 	LocalKeepAlivePath = "/keep-alive"
+	LocalFolderPath    = "/folder"
 
 	LocalCredentialPath = "/git-credential" //nolint:gosec // A path.
 )
@@ -42,4 +45,14 @@ type LocalStatus struct {
 	Workspace string   `json:"workspace"`
 	Version   string   `json:"version"`
 	Activity  Activity `json:"activity"`
+}
+
+// LocalFolder is how the workspace folder of a new workspace is filled.
+type LocalFolder struct {
+	// Repository is what it is cloned from; empty where it is made from a template.
+	Repository string `json:"repository,omitempty"`
+	// Filling: it is under way.
+	Filling bool `json:"filling,omitempty"`
+	// Fault says why the folder is empty, in a line.
+	Fault string `json:"fault,omitempty"`
 }

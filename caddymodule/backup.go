@@ -105,7 +105,7 @@ What is in the workspaces (their volumes on the container engine) is not in it.`
 				return err
 			}
 			out := cmd.ErrOrStderr()
-			fmt.Fprintf(out, "Saved %d workspaces and %d people in %s.\n", m.Workspaces, m.People, args[0])
+			fmt.Fprintf(out, "Saved in %s. Workspaces: %d, people: %d.\n", args[0], m.Workspaces, m.People)
 			for _, name := range m.Elsewhere {
 				fmt.Fprintf(out, "Not in it, keep it apart: %s.\n", keyTitle(name))
 			}
@@ -233,7 +233,7 @@ database and keys in its place. No gateway may run on them. Cut off midway, it c
 				return err
 			}
 			out := cmd.ErrOrStderr()
-			fmt.Fprintf(out, "Restored %d workspaces and %d people as they were at %s.\n", m.Workspaces, m.People, m.MadeAt.Local().Format(time.DateTime))
+			fmt.Fprintf(out, "Restored as it was at %s. Workspaces: %d, people: %d.\n", m.MadeAt.Local().Format(time.DateTime), m.Workspaces, m.People)
 			if aside != "" {
 				fmt.Fprintf(out, "What was there before is in %s.\n", aside)
 			}

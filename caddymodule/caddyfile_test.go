@@ -273,6 +273,9 @@ func TestDocs_TheirCaddyfilesAreValid(t *testing.T) {
 				if formatted := caddyfile.Format([]byte(config)); string(formatted) != config && filepath.Base(file) != "README.md" {
 					t.Error("it is not as caddy fmt leaves it")
 				}
+				if strings.Contains(config, "kalpana_console\n") && !strings.Contains(config, "\tadmin unix/") {
+					t.Error("no command of Kalpana's reaches its gateway, the sign-in link for the first admin included")
+				}
 				if !strings.HasPrefix(config, "{") { // a part of one
 					config = "{\n\tkalpana {\n\t\tconsole https://kalpana.example.com\n\t}\n}\n" + config
 				}

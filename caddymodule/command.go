@@ -63,7 +63,7 @@ func askGateway(address, method, path string, into any) error {
 		if refusal, ok := refusalOf(err); ok {
 			return errors.New(refusal)
 		}
-		return fmt.Errorf("the gateway does not answer at %s: %w; is it running, and with the same KALPANA_DATA_DIR?", address, err)
+		return fmt.Errorf("the gateway does not answer at %s: %w; is it running, and with the same KALPANA_DATA_DIR? \"kalpana doctor --config <Caddyfile>\" tells more", address, err)
 	}
 	defer resp.Body.Close() //nolint:errcheck // read to its end
 	if into == nil {

@@ -15,6 +15,16 @@ import (
 // Version is Kalpana's version. Builds set it with -ldflags "-X".
 var Version = "0.1.0-dev"
 
+// description is what the command without arguments prints: cobra lists Kalpana's commands among Caddy's.
+const description = `Kalpana is a self-hosted cloud IDE in one Caddy build.
+
+  kalpana doctor --config Caddyfile   tells what is missing, before the first start and ever after
+  kalpana run --config Caddyfile      serves console and workspaces
+  kalpana sign-in-link                prints an address that signs the first admin in
+
+Kalpana's own commands are backup, doctor, drain, firewall, restore, secrets, sign-in-link, store and
+workspaces. The others are Caddy's.`
+
 // Every registration is here.
 func init() {
 	caddy.RegisterModule(new(App))
@@ -55,6 +65,9 @@ func init() {
 	caddycmd.RegisterCommand(drainCommand)
 	caddycmd.RegisterCommand(doctorCommand)
 
+	if caddy.CustomLongDescription == "" {
+		caddy.CustomLongDescription = description
+	}
 	if caddy.CustomVersion == "" {
 		caddy.CustomVersion = "Kalpana " + Version + ", Caddy"
 	}

@@ -58,6 +58,8 @@ func (s *Server) localServer() *http.Server {
 		s.activities.keepAwake(0)
 		s.serveLocalStatus(w, r)
 	})
+	mux.HandleFunc("GET "+bridge.LocalFolderPath, s.serveFolder)
+	mux.HandleFunc("POST "+bridge.LocalFolderPath, s.serveFolder)
 	mux.HandleFunc("POST "+bridge.LocalCredentialPath, s.gateways.serveCredential)
 	return &http.Server{
 		Handler: mux, ReadTimeout: localTimeout, WriteTimeout: localTimeout, MaxHeaderBytes: 16 << 10,

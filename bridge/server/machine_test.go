@@ -21,7 +21,7 @@ func TestListPorts_FindsWhoListensAndWhere(t *testing.T) {
 	// Another process has the sockets; the test itself may not listen on them as well.
 	var files []*os.File
 	ports := map[string]int{}
-	for name, addr := range map[string]string{"loopback": "127.0.0.1:0", "any": "0.0.0.0:0"} {
+	for name, addr := range map[string]string{"loopback": "127.0.0.1:0", "any": "0.0.0.0:0", "other": "127.0.0.11:0"} {
 		l, err := net.Listen("tcp4", addr)
 		if err != nil {
 			t.Fatal(err)

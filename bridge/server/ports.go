@@ -77,7 +77,7 @@ func portsOf(proc string, without []int) *bridge.ListPortsResult {
 
 func reach(a netip.Addr) string {
 	switch {
-	case a.IsLoopback():
+	case a == netip.AddrFrom4([4]byte{127, 0, 0, 1}), a == netip.IPv6Loopback(): // and not 127.0.0.11, the engine's DNS
 		return bridge.ListenLoopback
 	case a.IsUnspecified():
 		return bridge.ListenAny

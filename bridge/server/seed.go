@@ -5,11 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"sync"
 	"time"
+
+	"github.com/kalpana-dev/kalpana/bridge"
 )
 
 // A new workspace's files are prepared in a folder beside the workspace folder, on the same file system:
@@ -22,20 +26,79 @@ const seedDir = ".kalpana-seed"
 
 var templateForm = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
 
-// seed fills an empty workspace folder, and lets ready go ahead when that is done or takes too long. It
-// returns when ctx is done or the folder is complete; what fails is in the start log.
+// filling is how far that is.
+type filling struct {
+	again chan struct{} // somebody wants it tried again
+
+	mu     sync.Mutex
+	ended  bool
+	failed string
+}
+
+func newFilling() *filling { return &filling{again: make(chan struct{}, 1)} }
+
+// end notes how a try ended.
+func (f *filling) end(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.ended = true
+	if err != nil {
+		f.failed = bridge.Printable(err.Error(), maxLine)
+	}
+}
+
+// retry has it tried again, if it failed.
+func (f *filling) retry() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.failed == "" {
+		return
+	}
+	f.ended, f.failed = false, ""
+	f.again <- struct{}{}
+}
+
+// seed fills an empty workspace folder, and lets ready go ahead when that is done or takes too long. It returns when
+// ctx is done or the folder is complete; what fails is in the start log, and is tried again at the next start, or when
+// somebody asks for it.
 func (s *Server) seed(ctx context.Context) {
 	late := time.AfterFunc(s.cfg.timing.seedHold, func() {
 		s.log.printf("the workspace folder is still being filled; VS Code opens meanwhile")
 		s.ready.setSeeded()
 	})
-	err := s.fill(ctx)
-	if late.Stop() {
-		s.ready.setSeeded()
+	for {
+		err := s.fill(ctx)
+		if err != nil && ctx.Err() == nil {
+			s.log.printf("NOTE: %v", err)
+		}
+		s.filling.end(err)
+		if late.Stop() {
+			s.ready.setSeeded()
+		}
+		if err == nil {
+			return
+		}
+		select {
+		case <-s.filling.again:
+		case <-ctx.Done():
+			return
+		}
 	}
-	if err != nil && ctx.Err() == nil {
-		s.log.printf("the workspace folder could not be filled: %v", err)
+}
+
+// serveFolder answers bridge.LocalFolderPath.
+func (s *Server) serveFolder(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodPost {
+		s.filling.retry()
 	}
+	s.filling.mu.Lock()
+	folder := bridge.LocalFolder{Repository: s.cfg.Repository, Filling: !s.filling.ended, Fault: s.filling.failed}
+	s.filling.mu.Unlock()
+	// Whoever has put something there since has helped themselves.
+	if entries, err := os.ReadDir(s.cfg.WorkspaceDir); err == nil && len(entries) > 0 {
+		folder.Fault = ""
+	}
+	writeJSON(w, http.StatusOK, folder)
 }
 
 func (s *Server) fill(ctx context.Context) error {
@@ -75,18 +138,13 @@ func (s *Server) fill(ctx context.Context) error {
 
 // prepare makes dir and fills it from the repository, else from the template.
 func (s *Server) prepare(ctx context.Context, dir string) error {
-	if s.cfg.Repository != "" {
-		err := s.clone(ctx, dir)
-		if err == nil || ctx.Err() != nil {
-			return err
-		}
-		s.log.printf("NOTE: the repository could not be cloned: %v", err)
-		s.log.printf("NOTE: the workspace starts from its template instead; clone by hand in the terminal: git clone URL")
-		if err := removeAll(dir); err != nil {
-			return err
-		}
+	if s.cfg.Repository == "" {
+		return s.copyTemplate(dir)
 	}
-	return s.copyTemplate(dir)
+	if err := s.clone(ctx, dir); err != nil {
+		return fmt.Errorf("the repository could not be cloned: %w", err)
+	}
+	return nil
 }
 
 // copyTemplate makes dir a copy of the template, or empty if there is none.

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"encoding/json"
 	"io/fs"
 	"net/http"
 	"net/http/cgi"
@@ -10,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -142,7 +144,7 @@ func TestSeed_TheRepositoryIsClonedWithProgressInTheLog(t *testing.T) {
 	}
 }
 
-func TestSeed_ACloneThatFailsFallsBackToTheTemplate(t *testing.T) {
+func TestSeed_ACloneThatFailsLeavesTheFolderEmptyAndSaysWhy(t *testing.T) {
 	t.Parallel()
 	gone := httptest.NewServer(http.NotFoundHandler())
 	defer gone.Close()
@@ -162,11 +164,69 @@ func TestSeed_ACloneThatFailsFallsBackToTheTemplate(t *testing.T) {
 	} {
 		c := start(t, "serve", template, func(cfg *Config) { cfg.Repository = address })
 		c.waitReady()
-		c.mustHold("main.js", "run.sh", "src/index.js")
+		c.mustHold()
 		if !strings.Contains(c.log.String(), "NOTE: the repository could not be cloned: ") {
 			t.Errorf("%s: no note in the log:\n%s", address, c.log)
 		}
+		if f := c.folder("GET"); f.Filling || f.Repository != address || !strings.HasPrefix(f.Fault, "the repository could not be cloned: ") {
+			t.Errorf("%s: %+v", address, f)
+		}
 	}
+}
+
+// folder asks on the local socket.
+func (c *container) folder(method string) bridge.LocalFolder {
+	c.t.Helper()
+	status, body := c.local(method, bridge.LocalFolderPath, "")
+	var f bridge.LocalFolder
+	if err := json.Unmarshal([]byte(body), &f); err != nil || status != http.StatusOK {
+		c.t.Fatalf("%s: %d %s", method, status, body)
+	}
+	return f
+}
+
+func TestSeed_ACloneThatFailedIsTriedAgainWhenSomebodyAsks(t *testing.T) {
+	t.Parallel()
+	var there atomic.Bool
+	address := repository(t, func(w http.ResponseWriter, r *http.Request) bool {
+		if !there.Load() {
+			http.NotFound(w, r)
+		}
+		return there.Load()
+	})
+	c := start(t, "serve", template, func(cfg *Config) { cfg.Repository = address })
+	c.waitReady()
+	first := c.folder("GET")
+	if first.Fault == "" {
+		t.Fatalf("no fault: %+v", first)
+	}
+	c.folder("POST")
+	eventually(t, "the second try to fail as well", func() bool { return c.folder("GET") == first })
+	there.Store(true)
+	c.folder("POST")
+	eventually(t, "the clone to be there", func() bool { return c.folder("GET") == bridge.LocalFolder{Repository: address} })
+	c.mustHold(".git", ".hidden", "README.md", "src/main.go")
+	if c.folder("POST").Filling {
+		t.Error("what is there is cloned once more")
+	}
+}
+
+func TestSeed_AFolderThatSomebodyFilledHasNoFault(t *testing.T) {
+	t.Parallel()
+	c := start(t, "serve", func(cfg *Config) { cfg.Repository = "http://127.0.0.1:1/x.git" })
+	c.waitReady()
+	if f := c.folder("GET"); f.Fault == "" {
+		t.Fatalf("no fault: %+v", f)
+	}
+	if err := os.WriteFile(filepath.Join(c.workspace, "mine"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if f := c.folder("GET"); f.Fault != "" {
+		t.Errorf("still a fault: %+v", f)
+	}
+	c.folder("POST")
+	eventually(t, "the try to end", func() bool { return !c.folder("GET").Filling })
+	c.mustHold("mine")
 }
 
 func TestSeed_OnlyPlainHTTPAddressesAreRepositories(t *testing.T) {

@@ -38,6 +38,7 @@ type Server struct {
 	activities  *activities
 	gateways    *gateways
 	checkpoints *checkpoint.Store
+	filling     *filling
 
 	ide, control net.Listener
 	local        net.Listener // nil where it cannot be: VS Code is worth more than what is known of its use
@@ -48,7 +49,7 @@ func New(cfg Config) (*Server, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, fmt.Errorf("kalpana-bridge: %w", err)
 	}
-	s := &Server{cfg: cfg, started: time.Now(), log: newStartLog(cfg.Stdout), ready: newReadiness(), gateways: newGateways(cfg.timing.gatewayWait)}
+	s := &Server{cfg: cfg, started: time.Now(), log: newStartLog(cfg.Stdout), ready: newReadiness(), gateways: newGateways(cfg.timing.gatewayWait), filling: newFilling()}
 	s.activities = newActivities(&s.cfg)
 	s.checkpoints = newCheckpoints(s.cfg.WorkspaceDir, s.cfg.Env)
 	var err error

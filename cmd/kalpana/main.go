@@ -11,6 +11,5 @@ import (
 
 func main() {
 	caddy.CustomBinaryName = "kalpana"
-	caddy.CustomLongDescription = "Kalpana is a self-hosted cloud IDE in one Caddy build."
 	caddycmd.Main()
 }

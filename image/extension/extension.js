@@ -1,5 +1,5 @@
 // Tells the bridge of this container what a person does in VS Code, and which files they save. Traffic says nothing: a window that nobody looks
-// at sends and receives all the time.
+// at sends and receives all the time. And says when the workspace's repository could not be cloned.
 "use strict";
 
 const http = require("node:http");
@@ -26,6 +26,44 @@ function post(path, body) {
   request.on("timeout", () => request.destroy());
   request.on("error", () => {}); // whoever ends the bridge ends this as well
   request.end(body);
+}
+
+/** How the workspace folder is being filled: { repository, filling, fault }; nothing where the bridge does not say. */
+function folder(method) {
+  return new Promise((resolve) => {
+    const request = http.request({ socketPath, method, path: "/folder", agent: false, timeout: 5000 });
+    request.on("response", async (response) => {
+      try {
+        resolve(JSON.parse((await response.toArray()).join("")));
+      } catch {
+        resolve();
+      }
+    });
+    request.on("timeout", () => request.destroy());
+    request.on("error", () => resolve());
+    request.end();
+  });
+}
+
+// Shows that the repository is being cloned, and that it could not be. This returns when it is there, or when somebody
+// does not want it tried again.
+async function cloned() {
+  for (let now = await folder("GET"); now; now = await folder("POST")) {
+    if (now.filling) {
+      const title = now.repository ? `Cloning ${now.repository}` : "Filling the workspace folder";
+      now = await vscode.window.withProgress({ location: vscode.ProgressLocation.Notification, title }, async () => {
+        let later = now;
+        while (later?.filling) {
+          await new Promise((resolve) => setTimeout(resolve, 500));
+          later = await folder("GET");
+        }
+        return later;
+      });
+    }
+    if (!now?.fault) return;
+    const fault = now.fault[0].toUpperCase() + now.fault.slice(1);
+    if ((await vscode.window.showErrorMessage(`${fault} (${now.repository})`, "Try Again")) !== "Try Again") return;
+  }
 }
 
 const most = 100; // paths in one message
@@ -75,4 +113,5 @@ exports.activate = ({ subscriptions }) => {
     if (window.state.focused && window.state.active) tell("focus");
   }, look);
   subscriptions.push({ dispose: () => clearInterval(timer) });
+  void cloned();
 };

@@ -208,6 +208,12 @@ async function workspace({ page, state, change, look, must, shows }) {
 
 /** Begins and ends in a workspace. */
 async function ports({ page, origin, state, look, must, shows }) {
+  let listening = []
+  await page.routeWebSocket(/\/bridge$/, (socket) =>
+    socket.onMessage((call) =>
+      socket.send(JSON.stringify({ ...JSON.parse(call), result: { ports: listening } })),
+    ),
+  )
   await page.goto(`${origin}/w/b5nnx7c4ke`)
   await page.getByRole('button', { name: 'Ports' }).click()
   await page.getByLabel('Add a port').waitFor()
@@ -215,6 +221,19 @@ async function ports({ page, origin, state, look, must, shows }) {
   await page.goto(`${origin}/w/k7m2q4xw9a`)
   await page.getByRole('button', { name: 'Ports' }).click()
   await page.getByRole('link', { name: /^Open port 3000/ }).waitFor()
+  await shows('nothing listens')
+  listening = [
+    { port: 3000, address: 'loopback', process: 'node' },
+    { port: 4321, address: 'any', process: 'a-server-with-a-rather-long-name-of-its-own' },
+  ]
+  await page.getByRole('link', { name: /^Open port 4321/ }).waitFor()
+  await must(
+    'a port is in the list by itself, and could be taken out',
+    page
+      .getByRole('button', { name: 'Remove port 4321' })
+      .count()
+      .then((count) => count === 0),
+  )
   await look('ports')
   const add = page.getByLabel('Add a port')
   await add.fill('80')
@@ -252,7 +271,7 @@ async function ports({ page, origin, state, look, must, shows }) {
   )
 }
 
-async function dashboard({ page, state, change, look, shows }) {
+async function dashboard({ page, state, change, look, must, shows }) {
   await page.getByRole('link', { name: 'All workspaces' }).click()
   await shows('4 of 5 workspaces')
   change('p3vd6trz2h', {
@@ -293,7 +312,16 @@ async function dashboard({ page, state, change, look, shows }) {
   await page.getByRole('radio').first().waitFor()
   await look('new')
   await page.getByRole('radio', { name: /Python/ }).click()
-  await page.getByLabel('Repository').fill('git@github.com:owner/project')
+  const repository = page.getByLabel('Repository')
+  await repository.fill('git@github.com:owner/thesis-2.git')
+  await shows('You have a workspace of this name already')
+  await repository.blur()
+  await must(
+    'an address for SSH is written as one that can be cloned',
+    repository.inputValue().then((value) => value === 'https://github.com/owner/thesis-2.git'),
+  )
+  await look('new-repository')
+  await repository.fill('not an address')
   await page.getByRole('button', { name: 'Create workspace' }).click()
   await shows('Give an address')
   await look('new-field-error')

@@ -1,10 +1,19 @@
 import { useQuery } from '@tanstack/react-query'
 import { ExternalLink, Trash2 } from 'lucide-react'
 import { type FormEvent, useState } from 'react'
+import { useListening } from '@/api/listening'
 import { portsQuery, useResetPort, useSetPort } from '@/api/ports'
 import { templatesQuery } from '@/api/queries'
 import type { Level, Port, Workspace } from '@/api/types'
-import { allPorts, capNote, levelOptions, readPort, recallPorts, rememberPorts } from '@/lib/ports'
+import {
+  allPorts,
+  capNote,
+  type Listening,
+  levelOptions,
+  readPort,
+  recallPorts,
+  rememberPorts,
+} from '@/lib/ports'
 import { Confirm } from './confirm'
 import { Loaded } from './loaded'
 import { ProblemNotice } from './problem-notice'
@@ -23,8 +32,8 @@ export function PortsPanel({ id, workspace, onClose }: Props) {
   return (
     <Panel id={id} title="Ports" close="Close the ports" onClose={onClose}>
       <p className="text-[0.8125rem] text-muted">
-        A server that listens on a port in the workspace opens at an address of its own. Only you may open it,
-        unless you share it here.
+        A server that listens on a port in the workspace is listed here, and opens at an address of its own.
+        Only you may open it, unless you share it.
       </p>
       <Loaded query={ports} what="ports">
         {({ ports, cap }) => <Ports workspace={workspace} set={ports} cap={cap} />}
@@ -33,13 +42,14 @@ export function PortsPanel({ id, workspace, onClose }: Props) {
   )
 }
 
-/** `set` are the ports with settings of their own. The template's and those that were added have none yet. */
+/** `set` are the ports with settings of their own. The template's, those that listen and those that were added have none yet. */
 function Ports({ workspace, set, cap }: { workspace: Workspace; set: Port[]; cap: Level }) {
   const { id, url, template } = workspace
   const templates = useQuery(templatesQuery).data
   const fixed = templates?.find(({ name }) => name === template)?.ports ?? []
   const [added, setAdded] = useState(() => recallPorts(id))
-  const ports = allPorts(url, [...fixed, ...added], set)
+  const listening = useListening(id, workspace.state === 'running')
+  const ports = allPorts(url, [...fixed, ...added, ...(listening ?? []).map(({ port }) => port)], set)
   const change = (next: number[]) => {
     setAdded(next)
     rememberPorts(id, next)
@@ -50,14 +60,17 @@ function Ports({ workspace, set, cap }: { workspace: Workspace; set: Port[]; cap
     <>
       {note && <p className="text-[0.8125rem] text-soft">{note}</p>}
       {ports.length > 0 && (
-        <ul aria-label="Ports" className="grid gap-3">
+        <ul aria-label="Ports" className="grid grid-cols-1 gap-3">
           {ports.map((port) => (
             <PortItem
               key={port.port}
               workspace={id}
               port={port}
               cap={cap}
-              fixed={fixed.includes(port.port)}
+              listens={listens(port.port, listening)}
+              kept={
+                !fixed.includes(port.port) && [...added, ...set.map((one) => one.port)].includes(port.port)
+              }
               onKeep={() => change([...new Set([...added, port.port])])}
               onForget={() => change(added.filter((one) => one !== port.port))}
             />
@@ -73,13 +86,21 @@ type ItemProps = {
   workspace: string
   port: Port
   cap: Level
-  /** It is the template's and stays in the list. */
-  fixed: boolean
+  /** What listens there, in words; empty as long as nobody can tell. */
+  listens: string
+  /** It is in the list since somebody added or shared it, and can be taken out. */
+  kept: boolean
   onKeep: () => void
   onForget: () => void
 }
 
-function PortItem({ workspace, port, cap, fixed, onKeep, onForget }: ItemProps) {
+function listens(port: number, listening: Listening[] | undefined): string {
+  if (!listening) return ''
+  const found = listening.find((one) => one.port === port)
+  return found ? found.process || 'in use' : 'nothing listens'
+}
+
+function PortItem({ workspace, port, cap, listens, kept, onKeep, onForget }: ItemProps) {
   const set = useSetPort(workspace)
   const reset = useResetPort(workspace)
   const [asking, setAsking] = useState(false)
@@ -93,9 +114,9 @@ function PortItem({ workspace, port, cap, fixed, onKeep, onForget }: ItemProps) 
   }
 
   return (
-    <li className="grid gap-3 rounded-lg border bg-card p-3.5">
+    <li className="grid grid-cols-1 gap-3 rounded-lg border bg-card p-3.5">
       <div className="flex items-center gap-1">
-        <h3 className="min-w-0 flex-1">
+        <h3>
           <a
             href={port.url}
             target="_blank"
@@ -107,8 +128,9 @@ function PortItem({ workspace, port, cap, fixed, onKeep, onForget }: ItemProps) 
             <ExternalLink aria-hidden className="size-3.5 text-muted" />
           </a>
         </h3>
+        <span className="min-w-0 flex-1 truncate pl-1.5 text-xs text-muted">{listens}</span>
         <CopyButton text={port.url} label={`Copy the address of ${name}`} />
-        {!fixed && (
+        {kept && (
           <Button
             variant="ghost"
             size="icon"

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import type { Level, Port } from '@/api/types'
-import { allPorts, capNote, levelOptions, previewUrl, readPort } from './ports'
+import { allPorts, capNote, levelOptions, previewUrl, readListening, readPort } from './ports'
 
 test.each<[Level, string[]]>([
   ['private', ['members', 'public']],
@@ -40,4 +40,27 @@ test('what the server knows of a port counts; the others are private', () => {
     [3000, 'public'],
     [8000, 'private'],
   ])
+})
+
+test('what listens is read of the bridge, and nothing else is', () => {
+  const ports = [
+    { port: 5173, address: 'loopback', process: 'node' },
+    { port: 8000, address: 'any' },
+    { port: 9000, address: 'other', process: 'out of reach' },
+    { port: 80, address: 'any', process: 'below what a preview may be' },
+    { port: '3000', address: 'any', process: 'a text' },
+  ]
+  expect(readListening(JSON.stringify({ jsonrpc: '2.0', id: 1, result: { ports } }))).toEqual([
+    { port: 5173, process: 'node' },
+    { port: 8000, process: '' },
+  ])
+  const strange = [
+    '',
+    '{}',
+    'null',
+    '{"error":{"code":1,"message":"busy"}}',
+    '{"result":{"ports":7}}',
+    '{"result":{"ports":[null]}}',
+  ]
+  for (const message of strange) expect(readListening(message)).toBeUndefined()
 })

@@ -25,13 +25,34 @@ export function capNote(cap: Level): string | undefined {
 // VS Code and the bridge listen there.
 const reserved = [8080, 3001]
 
+const isPort = (port: number) => port >= 1024 && port <= 65535
+
 /** Reads what was typed as the number of a port; a text says what is wrong with it. */
 export function readPort(text: string, known: Port[]): number | string {
   const port = Number(text.trim())
-  if (!/^\d+$/.test(text.trim()) || port < 1024 || port > 65535) return 'Give a number from 1024 to 65535.'
+  if (!/^\d+$/.test(text.trim()) || !isPort(port)) return 'Give a number from 1024 to 65535.'
   if (reserved.includes(port)) return `Kalpana uses port ${port} itself. Let your server listen on another.`
   if (known.some((one) => one.port === port)) return `Port ${port} is in the list already.`
   return port
+}
+
+/** A port that a program in the workspace listens on, and the program's name, which may be unknown. */
+export type Listening = { port: number; process: string }
+
+/** Reads the bridge's answer to listPorts. What a container says of itself is believed in nothing but this form. */
+export function readListening(message: string): Listening[] | undefined {
+  try {
+    const ports: unknown = JSON.parse(message)?.result?.ports
+    if (!Array.isArray(ports)) return undefined
+    return ports
+      .filter(({ port, address }) => Number.isInteger(port) && isPort(port) && address !== 'other')
+      .map(({ port, process }) => ({
+        port,
+        process: typeof process === 'string' ? process.slice(0, 40) : '',
+      }))
+  } catch {
+    return undefined
+  }
 }
 
 /** The address of a port's preview: that of its workspace, with the port before the id. */

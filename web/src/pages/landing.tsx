@@ -33,8 +33,8 @@ export function LandingPage({ next, error }: { next?: string; error?: string }) 
               Your editor, <span className="whitespace-nowrap text-primary">one address</span> away.
             </h1>
             <p className="max-w-[46ch] text-base text-soft sm:text-lg">
-              Kalpana gives you VS Code in the browser, on your own server. A workspace that you stopped wakes
-              when you open its address.
+              VS Code in the browser, on your own server, with an AI agent beside it that works in the same
+              files. A workspace sleeps when you leave, and wakes when you open its address.
             </p>
           </div>
           <SignIn next={destination} error={error} />

@@ -12,6 +12,7 @@ import { Button } from '@/components/ui/button'
 import { Field } from '@/components/ui/field'
 import { useTitle } from '@/lib/hooks'
 import { suggestName } from '@/lib/names'
+import { repositoryAddress, repositoryName } from '@/lib/repository'
 
 // The same function on each render, so that it runs once, when the element appears.
 const reveal = (element: HTMLElement | null) => element?.scrollIntoView({ block: 'nearest' })
@@ -50,11 +51,15 @@ export function NewWorkspacePage({ me }: { me: Me }) {
 
 function NewWorkspaceForm({ templates }: { templates: Template[] }) {
   const { data: workspaces } = useWorkspaces()
-  const [name, setName] = useState(() => suggestName(workspaces?.map((workspace) => workspace.name) ?? []))
+  const taken = workspaces?.map((workspace) => workspace.name) ?? []
+  const [suggested] = useState(() => suggestName(taken))
+  const [chosen, setName] = useState<string>()
   const [repository, setRepository] = useState('')
   const [template, setTemplate] = useState(templates[0]?.name ?? '')
   const create = useCreate()
   const navigate = useNavigate()
+
+  const name = chosen ?? (repositoryName(repository) || suggested)
 
   const problem = create.error ? asProblem(create.error) : undefined
   const fields = problem?.fields ?? {}
@@ -62,7 +67,8 @@ function NewWorkspaceForm({ templates }: { templates: Template[] }) {
 
   const submit = (event: FormEvent) => {
     event.preventDefault()
-    const url = repository.trim()
+    const url = repositoryAddress(repository)
+    setRepository(url)
     create.mutate(
       { name: name.trim(), template, ...(url && { repository: url }) },
       { onSuccess: ({ id }) => navigate({ to: '/w/$id', params: { id } }) },
@@ -78,6 +84,7 @@ function NewWorkspaceForm({ templates }: { templates: Template[] }) {
           required
           value={name}
           error={fields.name}
+          note={taken.includes(name.trim()) && 'You have a workspace of this name already.'}
           onChange={(event) => setName(event.target.value)}
         />
         <Field
@@ -86,8 +93,17 @@ function NewWorkspaceForm({ templates }: { templates: Template[] }) {
           placeholder="https://github.com/owner/project"
           value={repository}
           error={fields.repository}
-          note="The address of a public Git repository. It is cloned on the first start."
+          note={
+            <>
+              It is cloned on the first start. For a private one, first add a token under{' '}
+              <Link to="/settings/git" className="underline hover:text-foreground">
+                Git servers
+              </Link>
+              .
+            </>
+          }
           onChange={(event) => setRepository(event.target.value)}
+          onBlur={() => setRepository(repositoryAddress(repository))}
         />
       </div>
       {general && (
@@ -100,7 +116,7 @@ function NewWorkspaceForm({ templates }: { templates: Template[] }) {
         </div>
       )}
       <div className="flex gap-2">
-        <Button type="submit" variant="primary" disabled={create.isPending || !name.trim() || !template}>
+        <Button type="submit" variant="primary" disabled={create.isPending || !template}>
           {create.isPending ? 'Creating…' : 'Create workspace'}
         </Button>
         <Button asChild variant="ghost">

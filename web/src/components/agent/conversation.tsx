@@ -179,8 +179,8 @@ export function Conversation({ workspace, id, chat, history, models, focus, onRe
   const usage = useQuery(usageQuery(workspace.id))
   const todos = useMemo(() => todosOf(messages), [messages])
   const cost = messages.reduce((sum, { metadata }) => sum + (metadata?.cost ?? 0), 0)
-  const left = leftText(usage.data?.person, usage.data?.workspace)
   const usable = models.configured || models.ownKey
+  const left = usable && leftText(usage.data?.person, usage.data?.workspace)
 
   const begin = () => {
     attempt.current = 0
