@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -168,6 +169,20 @@ func TestBoundVolume_SetsTheQuotaOfOursThatHasOne(t *testing.T) {
 	}
 }
 
+func TestWatch_AnEngineThatIsBackIsAskedAgainForQuotas(t *testing.T) {
+	t.Parallel()
+	r := newRuntime(t)
+	r.noDiskLimit.Store(true)
+	r.noVolumeQuota.Store(true)
+	ctx, cancel := context.WithCancel(t.Context())
+	r.Watch(ctx, func(orchestrator.ContainerEvent) {}, func() {
+		if r.noDiskLimit.Load() || r.noVolumeQuota.Load() {
+			t.Error("what it could not do is remembered")
+		}
+		cancel()
+	})
+}
+
 // TestVolumeQuota_OnADiskThatHasThem runs where the engine's data are on XFS mounted with pquota, or ext4 with
 // prjquota. For a machine without, a virtual one will do (qemu-system-x86_64, with -accel tcg where there is no
 // KVM): Debian with linux-image-cloud-amd64, docker.io and iptables, a second disk mounted at /var/lib/docker, and
@@ -175,9 +190,9 @@ func TestBoundVolume_SetsTheQuotaOfOursThatHasOne(t *testing.T) {
 //
 //	CGO_ENABLED=0 go build ./orchestrator/docker/testdata/toolbox
 //	CGO_ENABLED=0 go test -c ./orchestrator/docker
-//	KALPANA_TEST_TOOLBOX=$PWD/toolbox ./docker.test -test.v -test.run 'VolumeQuota|Disk'
+//	KALPANA_TEST_TOOLBOX=$PWD/toolbox ./docker.test -test.v -test.run VolumeQuota
 func TestVolumeQuota_OnADiskThatHasThem(t *testing.T) {
-	r := prepared(t)
+	engine(t)
 	probe := volume.CreateOptions{Name: "kalpana-probe-" + suffix, DriverOpts: map[string]string{"size": "1m"}}
 	if _, err := world.api.VolumeCreate(t.Context(), probe); answered(err, "no quota support") {
 		t.Skip("the engine's disk has no project quotas: ", err)
@@ -187,6 +202,7 @@ func TestVolumeQuota_OnADiskThatHasThem(t *testing.T) {
 	if err := world.api.VolumeRemove(t.Context(), probe.Name, true); err != nil {
 		t.Fatal(err)
 	}
+	r := prepared(t)
 	if e, err := r.Inspect(t.Context()); err != nil || e.Quotas != orchestrator.QuotasOn {
 		t.Fatalf("%+v, %v", e, err)
 	}
