@@ -67,7 +67,17 @@ func checkStorage(_ context.Context, p *patient) checkResult {
 	if e.Copies {
 		return warning("Put the engine's directory on ext4 or xfs, so that it can use overlay2.", "%s: every container is a whole copy of the image", e.Storage)
 	}
-	return fine("%s in %s", e.Storage, e.Root)
+	found := fmt.Sprintf("%s in %s", e.Storage, e.Root)
+	switch e.Quotas {
+	case orchestrator.QuotasOn:
+		return fine("%s; project quotas bound volumes", found)
+	case orchestrator.QuotasDenied:
+		return warning("Run the gateway as root: until then disk limits are measured each minute alone.", "%s; it has project quotas, and this user may not change them", found)
+	case orchestrator.QuotasNone:
+		return fine("%s; no project quotas: disk limits are measured each minute", found)
+	default:
+		return fine("%s; disk limits are measured", found)
+	}
 }
 
 func checkImage(ctx context.Context, p *patient) checkResult {

@@ -178,6 +178,15 @@ func TestDoctor_SaysWhatIsWrongWithTheEngine(t *testing.T) {
 	e.engine.engine.Unlimits, e.engine.engine.Copies = []string{"memory", "processes"}, true
 	e.finds("cgroups", checkWarning, "it cannot limit memory, processes")
 	e.finds("storage", checkWarning, "every container is a whole copy")
+	e.engine.engine.Copies = false
+	for quotas, found := range map[orchestrator.Quotas]string{
+		orchestrator.QuotasOn: "project quotas bound volumes", orchestrator.QuotasNone: "no project quotas", orchestrator.QuotasUnknown: "disk limits are measured",
+	} {
+		e.engine.engine.Quotas = quotas
+		e.finds("storage", checkOK, found)
+	}
+	e.engine.engine.Quotas = orchestrator.QuotasDenied
+	e.finds("storage", checkWarning, "this user may not change them")
 	e.engine.image.Faults = []string{"it runs as root"}
 	e.finds("image", checkFailed, "is no workspace image: it runs as root")
 	e.engine.fence = orchestrator.Fence{}

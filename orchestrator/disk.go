@@ -183,6 +183,16 @@ func (o *Orchestrator) measureDisk(ctx context.Context, c Container, now bool) (
 	run.grown = used - run.base
 	run.ceiling = max(quota.Disk, min(run.ceiling, used+diskSlack)) // it follows whoever tidies up
 	over := quota.Disk > 0 && used > run.ceiling
+	if whole {
+		o.boundVolume(measuring, w, func(taken int64) int64 {
+			if quota.Disk == 0 {
+				return 0
+			}
+			// Code in a workspace may have its files counted elsewhere, and others' to it: what it may still
+			// take is by what was measured.
+			return max(taken+run.ceiling-used, 1)
+		})
+	}
 	if over || tells(w.DiskUsed, used, quota.Disk) {
 		_, err = o.update(ctx, w.ID, func(w *workspace.Workspace) error {
 			w.DiskUsed = used
@@ -195,6 +205,28 @@ func (o *Orchestrator) measureDisk(ctx context.Context, c Container, now bool) (
 			bytes(used), bytes(quota.Disk), bytes(diskSlack)), sleptDisk)
 	}
 	return run, err
+}
+
+// boundDisk bounds the volume of a workspace that was just started, where the engine can: until it is measured,
+// by what the engine counts.
+func (o *Orchestrator) boundDisk(ctx context.Context, w *workspace.Workspace) {
+	quota, err := o.quota(ctx, w.Owner, w.Template)
+	if err != nil {
+		o.log.Warn("the limit of a workspace's disk is unknown; it is measured", "workspace", w.ID, "error", err)
+		return
+	}
+	o.boundVolume(ctx, w, func(taken int64) int64 {
+		if quota.Disk == 0 {
+			return 0
+		}
+		return max(quota.Disk, taken+diskSlack)
+	})
+}
+
+func (o *Orchestrator) boundVolume(ctx context.Context, w *workspace.Workspace, limit func(taken int64) int64) {
+	if err := o.cfg.Runtime.BoundVolume(ctx, w.Volume(), limit); err != nil && ctx.Err() == nil {
+		o.log.Warn("the quota of a workspace's volume could not be set; it is measured", "workspace", w.ID, "error", err)
+	}
 }
 
 // tells reports whether a measured size is worth a write: it differs by a hundredth of the limit, or of

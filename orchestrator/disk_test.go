@@ -1,6 +1,8 @@
 package orchestrator_test
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -201,4 +203,132 @@ func TestDisk_AnEngineThatCannotTellIsNotAskedAgain(t *testing.T) {
 	if n := w.runtime.Calls(runtimetest.Measure); n != 1 {
 		t.Errorf("asked %d times", n)
 	}
+}
+
+// wantBound checks what a workspace's volume may take.
+func (w *world) wantBound(id workspace.ID, want int64) {
+	w.Helper()
+	if bound, has := w.runtime.Bound("kalpana-" + string(id)); !has || bound != want {
+		w.Fatalf("its volume may take %d MiB (%v), want %d MiB", bound/mib, has, want/mib)
+	}
+}
+
+func TestVolumeQuota_FollowsTheLimitUpAndDown(t *testing.T) {
+	w := newWorld(t)
+	w.runtime.Quotas = true
+	limit := int64(1000 * mib)
+	o := w.gateway(func(c *orchestrator.Config) {
+		c.Quota = func(context.Context, string) (workspace.Quota, error) { return workspace.Quota{Disk: limit}, nil }
+	})
+	id := w.awake(o)
+	w.wantBound(id, 1000*mib)
+	w.runtime.SetDiskUsed(id, 900*mib)
+	limit = 2000 * mib // while it runs
+	w.measure(o)
+	w.wantBound(id, 2000*mib)
+	w.must(w.end(o.Stop(id, "test")))
+	w.wake(o, id) // the engine brought back what the volume was made with
+	w.wantBound(id, 2000*mib)
+
+	limit = 500 * mib // it takes more than that already: somebody who comes back can tidy up
+	w.measure(o)
+	w.wantBound(id, 964*mib)
+	w.wantState(id, workspace.StateRunning)
+	w.must(w.end(o.Stop(id, "test")))
+	w.wake(o, id)
+	w.wantBound(id, 964*mib)
+	w.runtime.SetDiskUsed(id, 100*mib)
+	w.measure(o)
+	w.wantBound(id, 500*mib)
+
+	limit = -1
+	w.measure(o)
+	w.wantBound(id, 0)
+	w.must(w.end(o.Rebuild(id)))
+	w.wantBound(id, 0)
+}
+
+func TestVolumeQuota_AFullVolumeStartsWithRoomToTidyUp(t *testing.T) {
+	w := newWorld(t)
+	w.runtime.Quotas = true
+	o := w.gateway(diskLimit(1000 * mib))
+	id := w.awake(o)
+	w.runtime.SetDiskUsed(id, 1000*mib)
+	w.measure(o)
+	w.wantState(id, workspace.StateRunning) // what it writes is refused
+	w.wantBound(id, 1000*mib)
+	w.must(w.end(o.Stop(id, "test")))
+	w.wake(o, id)
+	w.wantBound(id, 1064*mib)
+	w.measure(o)
+	w.wantBound(id, 1064*mib)
+	w.runtime.SetDiskUsed(id, 700*mib)
+	w.measure(o)
+	w.wantBound(id, 1000*mib)
+}
+
+func TestVolumeQuota_WhoCountsFilesElsewhereGainsNothingByIt(t *testing.T) {
+	w := newWorld(t)
+	w.runtime.Quotas = true
+	o := w.gateway(diskLimit(1000 * mib))
+	thief, victim := w.awake(o), w.awake(o)
+	for _, id := range []workspace.ID{thief, victim} {
+		w.runtime.SetDiskUsed(id, 600*mib)
+	}
+	w.runtime.SetForeign(thief, -500*mib)
+	w.runtime.SetForeign(victim, 500*mib)
+	w.measure(o)
+	w.wantBound(thief, 500*mib)   // 100 are counted; 400 more are left
+	w.wantBound(victim, 1500*mib) // 1100 are counted; 400 more are left
+}
+
+func TestVolumeQuota_AnEngineWithoutOneIsMeasured(t *testing.T) {
+	w := newWorld(t)
+	o := w.gateway(diskLimit(1000 * mib))
+	id := w.awake(o)
+	if _, has := w.runtime.Bound("kalpana-" + string(id)); has {
+		t.Error("its volume has a quota")
+	}
+	w.runtime.SetDiskUsed(id, 1100*mib)
+	w.measure(o)
+	w.wantStops(id, "its disk is full")
+}
+
+func TestVolumeQuota_ThatCannotBeSetKeepsNobodyFromStarting(t *testing.T) {
+	w := newWorld(t)
+	w.runtime.Quotas = true
+	w.runtime.SetBefore(w.fails(runtimetest.Bound, errors.New("not permitted")))
+	o := w.gateway(diskLimit(1000 * mib))
+	id := w.awake(o)
+	w.runtime.SetDiskUsed(id, 1100*mib)
+	w.measure(o)
+	w.wantStops(id, "its disk is full")
+}
+
+func TestVolumeQuota_ADiskThatHasLostItsQuotasIsSaid(t *testing.T) {
+	w := newWorld(t)
+	w.runtime.SetBefore(w.fails(runtimetest.Start, orchestrator.ErrQuotaLost))
+	o := w.gateway()
+	id := w.create(o)
+	w.wantErr(w.end(o.Wake(id)), orchestrator.ErrQuotaLost)
+	if reason := w.wantState(id, workspace.StateError).Reason; !strings.HasSuffix(reason, "mount that disk with project quotas again, and to restart the engine.") {
+		t.Errorf("reason %q", reason)
+	}
+	w.runtime.SetBefore(nil)
+	w.wake(o, id)
+}
+
+func TestDisk_AStartThatFailsForAFullDiskSaysHowToGoOn(t *testing.T) {
+	w := newWorld(t)
+	o := w.started()
+	id := w.create(o)
+	w.runtime.SetBoot(func(workspace.ID) runtimetest.Boot { return runtimetest.Boot{Exit: true, Code: 1} })
+	w.runtime.SetLog(id, "kalpana-bridge: mkdir /tmp/kalpana-bridge-1: no space left on device")
+	w.wantErr(w.end(o.Wake(id)), workspace.ErrStartFailed)
+	if reason := w.wantState(id, workspace.StateError).Reason; !strings.Contains(reason, "ended with code 1. Its disk is full. Rebuild it") {
+		t.Errorf("reason %q", reason)
+	}
+	w.runtime.SetBoot(nil)
+	w.must(w.end(o.Rebuild(id)))
+	w.wantState(id, workspace.StateRunning)
 }

@@ -33,6 +33,10 @@ func Explain(err error) string {
 		advice = "Stop a workspace that you do not need and try again, or ask the operator for more room."
 	case errors.Is(err, workspace.ErrStorageFull):
 		advice = "Ask the operator to free some space, then try again."
+	case errors.Is(err, ErrQuotaLost):
+		advice = "Ask the operator to mount that disk with project quotas again, and to restart the engine."
+	case (errors.Is(err, workspace.ErrStartTimeout) || errors.Is(err, workspace.ErrStartFailed)) && saysFull(err):
+		advice = "Its disk is full. Rebuild it: its home stays, what it wrote elsewhere goes. If that is not enough, ask the operator for more room."
 	case errors.Is(err, workspace.ErrStartTimeout), errors.Is(err, workspace.ErrStartFailed):
 		advice = "Try again; if it stays so, the log tells why."
 	case errors.Is(err, workspace.ErrDraining):
@@ -54,6 +58,12 @@ func Explain(err error) string {
 		text += "\n" + tail(log, maxReason-len(text)-1)
 	}
 	return tail(text, maxReason)
+}
+
+// saysFull reports whether a start failed with words, of the container's log too, that a full disk has.
+func saysFull(err error) bool {
+	text := strings.ToLower(err.Error())
+	return strings.Contains(text, "no space left on device") || strings.Contains(text, "disk quota exceeded")
 }
 
 // tail returns the last n bytes of s at most, whole characters only.

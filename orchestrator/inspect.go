@@ -29,7 +29,19 @@ type Engine struct {
 	Storage string // of containers and images, e.g. "overlay2 on extfs"
 	Copies  bool   // each container and image layer is a copy of its own: slow, and large
 	Root    string // directory where it keeps all of it, on its machine
+	Quotas  Quotas // of its volumes
 }
+
+// Quotas says whether volumes can be bounded at every write.
+type Quotas string
+
+// What can be known of it.
+const (
+	QuotasUnknown Quotas = ""       // its disk cannot be looked at from here
+	QuotasNone    Quotas = "none"   // its file system has no project quotas
+	QuotasDenied  Quotas = "denied" // it has them, and whoever asks may not change them
+	QuotasOn      Quotas = "on"
+)
 
 // Image is a workspace image on the engine.
 type Image struct {

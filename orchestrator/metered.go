@@ -140,3 +140,9 @@ func (r meteredRuntime) DiskUsed(ctx context.Context, container, volume string) 
 	r.count(ctx, "disk_used", err)
 	return used, whole, err
 }
+
+func (r meteredRuntime) BoundVolume(ctx context.Context, volume string, limit func(taken int64) int64) error {
+	err := r.Runtime.BoundVolume(ctx, volume, limit)
+	r.count(ctx, "bound_volume", err)
+	return err
+}

@@ -18,10 +18,13 @@ var ErrNoContainer = errors.New("no such container")
 // ErrNotRunning says that a container neither runs nor is paused.
 var ErrNotRunning = errors.New("the container does not run")
 
+// ErrQuotaLost says that a volume has a quota, and the engine's disk no longer has any.
+var ErrQuotaLost = errors.New("its volume was made with a quota, and the engine's disk has none any more")
+
 // Runtime is what runs containers. It sees only containers of its own instance. Every error is, or
 // wraps, one of the named errors of package workspace or of this file where one fits:
 // ErrEngineDown, ErrImageMissing, ErrFirewall, ErrStorageFull, ErrPortBusy, ErrNoContainer,
-// ErrNotRunning.
+// ErrNotRunning, ErrQuotaLost.
 type Runtime interface {
 	// Prepare makes networks and firewall rules and proves from inside a container that the
 	// rules hold. It is idempotent and cheap to repeat. Create and Start refuse with ErrFirewall
@@ -61,6 +64,10 @@ type Runtime interface {
 	// false where time ran out, and they take more. It gives way to whatever else the machine does.
 	// errors.ErrUnsupported where it cannot be told.
 	DiskUsed(ctx context.Context, container, volume string) (used int64, whole bool, err error)
+	// BoundVolume sets how many bytes a volume may take, where the engine has a quota of it that can be changed
+	// from here, and elsewhere does nothing: what limit returns for those that the quota counts now, or 0 for no
+	// bound. A start of a container brings back what the volume was made with.
+	BoundVolume(ctx context.Context, volume string, limit func(taken int64) int64) error
 	// Logs returns the last lines that the container printed, at most 64 KiB, as valid UTF-8
 	// without control characters but newline and tab.
 	Logs(ctx context.Context, container string, lines int) (string, error)
@@ -96,7 +103,7 @@ type Limits struct {
 	PIDs      int64   // processes and threads
 	OpenFiles int64   // open files a process (nofile)
 	LogSize   int64   // bytes of engine log kept
-	Disk      int64   // bytes of the container's own layer, where the engine can
+	Disk      int64   // bytes of the container's own layer, and of a volume that is made, where the engine can
 }
 
 // ContainerState is what the engine says of a container.

@@ -176,6 +176,7 @@ func (o *Orchestrator) bringUp(ctx context.Context, op *Operation, w *workspace.
 		}
 		switch {
 		case err == nil:
+			o.boundDisk(ctx, w)
 		case errors.Is(err, workspace.ErrFirewall) && !prepared:
 			// The gateway, or the engine, has just started: the first wake need not wait for the
 			// next reconcile.

@@ -36,10 +36,10 @@ func (r *Runtime) Create(ctx context.Context, spec orchestrator.Spec) (string, e
 	}
 	ctx, cancel := within(ctx, slowTimeout)
 	defer cancel()
+	_ = r.machine.look(ctx, r) // an engine that does not answer shows below
 	if err := r.createVolume(ctx, spec); err != nil {
 		return "", err
 	}
-	_ = r.machine.look(ctx, r) // an engine that does not answer shows below
 	network, err := r.pickNetwork(ctx)
 	if err != nil {
 		return "", err
@@ -102,12 +102,12 @@ func (r *Runtime) createVolume(ctx context.Context, spec orchestrator.Spec) erro
 	if spec.Volume == "" {
 		return errors.New("create container: it has no volume")
 	}
-	_, err := r.api.VolumeCreate(ctx, volume.CreateOptions{
+	err := r.makeVolume(ctx, volume.CreateOptions{
 		Name:   spec.Volume,
 		Labels: map[string]string{LabelInstance: r.cfg.Instance, LabelWorkspace: string(spec.Workspace)},
-	})
+	}, spec.Limits.Disk)
 	if err != nil {
-		return fault("create volume", err)
+		return err
 	}
 	// What that answers of a volume that exists has no labels, once the engine was restarted (Docker 20.10).
 	v, err := r.api.VolumeInspect(ctx, spec.Volume)

@@ -106,6 +106,7 @@ type Runtime struct {
 	owned      owned
 	limited    limited
 	machine    machine
+	quotas     quotas
 	volumes    engineDisk
 	namespaces namespaces
 	nets       networks
@@ -114,8 +115,9 @@ type Runtime struct {
 	settled  atomic.Bool // the version of the API is
 	settling sync.Mutex
 
-	noDiskLimit atomic.Bool // the engine's storage cannot limit a container's layer
-	noIPv6      atomic.Bool // the engine's kernel has no IPv6, so there is no switch for it
+	noDiskLimit   atomic.Bool // the engine's storage cannot limit a container's layer
+	noVolumeQuota atomic.Bool // … nor a volume
+	noIPv6        atomic.Bool // the engine's kernel has no IPv6, so there is no switch for it
 
 	noNamespaces atomic.Bool // we cannot enter the network namespaces of containers
 }
@@ -144,7 +146,7 @@ func New(cfg Config, log *slog.Logger) (*Runtime, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	r := &Runtime{cfg: cfg, log: log, api: api}
+	r := &Runtime{cfg: cfg, log: log, api: api, quotas: kernelQuotas{}}
 	r.fence.turn = make(chan struct{}, 1)
 	return r, nil
 }

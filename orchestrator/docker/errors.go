@@ -42,6 +42,8 @@ func name(err error) error {
 	switch {
 	case strings.Contains(text, "no space left on device"), strings.Contains(text, "disk quota exceeded"):
 		return workspace.ErrStorageFull
+	case strings.Contains(text, "size quota requested for volume but no quota support"):
+		return orchestrator.ErrQuotaLost
 	case strings.Contains(text, "port is already allocated"), strings.Contains(text, "address already in use"):
 		return orchestrator.ErrPortBusy
 	case cerrdefs.IsNotFound(err) && strings.Contains(text, "no such image"):

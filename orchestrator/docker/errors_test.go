@@ -194,6 +194,7 @@ func TestFault_NamesWhatTheEngineSays(t *testing.T) {
 		"write /var/lib/docker/x: no space left on device":      workspace.ErrStorageFull,
 		"mkdir /var/lib/docker/overlay2/x: disk quota exceeded": workspace.ErrStorageFull,
 		"id already in use": orchestrator.ErrNoContainer,
+		"size quota requested for volume but no quota support":                                 orchestrator.ErrQuotaLost,
 		"container is marked for removal and cannot be started":                                orchestrator.ErrNoContainer,
 		"Bind for 127.0.0.1:40000 failed: port is already allocated":                           orchestrator.ErrPortBusy,
 		"Error starting userland proxy: listen tcp4 127.0.0.1:1: bind: address already in use": orchestrator.ErrPortBusy,

@@ -2,7 +2,9 @@ package docker
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"runtime"
 	"slices"
@@ -46,6 +48,16 @@ func (r *Runtime) Inspect(ctx context.Context) (orchestrator.Engine, error) {
 	}{{info.MemoryLimit, "memory"}, {info.CPUCfsQuota, "CPU"}, {info.PidsLimit, "processes"}, {info.SwapLimit, "swap"}} {
 		if !limit.can {
 			e.Unlimits = append(e.Unlimits, limit.name)
+		}
+	}
+	if r.machine.look(ctx, r) == nil && r.machine.root != "" {
+		switch err := r.quotas.may(r.machine.root); {
+		case err == nil:
+			e.Quotas = orchestrator.QuotasOn
+		case errors.Is(err, fs.ErrPermission):
+			e.Quotas = orchestrator.QuotasDenied
+		default:
+			e.Quotas = orchestrator.QuotasNone
 		}
 	}
 	if clock, err := time.Parse(time.RFC3339Nano, info.SystemTime); err == nil {

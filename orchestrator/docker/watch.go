@@ -78,6 +78,8 @@ func (r *Runtime) follow(ctx context.Context, changed func(orchestrator.Containe
 		return false, err
 	default:
 	}
+	r.noDiskLimit.Store(false) // it may have been restarted on another disk
+	r.noVolumeQuota.Store(false)
 	resync()
 
 	outOfMemory := make(map[string]bool)

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/kalpana-dev/kalpana/orchestrator"
+	"github.com/kalpana-dev/kalpana/workspace"
 )
 
 // Limit implements orchestrator.Runtime. Like an engine it changes memory, processors and processes of a
@@ -60,4 +61,36 @@ func (r *Runtime) DiskUsed(ctx context.Context, id, _ string) (int64, bool, erro
 		return 0, false, errors.ErrUnsupported
 	}
 	return used, true, nil
+}
+
+// BoundVolume implements orchestrator.Runtime. The quota counts what SetDiskUsed said, and what SetForeign added.
+func (r *Runtime) BoundVolume(ctx context.Context, volume string, limit func(taken int64) int64) error {
+	r.mu.Lock()
+	var owner workspace.ID
+	for _, c := range r.containers {
+		if c.spec.Volume == volume {
+			owner = c.spec.Workspace
+		}
+	}
+	_, has := r.quotas[volume]
+	taken := r.disk[owner] + r.foreign[owner]
+	r.mu.Unlock()
+	if err := r.call(ctx, Bound, owner); err != nil || !has {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.quotas[volume] = quota{made: r.quotas[volume].made, now: limit(taken)}
+	return nil
+}
+
+// quota is what a volume may take, in bytes.
+type quota struct{ made, now int64 }
+
+// Bound returns what a volume may take, 0 for whatever there is, and whether the engine has a quota of it.
+func (r *Runtime) Bound(volume string) (int64, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	q, has := r.quotas[volume]
+	return q.now, has
 }

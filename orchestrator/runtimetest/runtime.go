@@ -35,6 +35,7 @@ const (
 	Logs         Verb = "logs"
 	Limit        Verb = "limit"
 	Measure      Verb = "measure"
+	Bound        Verb = "bound"
 )
 
 // Boot says how VS Code comes up in a container that was started.
@@ -56,6 +57,9 @@ type Runtime struct {
 	App http.Handler
 	// Unfenced lets Create and Start fail with ErrFirewall until Prepare has succeeded.
 	Unfenced bool
+	// Quotas gives a volume that is made for a container with a disk limit a quota. As with Docker, each start
+	// sets it to that limit.
+	Quotas bool
 
 	mu         sync.Mutex
 	boot       func(workspace.ID) Boot
@@ -74,6 +78,8 @@ type Runtime struct {
 	listLate   time.Duration
 	host       *orchestrator.Host
 	disk       map[workspace.ID]int64
+	foreign    map[workspace.ID]int64
+	quotas     map[string]quota // of volumes
 	kept       []orchestrator.ContainerEvent
 }
 
@@ -82,7 +88,7 @@ func New(t testing.TB) *Runtime {
 	r := &Runtime{
 		busy: map[int]bool{}, containers: map[string]*container{}, volumes: map[string]int{},
 		calls: map[Verb]int{}, log: map[workspace.ID]string{}, watchers: map[*watcher]struct{}{},
-		disk: map[workspace.ID]int64{},
+		disk: map[workspace.ID]int64{}, foreign: map[workspace.ID]int64{}, quotas: map[string]quota{},
 	}
 	t.Cleanup(func() {
 		r.mu.Lock()
@@ -151,6 +157,9 @@ func (r *Runtime) Create(ctx context.Context, spec orchestrator.Spec) (string, e
 	r.containers[c.id] = c
 	if _, ok := r.volumes[spec.Volume]; !ok {
 		r.volumes[spec.Volume] = 0
+		if size := spec.Limits.Disk; r.Quotas && size > 0 {
+			r.quotas[spec.Volume] = quota{size, size}
+		}
 	}
 	return c.id, nil
 }
@@ -188,6 +197,9 @@ func (r *Runtime) Start(ctx context.Context, id string) error {
 		return fmt.Errorf("%w: %w", orchestrator.ErrPortBusy, err)
 	}
 	r.volumes[c.spec.Volume]++
+	if q, has := r.quotas[c.spec.Volume]; has {
+		r.quotas[c.spec.Volume] = quota{q.made, q.made}
+	}
 	r.emit(orchestrator.ContainerEvent{Container: id, Workspace: c.spec.Workspace})
 	return nil
 }
@@ -231,6 +243,7 @@ func (r *Runtime) RemoveVolume(ctx context.Context, name string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.volumes, name)
+	delete(r.quotas, name)
 	return nil
 }
 

@@ -190,3 +190,11 @@ func (r *Runtime) SetDiskUsed(id workspace.ID, used int64) {
 	defer r.mu.Unlock()
 	r.disk[id] = used
 }
+
+// SetForeign lets the quota of a workspace's volume count more, or less, than the volume takes: whoever owns a
+// file may have it counted elsewhere.
+func (r *Runtime) SetForeign(id workspace.ID, counted int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.foreign[id] = counted
+}

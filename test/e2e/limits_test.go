@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"os"
 	"path/filepath"
 	"strings"
@@ -63,4 +64,30 @@ func TestLimits_OfTheCaddyfileTakeEffectAtTheNextStart(t *testing.T) {
 	if got := docker(t, "inspect", "-f", "{{.HostConfig.Memory}} {{.HostConfig.NanoCpus}}", containerOf(t, second.ID)); got != "2147483648 1000000000" {
 		t.Errorf("limits of the template: %s", got)
 	}
+}
+
+// A home in which nothing can be written, and no file be made, stands in for one whose quota is used up.
+func TestLimits_AFullHomeStartsAndCanBeTidiedUp(t *testing.T) {
+	t.Parallel()
+	i := install(t)
+	b := i.signIn()
+	w := b.create(map[string]string{"name": "full", "template": "blank"})
+	volume := "kalpana-" + w.ID
+	docker(t, "volume", "create", "--label", "dev.kalpana.instance="+i.Instance(), "--label", "dev.kalpana.workspace="+w.ID,
+		"--opt", "type=tmpfs", "--opt", "device=tmpfs", "--opt", "o=size=4m,nr_inodes=64,uid=1000,gid=1000,mode=755", volume)
+	filler := docker(t, "run", "--detach", "--workdir", "/", "--volume", volume+":/home/dev", "--entrypoint", "sleep", cmp.Or(os.Getenv("KALPANA_IMAGE"), "kalpana/workspace:latest"), "600")
+	gone := func() { docker(t, "rm", "--force", "--volumes", filler) }
+	t.Cleanup(func() { gone() })
+	docker(t, "exec", filler, "bash", "-c", `mkdir -p ~/workspace ~/.local/share/code-server; n=0; while : > ~/workspace/$((++n)); do :; done 2>/dev/null; dd if=/dev/zero of=$HOME/workspace/1 2>/dev/null; ! echo more >> ~/workspace/1`)
+
+	if code, body := b.navigate(w.URL); code != 503 && code != 200 {
+		t.Fatalf("first hit: %d %s", code, body)
+	}
+	b.await(w.ID, "running")
+	if code, page := b.navigate(w.URL); code != 200 || !strings.Contains(page, "code/didStartRenderer") {
+		t.Errorf("VS Code: %d %.300s", code, page)
+	}
+	docker(t, "exec", containerOf(t, w.ID), "bash", "-c", "rm ~/workspace/[0-9]* && echo something > ~/workspace/something")
+	gone()
+	gone = func() {}
 }

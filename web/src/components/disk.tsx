@@ -39,8 +39,8 @@ function Meter({ share, use }: { share: number; use: DiskUse }) {
 
 const advice = (full: boolean) =>
   full
-    ? 'It is full, so the workspace was stopped. Start it and delete what you no longer need, or ask an admin for more room.'
-    : 'The workspace is stopped when it is full. Delete what you no longer need.'
+    ? 'It is full: writing fails, or the workspace was stopped. Delete what you no longer need, or ask an admin for more room.'
+    : 'When it is full, writing fails, or the workspace is stopped. Delete what you no longer need.'
 
 /** A line about a disk that is nearly full; nothing else. */
 export function DiskWarning({ workspace }: { workspace: Workspace }) {

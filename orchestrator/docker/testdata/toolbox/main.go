@@ -15,6 +15,7 @@ import (
 	"sync"
 	"syscall"
 	"time"
+	"unsafe"
 )
 
 func main() {
@@ -76,6 +77,20 @@ func main() {
 		if err := os.WriteFile(args[0], []byte(args[1]), 0o644); err != nil {
 			fmt.Println(err)
 			os.Exit(1)
+		}
+	case "fill": // file bytes: prints how many could be written, and why no more
+		n, _ := strconv.Atoi(args[1])
+		fmt.Println(fill(args[0], n))
+	case "remove": // file ...
+		for _, name := range args {
+			if err := os.Remove(name); err != nil {
+				fmt.Println(err)
+			}
+		}
+	case "count": // file project: has a file of one's own counted to another project
+		project, _ := strconv.ParseUint(args[1], 10, 32)
+		if err := count(args[0], uint32(project)); err != nil {
+			fmt.Println(err)
 		}
 	case "sleep":
 		time.Sleep(time.Hour)
@@ -176,4 +191,35 @@ func send(target string, wait bool) {
 		return
 	}
 	fmt.Println(strings.TrimSpace(string(b[:n])))
+}
+
+func fill(name string, size int) (written int, err error) {
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o644)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	for chunk := make([]byte, 64<<10); written < size && err == nil; {
+		var n int
+		n, err = f.Write(chunk[:min(len(chunk), size-written)])
+		written += n
+	}
+	return written, errors.Join(err, f.Sync())
+}
+
+// count is what chattr -p does: FS_IOC_FSGETXATTR and FS_IOC_FSSETXATTR with struct fsxattr.
+func count(name string, project uint32) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	var attributes [7]uint32
+	for _, request := range []uintptr{0x801c581f, 0x401c5820} {
+		if _, _, errno := syscall.Syscall(syscall.SYS_IOCTL, f.Fd(), request, uintptr(unsafe.Pointer(&attributes))); errno != 0 {
+			return errno
+		}
+		attributes[3] = project
+	}
+	return nil
 }
