@@ -14,7 +14,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// assets serves the scripts and styles of VS Code's page in the place of code-server, which compresses them anew for
+// assets serves the scripts, styles and the like of VS Code's page in the place of code-server, which compresses them anew for
 // every browser: the workbench's script alone takes it more than a second of processor time, while it has other
 // things to do. The image holds them compressed, beside the originals, and VS Code need not be there yet.
 type assets struct {
@@ -26,7 +26,7 @@ type assets struct {
 var compressed = [...]struct{ coding, suffix string }{{"br", ".br"}, {"gzip", ".gz"}}
 
 // assetTypes are what VS Code's server says of them.
-var assetTypes = map[string]string{".js": "text/javascript", ".css": "text/css", ".json": "application/json", ".svg": "image/svg+xml"}
+var assetTypes = map[string]string{".js": "text/javascript", ".css": "text/css", ".html": "text/html", ".json": "application/json", ".svg": "image/svg+xml", ".ttf": "font/ttf"}
 
 // newAssets returns nil where dir is not VS Code's folder: then all is code-server's.
 func newAssets(dir string) *assets {

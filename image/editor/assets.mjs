@@ -12,7 +12,7 @@ const forms = {
 };
 
 // What runs in Node is no page's.
-const files = globSync(["nls.messages.js", "vs/**/*.{js,css,json,svg}"], { cwd: out, exclude: (name) => name === "node" });
+const files = globSync(["nls.messages.js", "{vs,media}/**/*.{js,css,html,json,svg,ttf}"], { cwd: out, exclude: (name) => name === "node" });
 let before = 0;
 let after = 0;
 await Promise.all(
