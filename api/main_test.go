@@ -138,7 +138,8 @@ func (*engine) Watch(ctx context.Context, _ func(orchestrator.ContainerEvent), _
 	<-ctx.Done()
 }
 
-func (*engine) Limit(context.Context, string, orchestrator.Limits) error { return nil }
+func (*engine) Limit(context.Context, string, orchestrator.Limits) error     { return nil }
+func (*engine) LimitVolume(context.Context, string, func(int64) int64) error { return nil }
 func (*engine) Host(context.Context) (orchestrator.Host, error) {
 	return orchestrator.Host{}, errors.ErrUnsupported
 }

@@ -224,7 +224,7 @@ func (o *Orchestrator) boundDisk(ctx context.Context, w *workspace.Workspace) {
 }
 
 func (o *Orchestrator) boundVolume(ctx context.Context, w *workspace.Workspace, limit func(taken int64) int64) {
-	if err := o.cfg.Runtime.BoundVolume(ctx, w.Volume(), limit); err != nil && ctx.Err() == nil {
+	if err := o.cfg.Runtime.LimitVolume(ctx, w.Volume(), limit); err != nil && ctx.Err() == nil {
 		o.log.Warn("the quota of a workspace's volume could not be set; it is measured", "workspace", w.ID, "error", err)
 	}
 }

@@ -141,8 +141,8 @@ func (r meteredRuntime) DiskUsed(ctx context.Context, container, volume string) 
 	return used, whole, err
 }
 
-func (r meteredRuntime) BoundVolume(ctx context.Context, volume string, limit func(taken int64) int64) error {
-	err := r.Runtime.BoundVolume(ctx, volume, limit)
+func (r meteredRuntime) LimitVolume(ctx context.Context, volume string, limit func(taken int64) int64) error {
+	err := r.Runtime.LimitVolume(ctx, volume, limit)
 	r.count(ctx, "bound_volume", err)
 	return err
 }

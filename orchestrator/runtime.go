@@ -64,10 +64,10 @@ type Runtime interface {
 	// false where time ran out, and they take more. It gives way to whatever else the machine does.
 	// errors.ErrUnsupported where it cannot be told.
 	DiskUsed(ctx context.Context, container, volume string) (used int64, whole bool, err error)
-	// BoundVolume sets how many bytes a volume may take, where the engine has a quota of it that can be changed
+	// LimitVolume sets how many bytes a volume may take, where the engine has a quota of it that can be changed
 	// from here, and elsewhere does nothing: what limit returns for those that the quota counts now, or 0 for no
 	// bound. A start of a container brings back what the volume was made with.
-	BoundVolume(ctx context.Context, volume string, limit func(taken int64) int64) error
+	LimitVolume(ctx context.Context, volume string, limit func(taken int64) int64) error
 	// Logs returns the last lines that the container printed, at most 64 KiB, as valid UTF-8
 	// without control characters but newline and tab.
 	Logs(ctx context.Context, container string, lines int) (string, error)

@@ -52,9 +52,9 @@ func (r *Runtime) makeVolume(ctx context.Context, options volume.CreateOptions, 
 	return fault("create volume", err)
 }
 
-// BoundVolume bounds what a volume may take; see [orchestrator.Runtime]. One that was made without a size has
+// LimitVolume bounds what a volume may take; see [orchestrator.Runtime]. One that was made without a size has
 // no quota.
-func (r *Runtime) BoundVolume(ctx context.Context, name string, limit func(taken int64) int64) error {
+func (r *Runtime) LimitVolume(ctx context.Context, name string, limit func(taken int64) int64) error {
 	if !r.boundsVolumes(ctx) {
 		return nil
 	}

@@ -141,7 +141,7 @@ func TestCreateVolume_AsksForAQuotaWhereItCanBeHadAndChanged(t *testing.T) {
 	}
 }
 
-func TestBoundVolume_SetsTheQuotaOfOursThatHasOne(t *testing.T) {
+func TestLimitVolume_SetsTheQuotaOfOursThatHasOne(t *testing.T) {
 	t.Parallel()
 	q := playedQuotas{bytes: map[string]int64{}}
 	e := &playedEngine{quotas: true}
@@ -156,7 +156,7 @@ func TestBoundVolume_SetsTheQuotaOfOursThatHasOne(t *testing.T) {
 	} {
 		v.Mountpoint = name
 		e.volumes[name] = v
-		if err := r.BoundVolume(t.Context(), name, func(taken int64) int64 { return 2000 + taken }); err != nil {
+		if err := r.LimitVolume(t.Context(), name, func(taken int64) int64 { return 2000 + taken }); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -164,7 +164,7 @@ func TestBoundVolume_SetsTheQuotaOfOursThatHasOne(t *testing.T) {
 		t.Errorf("%v", q.bytes)
 	}
 	r.noVolumeQuota.Store(true)
-	if err := r.BoundVolume(t.Context(), "ours", func(int64) int64 { return 1 }); err != nil || q.bytes["ours"] != 2100 {
+	if err := r.LimitVolume(t.Context(), "ours", func(int64) int64 { return 1 }); err != nil || q.bytes["ours"] != 2100 {
 		t.Errorf("an engine that has none: %v, %v", err, q.bytes)
 	}
 }
@@ -213,7 +213,7 @@ func TestVolumeQuota_OnADiskThatHasThem(t *testing.T) {
 	id := run(t, r, s)
 	bound := func(limit func(taken int64) int64) {
 		t.Helper()
-		if err := r.BoundVolume(t.Context(), s.Volume, limit); err != nil {
+		if err := r.LimitVolume(t.Context(), s.Volume, limit); err != nil {
 			t.Fatal(err)
 		}
 	}

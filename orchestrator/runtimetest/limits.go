@@ -63,8 +63,8 @@ func (r *Runtime) DiskUsed(ctx context.Context, id, _ string) (int64, bool, erro
 	return used, true, nil
 }
 
-// BoundVolume implements orchestrator.Runtime. The quota counts what SetDiskUsed said, and what SetForeign added.
-func (r *Runtime) BoundVolume(ctx context.Context, volume string, limit func(taken int64) int64) error {
+// LimitVolume implements orchestrator.Runtime. The quota counts what SetDiskUsed said, and what SetForeign added.
+func (r *Runtime) LimitVolume(ctx context.Context, volume string, limit func(taken int64) int64) error {
 	r.mu.Lock()
 	var owner workspace.ID
 	for _, c := range r.containers {
