@@ -178,15 +178,17 @@ func TestDoctor_SaysWhatIsWrongWithTheEngine(t *testing.T) {
 	e.engine.engine.Unlimits, e.engine.engine.Copies = []string{"memory", "processes"}, true
 	e.finds("cgroups", checkWarning, "it cannot limit memory, processes")
 	e.finds("storage", checkWarning, "every container is a whole copy")
-	e.engine.engine.Copies = false
-	for quotas, found := range map[orchestrator.Quotas]string{
-		orchestrator.QuotasOn: "project quotas bound volumes", orchestrator.QuotasNone: "no project quotas", orchestrator.QuotasUnknown: "disk limits are measured",
+	for quotas, want := range map[orchestrator.Quotas]struct {
+		status checkStatus
+		found  string
+	}{
+		orchestrator.QuotasOn: {checkOK, "project quotas bound volumes"}, orchestrator.QuotasNone: {checkOK, "no project quotas"},
+		orchestrator.QuotasUnknown: {checkOK, "disk limits are measured"}, orchestrator.QuotasDenied: {checkWarning, "this user may not change them"},
 	} {
-		e.engine.engine.Quotas = quotas
-		e.finds("storage", checkOK, found)
+		other := newExamined(t, "") // which has not asked the engine yet
+		other.engine.engine.Quotas = quotas
+		other.finds("storage", want.status, want.found)
 	}
-	e.engine.engine.Quotas = orchestrator.QuotasDenied
-	e.finds("storage", checkWarning, "this user may not change them")
 	e.engine.image.Faults = []string{"it runs as root"}
 	e.finds("image", checkFailed, "is no workspace image: it runs as root")
 	e.engine.fence = orchestrator.Fence{}
