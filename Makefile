@@ -45,13 +45,16 @@ test: ## Install what is missing and run all tests
 soak: web ## Walk at random through faults and requests: SEED=… EVENTS=… WORKSPACES=…
 	@go test ./test/soak -count=1 -timeout 60m -v -args -seed $(or $(SEED),0) -events $(or $(EVENTS),1000) -workspaces $(or $(WORKSPACES),20)
 
-check: lint ## The quick part: vet, lint, unit tests, console
-	@cd web && npm run --silent check
+check: lint check-web ## The quick part: vet, lint, unit tests, console
 	@go test $$(go list ./... | grep -v -e /test/ -e /orchestrator/docker -e /cmd/kalpana-build)
 
 lint: web $(GOLANGCI_LINT)
 	@go vet ./...
 	@$(GOLANGCI_LINT) run --allow-parallel-runners ./...
+
+.PHONY: check-web
+check-web:
+	@cd web && npm run --silent check
 
 bench: build image ## Compare with Caddy's reverse_proxy, nginx, and docker start
 	@scripts/deps.sh bench

@@ -4,7 +4,30 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+# Without the paths of this checkout in what is compiled, the next checkout need not compile it again.
+GOFLAGS="$(go env GOFLAGS) -trimpath"
+export GOFLAGS
+
+logs=$(mktemp -d)
+declare -A process=()
+trap 'kill -- "${process[@]/#/-}" 2>/dev/null || true; rm -rf "$logs"' EXIT
+trap 'exit 130' INT
 step() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
+
+# beside NAME COMMAND …: runs the command beside what follows, which comes first on the processors, and shows
+# what it printed, in one piece, when it has ended.
+beside() {
+	set -m # in a process group of its own, which can be ended
+	{
+		renice -n $(($(nice) + 5)) "$BASHPID" >/dev/null
+		code=0
+		"${@:2}" >"$logs/$1" 2>&1 || code=$?
+		{ step "$1" 2>&1 && cat "$logs/$1"; } >&2
+		exit "$code"
+	} &
+	process[$1]=$!
+	set +m
+}
 
 step 'What the tests need'
 scripts/deps.sh
@@ -13,9 +36,7 @@ step 'Container engine'
 scripts/engine.sh
 step 'Console'
 make web
-(cd web && { [ -d node_modules ] || npm ci --no-audit --no-fund --prefer-offline >/dev/null; } && npm run --silent check)
-step 'Vet and lint'
-make lint
+[ -d web/node_modules ] || (cd web && npm ci --no-audit --no-fund --prefer-offline >/dev/null)
 step 'Workspace image'
 KALPANA_IMAGE=$(image/build.sh | tail -n 1)
 export KALPANA_IMAGE
@@ -23,27 +44,31 @@ export KALPANA_IMAGE
 # A test that fails is run again, up to twice: the machine, its engine and its browser are real, and
 # shared with whatever else runs on them. One that fails every time fails the run; one that does not is
 # named as flaky at the end, for somebody to mend.
-flaky=$(mktemp)
-trap 'rm -f "$flaky"' EXIT
 gotestsum=$(make -s print-gotestsum)
-suite() { # [flags …] -- packages …
-	local flags=()
-	while [ "$1" != -- ]; do flags+=("$1") && shift; done
-	shift
+suite() { # packages …
+	local report
+	report=$(mktemp "$logs/flaky.XXXXXX")
 	"$gotestsum" --format pkgname-and-test-fails --format-hide-empty-pkg \
-		--rerun-fails=2 --rerun-fails-max-failures=6 --rerun-fails-run-root-test --rerun-fails-abort-on-data-race --rerun-fails-report="$flaky.report" \
-		--packages="$*" -- -race -gcflags=modernc.org/sqlite/lib=-race=false -timeout 25m "${flags[@]}"
-	if [ -s "$flaky.report" ]; then cat "$flaky.report" >>"$flaky"; fi
-	rm -f "$flaky.report"
+		--rerun-fails=2 --rerun-fails-max-failures=6 --rerun-fails-run-root-test --rerun-fails-abort-on-data-race --rerun-fails-report="$report" \
+		--packages="$*" -- -race -gcflags=modernc.org/sqlite/lib=-race=false -p=2 -timeout 25m
 }
 mapfile -t packages < <(go list ./... | grep -v /test/)
 mapfile -t systems < <(go list ./test/...)
-step 'Tests of packages'
-suite -- "${packages[@]}"
-# These time what they see, and a browser draws on the processors: one after the other, and nothing beside them.
+
+failed=()
+beside 'Vet, lint and the console' make --keep-going lint check-web
+beside 'Tests of packages' suite "${packages[@]}"
 step 'Tests of the whole system'
-suite -p=1 -- "${systems[@]}"
-if [ -s "$flaky" ]; then
+suite "${systems[@]}" || failed+=('Tests of the whole system')
+for part in "${!process[@]}"; do
+	wait "${process[$part]}" || failed+=("$part")
+	unset "process[$part]"
+done
+if cat "$logs"/flaky.* | grep -q .; then
 	step 'Flaky: failed, and passed when run again'
-	cat "$flaky" >&2
+	cat "$logs"/flaky.* >&2
+fi
+if [ ${#failed[@]} -gt 0 ]; then
+	step "$(printf 'FAILED: %s. ' "${failed[@]}")"
+	exit 1
 fi

@@ -36,7 +36,7 @@ const budget = "5"
 func startGateway(t *testing.T, env ...string) *gateway {
 	t.Helper()
 	dir := t.TempDir()
-	binary, err := harness.Build(dir, true)
+	binary, err := harness.Build(true)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,6 +24,7 @@ var agentSteps = []string{
 
 // TestChromium_Agent talks to the agent in the console, whose model is played.
 func TestChromium_Agent(t *testing.T) {
+	t.Parallel()
 	provider := modeltest.New(t)
 	provider.Answer(func(r modeltest.Request) modeltest.Turn {
 		switch {

@@ -50,6 +50,7 @@ const journeyLimit = 4 * time.Minute
 // TestChromium goes the whole way of a person in a real browser. Its pictures are in
 // test/artifacts/chromium.
 func TestChromium(t *testing.T) {
+	t.Parallel()
 	install(t).browse("journey.mjs", "chromium", journeySteps, journeyLimit)
 }
 
@@ -69,6 +70,7 @@ const domainLimit = 2 * time.Minute
 // TestChromium_TwoDomains opens VS Code in the console's pane where workspaces have a registrable domain
 // of their own (browsers take each name below .localhost for one).
 func TestChromium_TwoDomains(t *testing.T) {
+	t.Parallel()
 	i := install(t, "KALPANA_WORKSPACES=ws.spaces.localhost")
 	i.browse("domains.mjs", "domains", domainSteps, domainLimit)
 }
@@ -88,7 +90,7 @@ var sleepSteps = []string{
 // TestChromium_Sleep leaves a tab of VS Code open, and comes back to it. VS Code tells of typing every ten seconds, so
 // less than that would be asleep while somebody types.
 func TestChromium_Sleep(t *testing.T) {
-	t.Parallel() // it mostly waits
+	t.Parallel()
 	i := install(t, "KALPANA_OPTIONS=rate_limits off\nsleep {\n\tpause_after 15s\n\tstop_after off\n}")
 	i.browse("sleep.mjs", "sleep", sleepSteps, journeyLimit, "KALPANA_PAUSE_AFTER=15")
 }

@@ -38,6 +38,7 @@ func open(t *testing.T, container string, targets []target) []target {
 
 // TestHostileContainer_GetsNothing tries, from inside a workspace, what code in it must not reach.
 func TestHostileContainer_GetsNothing(t *testing.T) {
+	t.Parallel()
 	i := install(t)
 	b := i.signIn()
 	w, sibling := b.open("hostile"), b.open("sibling")

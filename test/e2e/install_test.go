@@ -31,7 +31,7 @@ func run(m *testing.M) int {
 		err = os.MkdirAll(artifacts, 0o755)
 	}
 	if err == nil {
-		binary, err = harness.Build(dir, true)
+		binary, err = harness.Build(true)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -60,6 +60,7 @@ func write(t *testing.T, container, path, text string) {
 }
 
 func TestVite_ServesAndReloadsThroughItsPreview(t *testing.T) {
+	t.Parallel()
 	folder := vite(t)
 	i := install(t)
 	b := i.signIn()

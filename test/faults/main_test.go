@@ -64,7 +64,7 @@ func run(m *testing.M) int {
 }
 
 func setUp(dir string) (err error) {
-	if world.binary, err = harness.Build(dir, false); err != nil {
+	if world.binary, err = harness.Build(false); err != nil {
 		return err
 	}
 	if world.engine, err = harness.NewEngine(1 << 30); err != nil {

@@ -30,7 +30,7 @@ func build(dir string) (parts, error) {
 	built := make(chan error, 1)
 	go func() { built <- buildImage(dir, p.image) }()
 	var err error
-	p.binary, err = harness.Build(dir, false)
+	p.binary, err = harness.Build(false)
 	return p, errors.Join(err, <-built)
 }
 

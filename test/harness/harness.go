@@ -13,7 +13,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,28 +24,45 @@ import (
 // patience is for what should happen at once, on a machine that is busy.
 const patience = 30 * time.Second
 
-// Root returns the root of the checkout.
-func Root() string {
-	_, file, _, _ := runtime.Caller(0)
-	return filepath.Dir(filepath.Dir(filepath.Dir(file)))
-}
+// Root returns the root of the checkout that the process was started in.
+var Root = sync.OnceValue(func() string {
+	mod, err := exec.Command("go", "env", "GOMOD").Output() // the compiler's paths may be trimmed
+	if err != nil {
+		panic(fmt.Sprintf("go env GOMOD: %v", err))
+	}
+	return filepath.Dir(strings.TrimSpace(string(mod)))
+})
 
-// Build returns the path of the gateway's binary: $KALPANA_TEST_BINARY, or one that is built into
-// dir.
-func Build(dir string, race bool) (string, error) {
+// Build returns the path of the gateway's binary: $KALPANA_TEST_BINARY, or one below build/, which all suites
+// share. Go makes it anew only if something of it changed.
+func Build(race bool) (string, error) {
 	if binary := os.Getenv("KALPANA_TEST_BINARY"); binary != "" {
 		return filepath.Abs(binary)
 	}
-	args := []string{"build", "-tags", "nobadger,nomysql,nopgx", "-o", filepath.Join(dir, "kalpana")}
+	binary := filepath.Join(Root(), "build", "test", "kalpana")
+	args := []string{"build", "-tags", "nobadger,nomysql,nopgx", "-ldflags=-w"} // symbols are needed, see MoveClock
 	if race {
+		binary += "-race"
 		args = append(args, "-race", "-gcflags=modernc.org/sqlite/lib=-race=false") // C that was made Go: slow, and not ours
 	}
-	build := exec.Command("go", append(args, "./cmd/kalpana")...)
+	if err := os.MkdirAll(filepath.Dir(binary), 0o755); err != nil {
+		return "", err
+	}
+	// Suites may run beside each other.
+	lock, err := os.OpenFile(binary+".lock", os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return "", err
+	}
+	defer lock.Close()
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		return "", err
+	}
+	build := exec.Command("go", append(args, "-o", binary, "./cmd/kalpana")...)
 	build.Dir = Root()
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("the gateway does not build: %w\n%s", err, out)
 	}
-	return filepath.Join(dir, "kalpana"), nil
+	return binary, nil
 }
 
 // Installation is one Kalpana with a data directory of its own. Its methods are for one goroutine,

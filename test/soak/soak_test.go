@@ -106,7 +106,7 @@ func newWalk(t *testing.T) *walk {
 		count: map[string]int{}, answers: map[string]int{}, deleted: map[string]bool{},
 	}
 	dir := t.TempDir()
-	binary, err := harness.Build(dir, false)
+	binary, err := harness.Build(false)
 	w.must(err)
 	w.engine, err = harness.NewEngine(2 << 30)
 	if errors.Is(err, harness.ErrNoEngine) {

@@ -104,7 +104,7 @@ func Database(tb testing.TB, uri string) string {
 // build returns the path of the server's program in the user's cache.
 func build(tb testing.TB) string {
 	tb.Helper()
-	source := source()
+	source := source(tb)
 	hash := sha256.New()
 	fmt.Fprintln(hash, runtime.Version())
 	for _, name := range []string{"go.mod", "go.sum", "main.go"} {
@@ -160,10 +160,13 @@ func build(tb testing.TB) string {
 }
 
 // source returns the directory of the server's module.
-func source() string {
-	_, file, _, _ := runtime.Caller(0)
-	root := filepath.Dir(filepath.Dir(filepath.Dir(filepath.Dir(file))))
-	return filepath.Join(root, "test", "ferretdb")
+func source(tb testing.TB) string {
+	tb.Helper()
+	mod, err := exec.Command("go", "env", "GOMOD").Output() // the compiler's paths may be trimmed
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return filepath.Join(filepath.Dir(strings.TrimSpace(string(mod))), "test", "ferretdb")
 }
 
 // errShort says that a message is shorter than its own head.

@@ -84,8 +84,13 @@ async function journey() {
     await pane.locator(".explorer-folders-view").click({ position: { x: 100, y: 300 } });
     await view.keyboard.press("F1");
     const input = pane.locator(".quick-input-widget input[type=text]").first();
-    await input.fill(">Simple Browser: Show");
-    await pane.locator(".quick-input-list .monaco-list-row").filter({ hasText: "Simple Browser: Show" }).first().waitFor();
+    const command = pane.locator(".quick-input-list .monaco-list-row").filter({ hasText: "Simple Browser: Show" }).first();
+    // The list is made of what is typed, and lacks what an extension that starts meanwhile brings.
+    await until("the command in the list", async () => {
+      await input.fill(">");
+      await input.fill(">Simple Browser: Show");
+      return command.waitFor({ timeout: 3000 }).then(() => true, () => false);
+    });
     await view.keyboard.press("Enter");
     await pane.locator(".quick-input-widget").filter({ hasText: "url" }).or(pane.locator(".quick-input-widget input[placeholder^='http']")).first().waitFor();
     await view.keyboard.type(preview);
