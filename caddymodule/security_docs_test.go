@@ -1,0 +1,45 @@
+package caddymodule
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// What docs/security.md says is tested has a test of that name.
+func TestSecurityDocs_NameTestsThatAreThere(t *testing.T) {
+	text, err := os.ReadFile("../docs/security.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tests strings.Builder
+	err = filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && (entry.Name() == "node_modules" || entry.Name() == ".git"):
+			return fs.SkipDir
+		case strings.HasSuffix(path, "_test.go") || strings.Contains(path, "storetest") && strings.HasSuffix(path, ".go"):
+			source, err := os.ReadFile(path)
+			tests.Write(source)
+			return err
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := regexp.MustCompile("`([A-Z]\\w+_\\w*|[A-Z][a-z]*[A-Z]\\w{10,})(…?)`").FindAllStringSubmatch(string(text), -1)
+	if len(names) < 50 {
+		t.Fatalf("only %d names were found", len(names))
+	}
+	for _, name := range names {
+		known := regexp.MustCompile(`\b` + name[1] + map[bool]string{true: ``, false: `\b`}[name[2] != ""])
+		if !known.MatchString(tests.String()) {
+			t.Errorf("there is no test %s", name[1]+name[2])
+		}
+	}
+}
