@@ -36,10 +36,14 @@ func TestSecurityDocs_NameTestsThatAreThere(t *testing.T) {
 	if len(names) < 50 {
 		t.Fatalf("only %d names were found", len(names))
 	}
-	for _, name := range names {
-		known := regexp.MustCompile(`\b` + name[1] + map[bool]string{true: ``, false: `\b`}[name[2] != ""])
-		if !known.MatchString(tests.String()) {
-			t.Errorf("there is no test %s", name[1]+name[2])
+	for _, match := range names {
+		name := match[1]
+		known := strings.Contains(tests.String(), "func "+name+"(") || strings.Contains(tests.String(), `"`+name+`"`)
+		if match[2] != "" {
+			known = strings.Contains(tests.String(), name)
+		}
+		if !known {
+			t.Errorf("there is no test %s", match[0])
 		}
 	}
 }
