@@ -72,7 +72,7 @@ func (h *Handler) fault(err error) huma.StatusError {
 		return huma.NewError(http.StatusNotFound, orchestrator.Explain(err))
 	case errors.Is(err, identity.ErrLastAdmin), errors.Is(err, identity.ErrLastAccount), errors.Is(err, identity.ErrOccupied):
 		return huma.NewError(http.StatusConflict, orchestrator.Explain(err))
-	case errors.Is(err, errOwnKeysOff), errors.Is(err, identity.ErrModelKeyLost):
+	case errors.Is(err, errOwnKeysOff), errors.Is(err, identity.ErrModelKeyLost), errors.Is(err, identity.ErrModelKeyElsewhere):
 		return huma.NewError(http.StatusConflict, orchestrator.Explain(err))
 	case errors.Is(err, identity.ErrModelKey):
 		return field("key")

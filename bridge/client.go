@@ -95,9 +95,21 @@ func (e Endpoint) webSocket(ctx context.Context, path string) (*websocket.Conn, 
 	if _, _, err := net.SplitHostPort(e.Addr); err != nil {
 		return nil, fmt.Errorf("bridge: %w", err)
 	}
+	var conn *boundedConn
 	// No proxy and no compression: a container's message is as long as its frame.
 	dialer := websocket.Dialer{
-		NetDialContext:   e.Dial,
+		NetDialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			dial := e.Dial
+			if dial == nil {
+				dial = new(net.Dialer).DialContext
+			}
+			c, err := dial(ctx, network, addr)
+			if err != nil {
+				return nil, err
+			}
+			conn = &boundedConn{Conn: c, left: maxHead}
+			return conn, nil
+		},
 		HandshakeTimeout: dialTimeout,
 		ReadBufferSize:   16 << 10,
 		WriteBufferSize:  16 << 10,
@@ -108,6 +120,7 @@ func (e Endpoint) webSocket(ctx context.Context, path string) (*websocket.Conn, 
 	}
 	switch {
 	case err == nil:
+		conn.open = true
 		return ws, nil
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
@@ -120,6 +133,29 @@ func (e Endpoint) webSocket(ctx context.Context, path string) (*websocket.Conn, 
 	}
 	path, _, _ = strings.Cut(path, "?")
 	return nil, &statusError{status: resp.StatusCode, path: path}
+}
+
+// maxHead bounds what is read of a container until it is a WebSocket, in bytes: the library reads a head to its end.
+const maxHead = 64 << 10
+
+// boundedConn is a connection of which so much may be read until it is open.
+type boundedConn struct {
+	net.Conn
+	left int
+	open bool // set before anybody else reads
+}
+
+// Read implements net.Conn.
+func (c *boundedConn) Read(p []byte) (int, error) {
+	if c.open {
+		return c.Conn.Read(p)
+	}
+	if c.left <= 0 {
+		return 0, ErrTooLarge
+	}
+	n, err := c.Conn.Read(p[:min(len(p), c.left)])
+	c.left -= n
+	return n, err
 }
 
 // pastDeadline reports whether err is the end of ctx's time, which the connection may see before ctx does.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -159,7 +160,7 @@ func TestClient_AContainerThatNeverReadsBlocksNoCaller(t *testing.T) {
 		<-release
 	})
 	defer close(release)
-	_ = c.stream.conn.NetConn().(*net.TCPConn).SetWriteBuffer(4 << 10) // So that both are full soon.
+	_ = c.stream.conn.NetConn().(*boundedConn).Conn.(*net.TCPConn).SetWriteBuffer(4 << 10) // So that both are full soon.
 	began := time.Now()
 	var calls sync.WaitGroup
 	for range MaxInFlight + 8 {
@@ -332,6 +333,41 @@ func TestDial_SaysWhatIsWrong(t *testing.T) {
 	defer silent.Close()
 	if _, err := Dial(within(t, 50*time.Millisecond), silent.Addr().String(), testToken); err == nil {
 		t.Error("a silent server: connected")
+	}
+}
+
+// A container may answer a dial with a head that has no end: it is given up before it fills the memory.
+func TestDial_AnEndlessHeadIsGivenUp(t *testing.T) {
+	for name, line := range map[string]string{"many lines": "X: " + strings.Repeat("x", 1000) + "\r\n", "one line": strings.Repeat("x", 1000)} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		sent := make(chan int, 1)
+		go func() {
+			n := 0
+			defer func() { sent <- n }()
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			defer conn.Close()
+			head := "HTTP/1.1 101 Switching Protocols\r\nX: "
+			for text := head; n < 256<<20; text = line {
+				m, err := io.WriteString(conn, text)
+				if n += m; err != nil {
+					return
+				}
+			}
+		}()
+		if c, err := Dial(t.Context(), l.Addr().String(), testToken); err == nil {
+			t.Errorf("%s: connected", name)
+			c.Close()
+		}
+		l.Close()
+		if n := <-sent; n > 16<<20 { // what the sockets hold, and a little
+			t.Errorf("%s: it took %d MiB", name, n>>20)
+		}
 	}
 }
 

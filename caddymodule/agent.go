@@ -99,6 +99,15 @@ type agentConfig struct {
 	Warnings        []string // for the operator to read
 }
 
+// origin is that of the provider.
+func (c agentConfig) origin() string {
+	u, err := url.Parse(c.BaseURL)
+	if err != nil {
+		return c.BaseURL
+	}
+	return u.Scheme + "://" + u.Host
+}
+
 // resolve checks the configuration; nil means the defaults.
 func (a *Agent) resolve() (agentConfig, error) {
 	if a == nil {

@@ -70,7 +70,7 @@ func TestAgent_WhereItIsOffNobodyEntersAKey(t *testing.T) {
 
 // Another server than OpenRouter has other models: what it has is offered, unless the operator names some.
 func TestAgent_OtherServersOfferWhatTheyHave(t *testing.T) {
-	if got := resolved(t, &Agent{BaseURL: "http://127.0.0.1:11434/v1"}); got.Models != nil || got.DefaultModel != "" {
+	if got := resolved(t, &Agent{BaseURL: "http://127.0.0.1:11434/v1"}); got.origin() != "http://127.0.0.1:11434" || got.Models != nil || got.DefaultModel != "" {
 		t.Errorf("%+v", got)
 	}
 }

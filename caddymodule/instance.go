@@ -131,7 +131,7 @@ func (i *instance) doOpen() error {
 	config := identity.Config{
 		Store: i.store, Hosts: hosts, Key: i.key, Sealer: sealer, Log: i.logger,
 		AuditKeep: time.Duration(a.AuditKeep), ClientAddress: clientAddress,
-		Providers: i.parts.providers, Access: i.parts.access,
+		Providers: i.parts.providers, Access: i.parts.access, ModelsAt: a.agent.origin(),
 	}
 	for _, login := range i.parts.logins {
 		if link, ok := login.(*LinkLogin); ok {

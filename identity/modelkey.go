@@ -9,8 +9,9 @@ import (
 
 // The faults of people's own keys at the provider of language models.
 var (
-	ErrModelKey     = errors.New("this is no key: paste the whole of it, as the provider shows it, 16 to 512 characters without spaces")
-	ErrModelKeyLost = errors.New("your own key for the agent cannot be opened with this gateway's keyset any more: enter it again in the settings, or remove it there")
+	ErrModelKey          = errors.New("this is no key: paste the whole of it, as the provider shows it, 16 to 512 characters without spaces")
+	ErrModelKeyElsewhere = errors.New("your own key for the agent is for another provider than the operator has chosen since: enter one of the new provider's in the settings, or remove yours there")
+	ErrModelKeyLost      = errors.New("your own key for the agent cannot be opened with this gateway's keyset any more: enter it again in the settings, or remove it there")
 )
 
 // Where a person's key is sealed for.
@@ -42,7 +43,7 @@ func (s *Service) SetModelKey(ctx context.Context, caller Caller, key string) (M
 		return ModelKey{}, err
 	}
 	k := ModelKey{Person: caller.Person.ID, Last: key[len(key)-shownOfKey:], UpdatedAt: s.cfg.Now().UTC()}
-	if k.Sealed, err = s.cfg.Sealer.Seal([]byte(key), modelKeyCollection, k.Person, modelKeyField); err != nil {
+	if k.Sealed, err = s.cfg.Sealer.Seal([]byte(s.cfg.ModelsAt+"\n"+key), modelKeyCollection, k.Person, modelKeyField); err != nil {
 		return ModelKey{}, err
 	}
 	if err := s.cfg.Store.PutModelKey(ctx, k); err != nil {
@@ -62,7 +63,7 @@ func (s *Service) OwnModelKey(ctx context.Context, person string) (ModelKey, boo
 }
 
 // ModelKey returns the key itself, to ask a model with for that person; "" where they have none, or may not sign
-// in any more. ErrModelKeyLost when it cannot be opened.
+// in any more. ErrModelKeyLost when it cannot be opened, ErrModelKeyElsewhere when it was entered for another provider.
 func (s *Service) ModelKey(ctx context.Context, person string) (string, error) {
 	k, has, err := s.OwnModelKey(ctx, person)
 	if err != nil || !has {
@@ -79,7 +80,14 @@ func (s *Service) ModelKey(ctx context.Context, person string) (string, error) {
 	if errors.Is(err, ErrSealed) {
 		return "", ErrModelKeyLost
 	}
-	return string(key), err
+	at, own, bound := strings.Cut(string(key), "\n")
+	if !bound { // it was entered before keys said whose they are
+		return at, err
+	}
+	if at != s.cfg.ModelsAt {
+		return "", ErrModelKeyElsewhere
+	}
+	return own, err
 }
 
 // DeleteModelKey forgets the caller's own key. A missing one is no error.

@@ -91,6 +91,24 @@ func TestModelKey_OfSomebodyDisabledIsNotUsed(t *testing.T) {
 	}
 }
 
+// Where the operator goes to another provider, the keys of the one before stay away from it.
+func TestModelKey_IsForItsProviderAlone(t *testing.T) {
+	s := newSite(t)
+	cfg := s.config()
+	cfg.Sealer, cfg.ModelsAt = identity.NewSealer(), "https://one.example"
+	asha := s.caller(s.person("Asha"))
+	_, err := s.service(cfg).SetModelKey(t.Context(), asha, ownKey)
+	mustBe(t, "set", err, nil)
+	other := cfg
+	other.ModelsAt = "https://two.example"
+	key, err := s.service(other).ModelKey(t.Context(), asha.Person.ID)
+	mustBe(t, "at another provider", err, identity.ErrModelKeyElsewhere)
+	if key != "" {
+		t.Errorf("it is given %q", key)
+	}
+	wantModelKey(t, s.service(cfg), asha.Person.ID, ownKey)
+}
+
 func TestModelKey_OpensForItsOwnerAlone(t *testing.T) {
 	s, service, asha := keyRing(t)
 	ravi := s.person("Ravi")

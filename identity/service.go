@@ -35,6 +35,8 @@ type Config struct {
 	Store Store
 	Hosts *workspace.Hosts
 	Key   Key
+	// ModelsAt is the origin of the provider that people's own keys are for: a key is never given to another one.
+	ModelsAt string
 	// Sealer encrypts providers' tokens for the store; without one they cannot be kept.
 	Sealer *Sealer
 	Log    *slog.Logger
