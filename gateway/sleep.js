@@ -23,8 +23,11 @@
       this.addEventListener("close", () => { if (sockets.delete(this)) setTimeout(ask, 100); });
     }
   };
-  const quiet = () => heard > 0 && (now() - heard > silent || sockets.size === 0);
-  const livesSince = (time) => heard > time && [...sockets.values()].some((since) => since < time || now() - since > lasts);
+  // VS Code gives up after some time, and when its session is gone. Another connection of its may still speak.
+  let lost = false;
+  addEventListener("kalpana-lost", () => { lost = true; ask(); }); // see image/editor/defaults.mjs
+  const quiet = () => lost || (heard > 0 && (now() - heard > silent || sockets.size === 0));
+  const livesSince = (time) => !lost && heard > time && [...sockets.values()].some((since) => since < time || now() - since > lasts);
 
   // --- What is known of the workspace ---
   const asleep = new Set(["paused", "stopping", "stopped", "error"]);
@@ -53,6 +56,7 @@
     if (asleep.has(said) && phase === "away") show();
     if (said === "starting") { show(); wokenAt = now(); follow(); } // somebody else woke it
     if (said === "running" && phase !== "away") { wokenAt = shownAt; awake(); }
+    if (said === "running" && lost && phase === "away") reload();
   }
 
   setInterval(() => {
@@ -111,7 +115,7 @@
     const back = () => {
       if (phase !== "returning") return;
       if (livesSince(wokenAt) && !gone) return hide();
-      if (gone || now() - awakeAt > patience) return reload();
+      if (gone || lost || now() - awakeAt > patience) return reload();
       window.dispatchEvent(new Event("online")); // try now: see image/editor/defaults.mjs
       setTimeout(back, 150);
     };
@@ -127,6 +131,7 @@
     dispatchEvent(question);
     if (question.defaultPrevented) {
       phase = "unsaved";
+      attach();
       return say("The workspace is awake, but VS Code must load anew, and it could not keep what you typed last. " +
         "Copy that first, then reload this page.", "Some text is not saved yet.");
     }
@@ -182,13 +187,18 @@
     });
   }
 
+  function attach() {
+    if (host.isConnected) return;
+    if (!host.shadowRoot) build();
+    before = document.activeElement;
+    (document.querySelector(".monaco-workbench") || document.body).append(host); // where its theme's colours are
+  }
+
   function show() {
     if (phase !== "away") return;
     phase = "asleep";
     shownAt = keyAt = now();
-    if (!host.shadowRoot) build();
-    (document.querySelector(".monaco-workbench") || document.body).append(host); // where its theme's colours are
-    before = document.activeElement;
+    attach();
     say("", "This workspace sleeps.", "Press a key or click to wake it.");
     if (document.hasFocus()) parts.card.focus();
   }

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"strconv"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -27,6 +28,10 @@ const (
 	stableAfter = 30 * time.Second
 	// maxCrashes in a row make the state "failed".
 	maxCrashes = 3
+	// waitForPages is for how long a page of VS Code that lost its connection tries to come back, by the
+	// clock, and its session waits for it, while the container runs: longer than a workspace is paused. Else it
+	// would be three hours, less than a night.
+	waitForPages = 7 * 24 * time.Hour
 )
 
 // editor runs code-server and starts it again when it ends.
@@ -53,6 +58,7 @@ func (e *editor) options() []string {
 		"--disable-getting-started-override",
 		"--disable-proxy",
 		"--ignore-last-opened",
+		"--reconnection-grace-time", strconv.Itoa(int(waitForPages.Seconds())),
 		e.cfg.WorkspaceDir,
 	}
 }

@@ -54,12 +54,21 @@ const fork = `${vscode}/out/bootstrap-fork.js`;
 const enable = 'import{enableCompileCache as __cc}from"node:module";__cc("/usr/local/lib/code-server/compile-cache");';
 writeFileSync(fork, `${enable}${readFileSync(fork, "utf8")}`);
 
+const workbenchFile = `${vscode}/out/vs/code/browser/workbench/workbench.js`;
+let workbench = readFileSync(workbenchFile, "utf8");
+function mend(pattern, replacement, near) {
+  if (workbench.match(pattern)?.length !== 1) {
+    throw new Error(`${workbenchFile} is not the program this was written for: look for what is mended here near "${near}"`);
+  }
+  workbench = workbench.replace(pattern, replacement);
+}
 // A page that lost its connection waits up to 30 s between its attempts to come back. Now it tries at once when the
 // browser says that the network is there again, which the gateway's script says as well when a workspace is awake.
-const workbenchFile = `${vscode}/out/vs/code/browser/workbench/workbench.js`;
-const workbench = readFileSync(workbenchFile, "utf8");
-const sleep = /(=>new Promise\(\((\w+),\w+\)=>\{)(let (\w+)=setTimeout\(\2,\w+\*1e3\);\w+\.onCancellationRequested\(\(\)=>\{clearTimeout\(\4\),\2\(\)\}\))/g;
-if (workbench.match(sleep)?.length !== 1) {
-  throw new Error(`${workbenchFile} does not wait for its next attempt to reconnect as it did: look for it near "reconnecting loop"`);
-}
-writeFileSync(workbenchFile, workbench.replace(sleep, '$1addEventListener("online",()=>$2(),{once:!0});$3'));
+mend(
+  /(=>new Promise\(\((\w+),\w+\)=>\{)(let (\w+)=setTimeout\(\2,\w+\*1e3\);\w+\.onCancellationRequested\(\(\)=>\{clearTimeout\(\4\),\2\(\)\}\))/g,
+  '$1addEventListener("online",()=>$2(),{once:!0});$3',
+  "reconnecting loop",
+);
+// When it has given up for good it tells the gateway's script, which loads it anew as soon as that is of use.
+mend(/static triggerPermanentFailure\(\w+,\w+,\w+\)\{/g, '$&dispatchEvent(new Event("kalpana-lost"));', "permanent failure");
+writeFileSync(workbenchFile, workbench);

@@ -95,6 +95,26 @@ func TestChromium_Sleep(t *testing.T) {
 	i.browse("sleep.mjs", "sleep", sleepSteps, journeyLimit, "KALPANA_PAUSE_AFTER=15")
 }
 
+// overnightSteps are what chromium/overnight.mjs must report.
+var overnightSteps = []string{
+	"VS Code with unsaved text",
+	"paused, it is not woken by VS Code that gives up",
+	"a key brings the editor back, with what was typed",
+	"stopped, it is not woken either",
+	"a click brings it back",
+	"woken while nobody looks, it is left alone",
+	"it comes back by itself once somebody looks",
+	"VS Code's policy is kept",
+}
+
+// TestChromium_Overnight leaves a tab open for longer than VS Code waits for a lost connection, which is seconds here.
+func TestChromium_Overnight(t *testing.T) {
+	t.Parallel() // it mostly waits
+	image := derive(t, "impatient", "ENV CODE_SERVER_RECONNECTION_GRACE_TIME=3")
+	i := install(t, "KALPANA_IMAGE="+image, "KALPANA_OPTIONS=rate_limits off\nsleep {\n\tpause_after off\n\tstop_after off\n}")
+	i.browse("overnight.mjs", "overnight", overnightSteps, 2*journeyLimit)
+}
+
 // browse runs a script of chromium/ against the installation. It must reach the steps; its pictures go
 // to the named directory of the artifacts. extra are further environment variables of its.
 func (i *installation) browse(name, pictures string, steps []string, limit time.Duration, extra ...string) {
@@ -188,6 +208,10 @@ func (i *installation) answer(question, id, path string) string {
 		if err != nil {
 			return "" // not yet there; the script asks again
 		}
+		return string(out)
+	case "backups": // what VS Code has kept of unsaved text
+		const find = "find /home/dev/.local/share/code-server/User/Backups -type f -exec cat {} +"
+		out, _ := exec.Command("docker", "exec", containerOf(i.t, id), "sh", "-c", find).Output() // there may be none yet
 		return string(out)
 	case "serve": // something to preview: the path is the port
 		server := `require("http").createServer((q, r) => r.end("<h1>served from " + process.argv[1] + "</h1>")).listen(process.argv[1], "127.0.0.1")`

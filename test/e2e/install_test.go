@@ -79,6 +79,21 @@ func installIn(t *testing.T, dir string, extra ...string) *installation {
 	return i
 }
 
+// derive makes an image kalpana-test/name of the workspace image and further lines of a Dockerfile.
+func derive(t *testing.T, name string, lines ...string) string {
+	t.Helper()
+	image := os.Getenv("KALPANA_IMAGE")
+	if image == "" {
+		image = "kalpana/workspace:latest"
+	}
+	build := exec.Command("docker", "build", "-q", "-t", "kalpana-test/"+name, "-")
+	build.Stdin = strings.NewReader("FROM " + image + "\n" + strings.Join(lines, "\n") + "\n")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return "kalpana-test/" + name
+}
+
 // start runs the gateway and waits until it answers.
 func (i *installation) start() {
 	i.t.Helper()

@@ -202,16 +202,8 @@ func TestMetrics_TellOfRequestsAndWakes(t *testing.T) {
 
 func TestDyingContainer_ShowsTheEndOfItsLog(t *testing.T) {
 	t.Parallel()
-	image := os.Getenv("KALPANA_IMAGE")
-	if image == "" {
-		image = "kalpana/workspace:latest"
-	}
-	build := exec.Command("docker", "build", "-q", "-t", "kalpana-test/dying", "-")
-	build.Stdin = strings.NewReader("FROM " + image + "\nENTRYPOINT [\"sh\", \"-c\", \"echo the disk caught fire; exit 3\"]\n")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	i := install(t, "KALPANA_IMAGE=kalpana-test/dying")
+	image := derive(t, "dying", `ENTRYPOINT ["sh", "-c", "echo the disk caught fire; exit 3"]`)
+	i := install(t, "KALPANA_IMAGE="+image)
 	b := i.signIn()
 	w := b.create(map[string]string{"name": "dying", "template": "blank"})
 	b.navigate(w.URL)
