@@ -39,9 +39,9 @@ func faultKind(err error) string {
 		err  error
 		name string
 	}{
+		{workspace.ErrImageMissing, "image_missing"},
 		{workspace.ErrFirewall, "firewall"},
 		{workspace.ErrEngineDown, "down"},
-		{workspace.ErrImageMissing, "image_missing"},
 		{workspace.ErrStorageFull, "storage_full"},
 		{ErrNoContainer, "no_container"},
 		{ErrNotRunning, "not_running"},

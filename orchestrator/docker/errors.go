@@ -25,7 +25,7 @@ func fault(doing string, err error) error {
 		return nil
 	}
 	if named := name(err); named != nil && !errors.Is(err, named) {
-		return fmt.Errorf("%s: %w (%w)", doing, named, err)
+		return fmt.Errorf("%w (%s: %w)", named, doing, err)
 	}
 	return fmt.Errorf("%s: %w", doing, err)
 }

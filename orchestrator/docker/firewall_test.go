@@ -35,6 +35,9 @@ func TestPrepare_SaysThatItsImageIsMissing(t *testing.T) {
 	if !errors.Is(err, workspace.ErrFirewall) || !errors.Is(err, workspace.ErrImageMissing) {
 		t.Errorf("Prepare: %v", err)
 	}
+	if text := err.Error(); !strings.HasPrefix(text, workspace.ErrImageMissing.Error()) || strings.Contains(text, workspace.ErrFirewall.Error()) {
+		t.Errorf("Prepare speaks of something else first: %s", text)
+	}
 	if _, err := r.Create(t.Context(), spec(t, r, "serve")); !errors.Is(err, workspace.ErrImageMissing) {
 		t.Errorf("Create does not say why: %v", err)
 	}

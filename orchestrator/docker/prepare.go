@@ -160,6 +160,11 @@ func (r *Runtime) repair(ctx context.Context, b bridge) ([]string, error) {
 	return repaired, nil
 }
 
+// unprovedError is ErrFirewall where the image that the proof runs in is missing: that is all there is to say of it.
+type unprovedError struct{ error }
+
+func (e unprovedError) Unwrap() []error { return []error{e.error, workspace.ErrFirewall} }
+
 // unfenced wraps ErrFirewall with what to do. That the engine does not answer, or that the caller
 // left, is no statement about the firewall.
 func (r *Runtime) unfenced(err error) error {
@@ -167,8 +172,7 @@ func (r *Runtime) unfenced(err error) error {
 		return err
 	}
 	if errors.Is(err, workspace.ErrImageMissing) {
-		return fmt.Errorf("%w: %w; the proof runs in image %s, so build that first (make image)",
-			workspace.ErrFirewall, err, r.cfg.ProbeImage)
+		return unprovedError{err}
 	}
 	return fmt.Errorf("%w: %w\nRun the gateway as root on the engine's host with iptables installed, or use a workspace image "+
 		"with iptables in it. allow_host_access starts workspaces without this protection. "+
