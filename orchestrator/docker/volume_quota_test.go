@@ -185,7 +185,7 @@ func TestWatch_AnEngineThatIsBackIsAskedAgainForQuotas(t *testing.T) {
 
 // TestVolumeQuota_OnADiskThatHasThem runs where the engine's data are on XFS mounted with pquota, or ext4 with
 // prjquota. For a machine without, a virtual one will do (qemu-system-x86_64, with -accel tcg where there is no
-// KVM): Debian with linux-image-cloud-amd64, docker.io and iptables, a second disk mounted at /var/lib/docker, and
+// KVM): Debian with linux-image-cloud-amd64, docker.io, a second disk mounted at /var/lib/docker, and
 // in it, as root, what these make:
 //
 //	CGO_ENABLED=0 go build ./orchestrator/docker/testdata/toolbox
@@ -202,7 +202,10 @@ func TestVolumeQuota_OnADiskThatHasThem(t *testing.T) {
 	if err := world.api.VolumeRemove(t.Context(), probe.Name, true); err != nil {
 		t.Fatal(err)
 	}
-	r := prepared(t)
+	r := newRuntime(t, ownScope(t, "q"), func(c *Config) { c.AllowHostAccess = true }) // an emulated machine is slow
+	if err := r.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	if e, err := r.Inspect(t.Context()); err != nil || e.Quotas != orchestrator.QuotasOn {
 		t.Fatalf("%+v, %v", e, err)
 	}
