@@ -98,11 +98,11 @@ func (s *sleeper) poll(ctx context.Context, path string) (string, error) {
 }
 
 // mainScript finds the path of the workbench in VS Code's page.
-var mainScript = regexp.MustCompile(`src="([^"]+/workbench\.js)"`)
+var mainScript = regexp.MustCompile(`src="([^"]+/workbench\.js[^"]*)"`)
 
 // encodings are what a client of the benchmark takes: for scripts what a browser does on https, else none.
 func encodings(path string) string {
-	if strings.HasSuffix(path, ".js") {
+	if strings.Contains(path, ".js") {
 		return "gzip, deflate, br, zstd"
 	}
 	return "identity"

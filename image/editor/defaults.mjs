@@ -2,6 +2,7 @@
 // (configurationDefaults), code-server passes none, and a settings.json in the person's home would be
 // theirs to carry along for ever. Here they stay defaults: anyone can override them, "Reset Setting"
 // comes back to them, and a new image brings new ones.
+import { createHash } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 
 const vscode = "/usr/local/lib/code-server/lib/vscode";
@@ -33,12 +34,6 @@ const script = `<script nonce="{{WORKBENCH_SCRIPT_NONCE}}">
 		</script>
 		<script src="/.kalpana/sleep.js" defer></script>
 		<style>html { background: ${colors["editor.background"]}; }</style>`;
-
-const html = readFileSync(page, "utf8");
-if (html.split(anchor).length !== 2) {
-  throw new Error(`${page} is not the page this was written for: look for the workbench's configuration in it`);
-}
-writeFileSync(page, html.replace(anchor, () => `${anchor}\n\t\t${script}`));
 
 // --disable-telemetry is for the server; the page still gets these.
 const productFile = `${vscode}/product.json`;
@@ -72,3 +67,13 @@ mend(
 // When it has given up for good it tells the gateway's script, which loads it anew as soon as that is of use.
 mend(/static triggerPermanentFailure\(\w+,\w+,\w+\)\{/g, '$&dispatchEvent(new Event("kalpana-lost"));', "permanent failure");
 writeFileSync(workbenchFile, workbench);
+
+// Browsers keep what VS Code's server sends for a year, by a path that names VS Code's version: the next image may have another
+// script of the same version.
+const source = 'out/vs/code/browser/workbench/workbench.js"';
+const html = readFileSync(page, "utf8");
+if (html.split(anchor).length !== 2 || html.split(source).length !== 2) {
+  throw new Error(`${page} is not the page this was written for: look for the workbench's configuration and script in it`);
+}
+const version = createHash("sha256").update(workbench).digest("hex").slice(0, 12);
+writeFileSync(page, html.replace(source, `${source.slice(0, -1)}?${version}"`).replace(anchor, () => `${anchor}\n\t\t${script}`));
