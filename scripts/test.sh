@@ -4,10 +4,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# Without the paths of this checkout in what is compiled, the next checkout need not compile it again.
-GOFLAGS="$(go env GOFLAGS) -trimpath"
-export GOFLAGS
-
 logs=$(mktemp -d)
 declare -A process=()
 trap 'kill -- "${process[@]/#/-}" 2>/dev/null || true; rm -rf "$logs"' EXIT
@@ -22,7 +18,8 @@ beside() {
 		renice -n $(($(nice) + 5)) "$BASHPID" >/dev/null
 		code=0
 		"${@:2}" >"$logs/$1" 2>&1 || code=$?
-		{ step "$1" 2>&1 && cat "$logs/$1"; } >&2
+		step "$1"
+		cat "$logs/$1" >&2
 		exit "$code"
 	} &
 	process[$1]=$!
