@@ -9,7 +9,10 @@ MAKEFLAGS += --no-print-directory
 CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kalpana
 TOOLS := $(CACHE)/tools
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
-GOFLAGS_BUILD := -trimpath -tags nobadger,nomysql,nopgx -ldflags "-s -w -X github.com/kalpana-dev/kalpana/caddymodule.Version=$(VERSION)"
+GOFLAGS_BUILD := -tags nobadger,nomysql,nopgx -ldflags "-s -w -X github.com/kalpana-dev/kalpana/caddymodule.Version=$(VERSION)"
+
+# Without the paths of this checkout in what is compiled, the next checkout need not compile it again.
+export GOFLAGS := $(filter-out -trimpath,$(shell go env GOFLAGS)) -trimpath
 
 # Pinned tools, kept outside the checkout.
 GOLANGCI_LINT := $(TOOLS)/golangci-lint-v2.15.0

@@ -4,10 +4,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# Without the paths of this checkout in what is compiled, the next checkout need not compile it again.
-GOFLAGS="$(go env GOFLAGS) -trimpath"
-export GOFLAGS
-
 logs=$(mktemp -d)
 declare -A process=()
 trap 'kill -- "${process[@]/#/-}" 2>/dev/null || true; rm -rf "$logs"' EXIT
@@ -22,7 +18,8 @@ beside() {
 		renice -n $(($(nice) + 5)) "$BASHPID" >/dev/null
 		code=0
 		"${@:2}" >"$logs/$1" 2>&1 || code=$?
-		{ step "$1" 2>&1 && cat "$logs/$1"; } >&2
+		step "$1"
+		cat "$logs/$1" >&2
 		exit "$code"
 	} &
 	process[$1]=$!
@@ -45,21 +42,21 @@ export KALPANA_IMAGE
 # shared with whatever else runs on them. One that fails every time fails the run; one that does not is
 # named as flaky at the end, for somebody to mend.
 gotestsum=$(make -s print-gotestsum)
-suite() { # packages …
+suite() { # how many at once, packages …
 	local report
 	report=$(mktemp "$logs/flaky.XXXXXX")
 	"$gotestsum" --format pkgname-and-test-fails --format-hide-empty-pkg \
 		--rerun-fails=2 --rerun-fails-max-failures=6 --rerun-fails-run-root-test --rerun-fails-abort-on-data-race --rerun-fails-report="$report" \
-		--packages="$*" -- -race -gcflags=modernc.org/sqlite/lib=-race=false -p=2 -timeout 25m
+		--packages="${*:2}" -- -p="$1" -count=1 -race -gcflags=modernc.org/sqlite/lib=-race=false -timeout 25m
 }
 mapfile -t packages < <(go list ./... | grep -v /test/)
 mapfile -t systems < <(go list ./test/...)
 
 failed=()
 beside 'Vet, lint and the console' make --keep-going lint check-web
-beside 'Tests of packages' suite "${packages[@]}"
+beside 'Tests of packages' suite "$(nproc)" "${packages[@]}"
 step 'Tests of the whole system'
-suite "${systems[@]}" || failed+=('Tests of the whole system')
+suite 2 "${systems[@]}" || failed+=('Tests of the whole system')
 for part in "${!process[@]}"; do
 	wait "${process[$part]}" || failed+=("$part")
 	unset "process[$part]"
