@@ -22,6 +22,7 @@ import (
 	"github.com/kalpana-dev/kalpana/credential"
 	"github.com/kalpana-dev/kalpana/identity"
 	"github.com/kalpana-dev/kalpana/orchestrator"
+	"github.com/kalpana-dev/kalpana/ratelimit"
 	"github.com/kalpana-dev/kalpana/workspace"
 )
 
@@ -64,6 +65,7 @@ type Handler struct {
 	huma    huma.API
 	seen    seen
 	streams streams
+	calls   *ratelimit.Limiter // of pages to bridges, by person
 }
 
 // bodyLimit bounds a request's body, in bytes; bodyTimeout the time it may take.
@@ -81,7 +83,7 @@ func New(cfg Config) *Handler {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	h := &Handler{cfg: cfg, mux: http.NewServeMux()}
+	h := &Handler{cfg: cfg, mux: http.NewServeMux(), calls: ratelimit.New(browserCalls, time.Second, browserBurst)}
 	config := huma.DefaultConfig("Kalpana", "1")
 	config.Info.Description = "The API of the Kalpana console."
 	config.OpenAPIPath = "/api/openapi"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -73,6 +74,35 @@ func TestAudit_HasWhatPeopleDoWithWorkspaces(t *testing.T) {
 		if list := admin.audit(query); len(list) != n {
 			t.Errorf("%s: %d events, want %d", query, len(list), n)
 		}
+	}
+}
+
+func TestAudit_HasWhatPeopleDoWithTheirWaysIn(t *testing.T) {
+	s := newSite(t)
+	admin, p := s.admin(), s.person("Asha")
+	asha, other := s.as(p), s.as(p)
+	s.as(p)
+	for _, session := range decode[api.Sessions](t, other.must(200, "GET", "/api/sessions", nil)).Sessions {
+		if session.Current {
+			asha.must(204, "DELETE", "/api/sessions/"+session.ID, nil)
+		}
+	}
+	asha.must(204, "DELETE", "/api/sessions", nil)
+	asha.must(204, "PUT", "/api/git-tokens", api.NewGitToken{Server: "git.example.com", Token: "glpat-secret"})
+	asha.must(204, "DELETE", "/api/git-tokens?server=https://git.example.com", nil)
+	asha.must(204, "POST", "/api/logout", nil)
+	var got []string
+	for _, e := range admin.audit("?person=" + p.ID) {
+		if e.Action != identity.ActionSignIn {
+			got = append(got, e.Action+" "+e.Outcome+" "+e.Via)
+		}
+		if strings.Contains(e.Detail, "secret") {
+			t.Errorf("%s tells a token: %s", e.Action, e.Detail)
+		}
+	}
+	want := []string{"session-revoke ok session", "session-revoke ok session", "connect ok session", "disconnect ok session", "sign-out ok session"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -35,6 +35,10 @@ var browserMethods = map[string]bool{
 const (
 	// browserInFlight bounds the calls of one page that are under way; one more is answered with bridge.ErrBusy.
 	browserInFlight = 16
+	// browserCalls bounds the calls of one person in a second, browserBurst those that come at once: each reads the
+	// store. One more is answered with bridge.ErrBusy.
+	browserCalls = 50
+	browserBurst = 200
 	// browserSilence is how long a page may be silent: it answers pings, which come every keepAlive.
 	browserSilence = 2*keepAlive + 10*time.Second
 	// browserMessage bounds what a page sends at once to a terminal, in bytes.
@@ -234,6 +238,10 @@ func (p *page) calls() {
 		}
 		if len(call.ID) == 0 || len(call.ID) > 100 || bytes.ContainsAny(call.ID[:1], "{[") {
 			p.answer(nil, nil, &bridge.Error{Code: bridge.CodeInvalidRequest, Message: "a request needs an id, a number or a short text"})
+			continue
+		}
+		if p.h.calls.Take(p.caller.Person.ID, time.Now()) > 0 {
+			p.answer(call.ID, nil, bridge.ErrBusy)
 			continue
 		}
 		select {

@@ -157,6 +157,25 @@ func TestBridge_OnlyForPagesOfTheConsoleAndTheOwner(t *testing.T) {
 	}
 }
 
+func TestBridge_APageThatFloodsIsHeldBack(t *testing.T) {
+	s := newPageSite(t)
+	asha := s.signIn("Asha")
+	id, _ := s.awake(t, asha)
+	ws, status := s.dial(asha, console, "/api/workspaces/"+id+"/bridge")
+	if ws == nil {
+		t.Fatal(status)
+	}
+	busy := 0
+	for range 1000 { // one after the other: never as many at once as would be too many
+		if a := rpc(t, ws, `{"jsonrpc":"2.0","id":1,"method":"nothing"}`); a.Error != nil && a.Error.Code == bridge.CodeBusy {
+			busy++
+		}
+	}
+	if busy < 100 {
+		t.Errorf("%d of 1000 calls were held back", busy)
+	}
+}
+
 func TestBridge_EndsWithTheSession(t *testing.T) {
 	s := newPageSite(t)
 	asha := s.signIn("Asha")

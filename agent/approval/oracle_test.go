@@ -222,6 +222,9 @@ func judgeFirst(name string, words []string) string {
 		if i := slices.Index(words, first); i >= 0 && i+1 < len(words) {
 			second = words[i+1]
 		}
+		if first == "stash" && second != "list" && second != "show" {
+			return "git stash " + second
+		}
 		if slices.Contains(strings.Fields("stash remote reflog worktree"), first) && slices.Contains(strings.Fields("pop apply drop push add set-url rename remove rm prune expire delete move lock show-update"), second) {
 			return "git " + first + " " + second
 		}

@@ -1,5 +1,6 @@
 import { useQuery } from '@tanstack/react-query'
 import { KeyRound } from 'lucide-react'
+import { useEffect, useState } from 'react'
 import { gitQuestionsQuery, useAnswerGit, useWorkspaces } from '@/api/queries'
 import type { GitQuestion } from '@/api/types'
 import { ProblemNotice } from './problem-notice'
@@ -21,15 +22,32 @@ export function GitQuestions() {
   )
 }
 
+/** How long a question stands there before it can be answered, in milliseconds. */
+const settles = 700
+
+/**
+ * Whether a question has stood there for a moment. A program in the workspace chooses when one goes and another one
+ * comes: it must not get the click that was on its way to the one before.
+ */
+function useSettled(): boolean {
+  const [settled, setSettled] = useState(false)
+  useEffect(() => {
+    const timer = setTimeout(() => setSettled(true), settles)
+    return () => clearTimeout(timer)
+  }, [])
+  return settled
+}
+
 function Ask({ question: { id, workspace, server, repository } }: { question: GitQuestion }) {
   const answer = useAnswerGit()
+  const settled = useSettled()
   const name = useWorkspaces().data?.find((one) => one.id === workspace)?.name ?? workspace
   const button = (text: string, label: string, allow: boolean, hours: number, primary?: boolean) => (
     <Button
       size="sm"
       variant={primary ? 'primary' : undefined}
       aria-label={label}
-      disabled={answer.isPending}
+      disabled={answer.isPending || !settled}
       onClick={() => answer.mutate({ id, allow, hours })}
     >
       {text}
