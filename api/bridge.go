@@ -189,7 +189,7 @@ func (p *page) write(kind int, message []byte) bool {
 	return true
 }
 
-// bridge returns the connection to a workspace that runs, which this notes as used.
+// bridge returns the connection to a workspace that runs. That is no use of it: a page asks as long as it is open.
 func (h *Handler) bridge(ctx context.Context, id workspace.ID) (*bridge.Client, error) {
 	if h.cfg.Bridge == nil || h.cfg.Orchestrator.Route(id) == nil {
 		return nil, workspace.ErrNotRunning

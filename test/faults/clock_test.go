@@ -64,3 +64,22 @@ func TestClockMovedBack_AKilledGatewayBlocksNothingForLonger(t *testing.T) {
 	s.kept(w)
 	s.agree("after the next hit")
 }
+
+// An idle workspace sleeps after the time that has passed, and not by what the clock was moved by.
+func TestClockMoved_SleepComesInItsTime(t *testing.T) {
+	t.Parallel()
+	const after = 12 * time.Second
+	s := install(t, "sleep {\n pause_after 12s\n stop_after off\n}")
+	w := s.open("")
+	for _, by := range []time.Duration{5 * time.Minute, -5 * time.Minute, 0} {
+		began := time.Now()
+		s.served("before the clock is moved", w)
+		s.moveClock(by)
+		s.await(w, workspace.StatePaused)
+		if d := time.Since(began); d < after-time.Second || d > after+patience {
+			t.Errorf("clock moved by %v: it sleeps after %v, not %v", by, d, after)
+		}
+		s.agree("after it was paused")
+	}
+	s.kept(w)
+}

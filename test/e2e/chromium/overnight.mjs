@@ -81,23 +81,10 @@ async function night() {
     await isBack("paused");
   });
 
-  await step("stopped, it is not woken either", async () => {
+  await step("stopped, and woken while nobody looks, it is left alone", async () => {
+    await hide(true);
     await change("pause");
     await become("paused");
-    await change("stop");
-    await become("stopped");
-    await giveUp();
-    await shoot(own, "stopped");
-    assert(await unreloaded(), "the tab did something by itself");
-  });
-
-  await step("a click brings it back", async () => {
-    await own.mouse.click(400, 300);
-    await isBack("stopped");
-  });
-
-  await step("woken while nobody looks, it is left alone", async () => {
-    await hide(true);
     await change("stop");
     await become("stopped");
     await giveUp();
