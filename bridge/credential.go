@@ -35,14 +35,18 @@ type Credential struct {
 type Handler func(ctx context.Context, id workspace.ID, params json.RawMessage) (any, error)
 
 // Answer connects to the bridge of a workspace and answers what the container asks there, by method, until the
-// connection ends or ctx does. The error is why, as DialWith's, or ErrClosed.
-func Answer(ctx context.Context, at Endpoint, id workspace.ID, handlers map[string]Handler) error {
+// connection ends or ctx does. greet, unless nil, is called once it is connected. The error is why, as DialWith's, or
+// ErrClosed.
+func Answer(ctx context.Context, at Endpoint, id workspace.ID, handlers map[string]Handler, greet func(context.Context, *Client)) error {
 	at.handlers, at.workspace = handlers, id
 	c, err := DialWith(ctx, at)
 	if err != nil {
 		return err
 	}
 	defer c.Close() //nolint:errcheck // it is of no more use
+	if greet != nil {
+		greet(ctx, c)
+	}
 	select {
 	case <-c.Done():
 		return ErrClosed

@@ -170,7 +170,7 @@ func (i *instance) doOpen() error {
 	i.bridges = bridge.NewPool(i.running)
 	i.links = newLinks(i.endpoint, map[string]bridge.Handler{
 		bridge.MethodGitCredential: bridge.HandleGitCredential(i.credentials.Ask),
-	}, i.logger)
+	}, i.introduce, i.logger)
 	i.identity.OnRevocation(func(r identity.Revocation) {
 		if r.Workspace != "" {
 			i.orchestrator.Invalidate(r.Workspace)
@@ -405,3 +405,19 @@ func (d *derivedHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 }
 
 func (d *derivedHandler) WithGroup(string) slog.Handler { return d }
+
+// introduce tells a workspace in whose name its owner commits: with an address that somebody has vouched for, or not at
+// all.
+func (i *instance) introduce(ctx context.Context, id workspace.ID, c *bridge.Client) {
+	w, err := i.store.Workspace(ctx, id)
+	if err != nil {
+		return // it has just gone
+	}
+	p, err := i.identity.Person(ctx, w.Owner)
+	if err == nil && p.Email != "" {
+		err = c.SetGitIdentity(ctx, bridge.GitIdentity{Name: p.Name, Email: p.Email})
+	}
+	if err != nil {
+		i.logger.Debug("a workspace could not be told whose it is", "workspace", id, "error", err)
+	}
+}

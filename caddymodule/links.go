@@ -26,6 +26,7 @@ const (
 // for what handlers answer.
 type links struct {
 	handlers map[string]bridge.Handler
+	greet    func(context.Context, workspace.ID, *bridge.Client) // whenever one has connected
 	dial     func(*orchestrator.Route) bridge.Endpoint
 	log      *slog.Logger
 	dials    chan struct{}
@@ -38,8 +39,8 @@ type links struct {
 	routes map[workspace.ID]*orchestrator.Route // those that are kept, by their newest route
 }
 
-func newLinks(dial func(*orchestrator.Route) bridge.Endpoint, handlers map[string]bridge.Handler, log *slog.Logger) *links {
-	l := &links{dial: dial, handlers: handlers, log: log, dials: make(chan struct{}, linkDials), routes: map[workspace.ID]*orchestrator.Route{}}
+func newLinks(dial func(*orchestrator.Route) bridge.Endpoint, handlers map[string]bridge.Handler, greet func(context.Context, workspace.ID, *bridge.Client), log *slog.Logger) *links {
+	l := &links{dial: dial, handlers: handlers, greet: greet, log: log, dials: make(chan struct{}, linkDials), routes: map[workspace.ID]*orchestrator.Route{}}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	return l
 }
@@ -70,7 +71,7 @@ func (l *links) keep(r *orchestrator.Route) {
 			return
 		}
 		began := time.Now()
-		err := bridge.Answer(l.ctx, l.bounded(l.dial(r)), r.ID, l.handlers)
+		err := bridge.Answer(l.ctx, l.bounded(l.dial(r)), r.ID, l.handlers, func(ctx context.Context, c *bridge.Client) { l.greet(ctx, r.ID, c) })
 		if time.Since(began) > linkPause { // it was a connection
 			pause, since = linkFirst, time.Now()
 		}

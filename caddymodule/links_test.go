@@ -30,7 +30,7 @@ func TestLinks_TryWhatIsUpAndLeaveAloneWhatIsDown(t *testing.T) {
 			return conn, err
 		}}
 	}
-	l := newLinks(at, nil, slog.New(slog.DiscardHandler))
+	l := newLinks(at, nil, nil, slog.New(slog.DiscardHandler))
 	route := &orchestrator.Route{ID: "abcdefghij"}
 	l.up(route)
 	l.up(route) // which is kept already

@@ -41,7 +41,7 @@ func (c *container) gateway(answer signer) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		_ = bridge.Answer(ctx, bridge.Endpoint{Addr: c.BridgeAddr(), Token: testToken}, "abcdefghij", handlers)
+		_ = bridge.Answer(ctx, bridge.Endpoint{Addr: c.BridgeAddr(), Token: testToken}, "abcdefghij", handlers, nil)
 	}()
 	c.t.Cleanup(func() { cancel(); <-ended })
 }

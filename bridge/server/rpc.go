@@ -89,6 +89,8 @@ func newRPC(s *Server) *rpc {
 
 			bridge.MethodListPorts: typed(s.listPorts),
 			bridge.MethodResources: typed(machine.use),
+
+			bridge.MethodSetGitIdentity: typed(s.setGitIdentity),
 		},
 		upgrader: websocket.Upgrader{ReadBufferSize: 16 << 10, WriteBufferSize: 16 << 10},
 	}

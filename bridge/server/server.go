@@ -39,6 +39,7 @@ type Server struct {
 	gateways    *gateways
 	checkpoints *checkpoint.Store
 	filling     *filling
+	identifying sync.Mutex
 
 	ide, control net.Listener
 	local        net.Listener // nil where it cannot be: VS Code is worth more than what is known of its use

@@ -17,6 +17,8 @@ install -d -o dev -g dev -m 700 /run/kalpana # for the bridge's socket
 # git asks it how to sign in, of each repository on its own; see gitcredentials(7).
 git config --system credential.helper '/usr/local/bin/kalpana git-credential'
 git config --system credential.useHttpPath true
+# In whose name its owner commits, as the gateway tells the bridge.
+git config --system include.path /run/kalpana/gitconfig
 echo "==> starting the editor for its caches"
 made=("$code_server/compile-cache" "$code_server/pack")
 install -d -o dev -g dev "${made[@]}"

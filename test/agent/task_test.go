@@ -206,6 +206,11 @@ func TestTask_AFailingTestIsMendedAndPushed(t *testing.T) {
 		t.Fatalf("cloned: %q; the server let in %d requests and refused %d\n%s", got, server.signedIn.Load(), server.refused.Load(), g.Log.Tail())
 	}
 
+	const who = "for i in $(seq 100); do git config user.name && git config user.email && break; sleep 0.1; done"
+	if got := g.inContainer(t, w.ID, who); got != asha+"\n"+ashasEmail+"\n" {
+		t.Errorf("whoever commits in a terminal is %q", got)
+	}
+
 	c := g.newChat(t, w.ID, anything)
 	g.provider.Play(
 		modeltest.Turn{modeltest.Words("I run the tests."), modeltest.Call("t1", "runCommand", `{"command":"node --test"}`)},
