@@ -143,6 +143,6 @@ func (r meteredRuntime) DiskUsed(ctx context.Context, container, volume string) 
 
 func (r meteredRuntime) LimitVolume(ctx context.Context, volume string, limit func(taken int64) int64) error {
 	err := r.Runtime.LimitVolume(ctx, volume, limit)
-	r.count(ctx, "bound_volume", err)
+	r.count(ctx, "limit_volume", err)
 	return err
 }

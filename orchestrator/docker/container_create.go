@@ -37,7 +37,8 @@ func (r *Runtime) Create(ctx context.Context, spec orchestrator.Spec) (string, e
 	ctx, cancel := within(ctx, slowTimeout)
 	defer cancel()
 	_ = r.machine.look(ctx, r) // an engine that does not answer shows below
-	if err := r.createVolume(ctx, spec); err != nil {
+	bounded, err := r.createVolume(ctx, spec)
+	if err != nil {
 		return "", err
 	}
 	network, err := r.pickNetwork(ctx)
@@ -80,6 +81,11 @@ func (r *Runtime) Create(ctx context.Context, spec orchestrator.Spec) (string, e
 	}
 	r.owned.add(id)
 	r.limited.set(id, spec.Limits)
+	if bounded != "" { // and by now the engine has given it a project
+		if err := r.quotas.keep(bounded); err != nil {
+			r.log.Warn("the quota of a volume cannot be changed later", "volume", spec.Volume, "error", err)
+		}
+	}
 	return id, nil
 }
 
@@ -97,27 +103,31 @@ func (r *Runtime) createContainer(ctx context.Context, c *container.Config, h *c
 	return created.ID, err
 }
 
-// createVolume makes the volume of spec. An existing one is taken only if it is the workspace's.
-func (r *Runtime) createVolume(ctx context.Context, spec orchestrator.Spec) error {
+// createVolume makes the volume of spec, and returns its directory where it has a quota. An existing one is taken
+// only if it is the workspace's.
+func (r *Runtime) createVolume(ctx context.Context, spec orchestrator.Spec) (bounded string, err error) {
 	if spec.Volume == "" {
-		return errors.New("create container: it has no volume")
+		return "", errors.New("create container: it has no volume")
 	}
-	err := r.makeVolume(ctx, volume.CreateOptions{
+	err = r.makeVolume(ctx, volume.CreateOptions{
 		Name:   spec.Volume,
 		Labels: map[string]string{LabelInstance: r.cfg.Instance, LabelWorkspace: string(spec.Workspace)},
 	}, spec.Limits.Disk)
 	if err != nil {
-		return err
+		return "", err
 	}
 	// What that answers of a volume that exists has no labels, once the engine was restarted (Docker 20.10).
 	v, err := r.api.VolumeInspect(ctx, spec.Volume)
 	if err != nil {
-		return fault("look at volume", err)
+		return "", fault("look at volume", err)
 	}
 	if v.Labels[LabelInstance] != r.cfg.Instance || v.Labels[LabelWorkspace] != string(spec.Workspace) {
-		return fmt.Errorf("volume %s: %w; ask the operator to remove it, if nobody needs it", spec.Volume, ErrForeign)
+		return "", fmt.Errorf("volume %s: %w; ask the operator to remove it, if nobody needs it", spec.Volume, ErrForeign)
 	}
-	return nil
+	if v.Options["size"] != "" && r.boundsVolumes(ctx) {
+		bounded = v.Mountpoint
+	}
+	return bounded, nil
 }
 
 // cpuShares is a workspace's weight when processors are scarce, a quarter of what the engine gives to

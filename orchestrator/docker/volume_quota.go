@@ -23,8 +23,11 @@ type quotas interface {
 	// may returns nil where the file system of a directory has project quotas and this process may change
 	// them, fs.ErrPermission where only others may, and errors.ErrUnsupported where there are none.
 	may(dir string) error
-	// bound sets how many bytes the project of a directory may take: what limit returns for those that it takes
-	// now. 0 is no bound. A directory without a project of its own is left alone.
+	// keep writes down which project a directory belongs to, if it has one of its own, before any code runs that
+	// could change that. What is kept stays.
+	keep(dir string) error
+	// bound sets how many bytes the kept project of a directory may take: what limit returns for those that it
+	// takes now. 0 is no bound. A directory without one is left alone.
 	bound(dir string, limit func(taken int64) int64) error
 }
 

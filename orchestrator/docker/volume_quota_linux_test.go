@@ -19,7 +19,7 @@ func TestKernelQuotas_OfADiskThatHasNone(t *testing.T) {
 			t.Errorf("%s: %v", dir, err)
 		}
 	}
-	_ = kernelQuotas{}.bound(dir, func(int64) int64 { t.Error("something is taken"); return 0 }) // not every kernel tells of projects there
+	_ = kernelQuotas{}.bound(dir, func(int64) int64 { t.Error("something is taken"); return 0 }) // not every kernel keeps such attributes there
 	if d, a := unsafe.Sizeof(dquot{}), unsafe.Sizeof(attributes{}); d != 112 || a != 28 {
 		t.Errorf("sizes of the kernel's structures: %d, %d", d, a)
 	}

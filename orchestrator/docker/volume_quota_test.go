@@ -29,6 +29,8 @@ type playedQuotas struct {
 
 func (q playedQuotas) may(string) error { return q.err }
 
+func (q playedQuotas) keep(string) error { return nil }
+
 func (q playedQuotas) bound(dir string, limit func(int64) int64) error {
 	q.bytes[dir] = limit(100)
 	return nil
@@ -128,8 +130,9 @@ func TestCreateVolume_AsksForAQuotaWhereItCanBeHadAndChanged(t *testing.T) {
 		for range 2 {
 			s := orchestrator.Spec{Workspace: workspace.NewID(), Limits: orchestrator.Limits{Disk: c.limit}}
 			s.Volume = "kalpana-" + string(s.Workspace)
-			if err := r.createVolume(t.Context(), s); err != nil {
-				t.Errorf("%s: %v", what, err)
+			dir, err := r.createVolume(t.Context(), s)
+			if err != nil || (dir != "") != (c.asked[len(c.asked)-1] != "") {
+				t.Errorf("%s: %q, %v", what, dir, err)
 			}
 			if _, made := e.volumes[s.Volume]; !made {
 				t.Errorf("%s: there is no volume", what)
@@ -253,6 +256,10 @@ func TestVolumeQuota_OnADiskThatHasThem(t *testing.T) {
 	fills("/home/dev/b", 100*mib, 100*mib)
 
 	// Whoever owns a file may have it counted elsewhere: the measuring sees it all the same.
+	// Not even the whole home, so that a quota of somebody else's would be set.
+	if out := inside(t, id, "count", "/home/dev", "0"); out != "" {
+		t.Error(out)
+	}
 	before, after := int64(0), int64(0)
 	bound(func(taken int64) int64 { before = taken; return 0 })
 	if out := inside(t, id, "count", "/home/dev/b", "0"); out != "" {
@@ -277,8 +284,8 @@ func TestVolumeQuota_OnADiskThatHasThem(t *testing.T) {
 	id = run(t, r, s)
 	bound(func(int64) int64 { t.Error("it has a quota"); return 0 })
 	s.Limits.Disk = 32 * mib
-	if err := r.createVolume(t.Context(), s); err != nil { // as for another container
-		t.Fatal(err)
+	if dir, err := r.createVolume(t.Context(), s); err != nil || dir != "" { // as for another container
+		t.Fatal(dir, err)
 	}
 	fills("/home/dev/a", 100*mib, 100*mib)
 }
