@@ -49,21 +49,23 @@ suite() { # how many at once, packages …
 		--rerun-fails=2 --rerun-fails-max-failures=6 --rerun-fails-run-root-test --rerun-fails-abort-on-data-race --rerun-fails-report="$report" \
 		--packages="${*:2}" -- -p="$1" -count=1 -race -gcflags=modernc.org/sqlite/lib=-race=false -timeout 25m
 }
-mapfile -t packages < <(go list ./... | grep -v /test/)
-mapfile -t systems < <(go list ./test/...)
+# These time what they see, and one draws on the processors with a browser: one after the other, and before all else.
+timed=(./test/e2e ./test/faults ./test/gateway)
+mapfile -t others < <(go list ./... | grep -vE '/test/(e2e|faults|gateway)$')
 
 failed=()
 beside 'Vet, lint and the console' make --keep-going lint check-web
-beside 'Tests of packages' suite "$(nproc)" "${packages[@]}"
+beside 'The other tests' suite "$(nproc)" "${others[@]}"
 step 'Tests of the whole system'
-suite 2 "${systems[@]}" || failed+=('Tests of the whole system')
+suite 1 "${timed[@]}" || failed+=('Tests of the whole system')
 for part in "${!process[@]}"; do
 	wait "${process[$part]}" || failed+=("$part")
 	unset "process[$part]"
 done
-if cat "$logs"/flaky.* | grep -q .; then
+flaky=$(cat "$logs"/flaky.*)
+if [ -n "$flaky" ]; then
 	step 'Flaky: failed, and passed when run again'
-	cat "$logs"/flaky.* >&2
+	echo "$flaky" >&2
 fi
 if [ ${#failed[@]} -gt 0 ]; then
 	step "$(printf 'FAILED: %s. ' "${failed[@]}")"
