@@ -92,7 +92,7 @@ func TestSend_APersonHasSoManyRunsAtOnce(t *testing.T) {
 		}
 		synctest.Wait()
 		one := Send{Chat: "one-more", Text: "go", Workspace: "aaaaaaaaaa", Person: Person{ID: "ada"}}
-		if _, err := s.Service.Send(t.Context(), one); !errors.Is(err, ErrTooManyRuns) {
+		if _, err := s.Send(t.Context(), one); !errors.Is(err, ErrTooManyRuns) {
 			t.Errorf("one more: %v", err)
 		}
 		if _, err := s.Chat(t.Context(), "ada", "one-more"); !errors.Is(err, ErrNotFound) {
@@ -118,7 +118,7 @@ func TestSend_AChatAndTheirNumberAreBounded(t *testing.T) {
 		store.chats[id] = Chat{ID: id, Person: "ada", Workspace: aWorkspace, State: StateIdle, Data: []byte(`{}`)}
 	}
 	one := Send{Chat: "one-more", Text: "go", Workspace: "aaaaaaaaaa", Person: Person{ID: "ada"}}
-	if _, err := s.Service.Send(t.Context(), one); !errors.Is(err, ErrTooManyChats) {
+	if _, err := s.Send(t.Context(), one); !errors.Is(err, ErrTooManyChats) {
 		t.Errorf("one more chat: %v", err)
 	}
 	long := strings.Repeat("x", 7<<20)
@@ -131,7 +131,7 @@ func TestSend_AChatAndTheirNumberAreBounded(t *testing.T) {
 		store.messages["chat-0"] = append(store.messages["chat-0"], *m.Message)
 	}
 	grow := Send{Chat: "chat-0", Text: "go", Person: Person{ID: "ada"}}
-	if _, err := s.Service.Send(t.Context(), grow); !errors.Is(err, ErrTooLarge) || len(store.messages["chat-0"]) > MaxChat/(7<<20)+1 {
+	if _, err := s.Send(t.Context(), grow); !errors.Is(err, ErrTooLarge) || len(store.messages["chat-0"]) > MaxChat/(7<<20)+1 {
 		t.Errorf("a chat that is full: %v", err)
 	}
 	s.model.plays(says("hello"))
