@@ -143,7 +143,7 @@ func TestEditor_RunsWithTheOptionsThatTheDesignAsksFor(t *testing.T) {
 	c.waitReady()
 	_, body := get(t, http.MethodGet, "http://"+c.IDEAddr()+"/args", nil)
 	args := decode[[]string](t, body)
-	for _, want := range []string{"--disable-proxy", "--disable-telemetry", "--auth", "--socket-mode", c.workspace} {
+	for _, want := range []string{"--disable-proxy", "--disable-telemetry", "--auth", "--socket-mode", "--reconnection-grace-time", "604800", c.workspace} {
 		if !slices.Contains(args, want) {
 			t.Errorf("no %s in %q", want, args)
 		}

@@ -100,7 +100,7 @@ var linkGoroutines = regexp.MustCompile(`(?m)^(\d+) @(?:.*\n)(?:#.*\n)*#.*caddym
 // wantLinks waits until the gateway keeps so many connections for questions of containers.
 func (i *installation) wantLinks(want int) {
 	i.t.Helper()
-	var last error
+	n := 0
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
 		resp, err := i.Admin(http.MethodGet, "/debug/pprof/goroutine?debug=1")
 		if err != nil {
@@ -108,15 +108,17 @@ func (i *installation) wantLinks(want int) {
 		}
 		text, err := io.ReadAll(resp.Body)
 		_ = resp.Body.Close()
-		n := 0
+		if err != nil {
+			i.t.Fatal(err)
+		}
+		n = 0
 		for _, m := range linkGoroutines.FindAllSubmatch(text, -1) {
 			equal, _ := strconv.Atoi(string(m[1]))
 			n += equal
 		}
-		if last = err; err == nil && n == want {
+		if n == want {
 			return
 		}
-		last = fmt.Errorf("%d", n)
 	}
-	i.t.Errorf("the gateway keeps %v connections, not %d", last, want)
+	i.t.Errorf("the gateway keeps %d connections, not %d", n, want)
 }

@@ -32,6 +32,7 @@ async function type(more) {
   await own.keyboard.type(` ${more}`);
   typed += ` ${more}`;
   await until("the text to be kept", backups, (kept) => kept.includes(typed));
+  await pause(3000); // it must hear that it is, on a busy machine, too
 }
 let typed = "nobody saved this";
 
@@ -46,7 +47,6 @@ async function isBack(name) {
   assert((await over.count()) === 0, "the notice is still there");
   await shoot(own, `back-from-${name}`);
   await vscode.settled(own);
-  await type(name);
   await mark();
 }
 
@@ -82,6 +82,7 @@ async function night() {
   });
 
   await step("stopped, and woken while nobody looks, it is left alone", async () => {
+    await type("today");
     await hide(true);
     await change("pause");
     await become("paused");
