@@ -223,8 +223,12 @@ async function ports({ page, origin, state, look, must, shows }) {
   await page.getByRole('link', { name: /^Open port 3000/ }).waitFor()
   await shows('nothing listens')
   listening = [
-    { port: 3000, address: 'loopback', process: 'node' },
-    { port: 4321, address: 'any', process: 'a-server-with-a-rather-long-name-of-its-own' },
+    { port: 3000, address: 'loopback', process: 'MainThread', command: '/usr/bin/node server.js' },
+    {
+      port: 4321,
+      address: 'any',
+      command: 'python3 -m a.server.with.a.rather.long.name.of.its.own --port 4321',
+    },
   ]
   await page.getByRole('link', { name: /^Open port 4321/ }).waitFor()
   await must(

@@ -97,7 +97,7 @@ type ItemProps = {
 function listens(port: number, listening: Listening[] | undefined): string {
   if (!listening) return ''
   const found = listening.find((one) => one.port === port)
-  return found ? found.process || 'in use' : 'nothing listens'
+  return found ? found.command || 'in use' : 'nothing listens'
 }
 
 function PortItem({ workspace, port, cap, listens, kept, onKeep, onForget }: ItemProps) {

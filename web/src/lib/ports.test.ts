@@ -44,15 +44,15 @@ test('what the server knows of a port counts; the others are private', () => {
 
 test('what listens is read of the bridge, and nothing else is', () => {
   const ports = [
-    { port: 5173, address: 'loopback', process: 'node' },
+    { port: 5173, address: 'loopback', process: 'MainThread', command: '/usr/bin/node /app/server.js' },
     { port: 8000, address: 'any' },
-    { port: 9000, address: 'other', process: 'out of reach' },
-    { port: 80, address: 'any', process: 'below what a preview may be' },
-    { port: '3000', address: 'any', process: 'a text' },
+    { port: 9000, address: 'other', command: 'out of reach' },
+    { port: 80, address: 'any', command: 'below what a preview may be' },
+    { port: '3000', address: 'any', command: 'a text' },
   ]
   expect(readListening(JSON.stringify({ jsonrpc: '2.0', id: 1, result: { ports } }))).toEqual([
-    { port: 5173, process: 'node' },
-    { port: 8000, process: '' },
+    { port: 5173, command: 'node /app/server.js' },
+    { port: 8000, command: '' },
   ])
   const strange = [
     '',

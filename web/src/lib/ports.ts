@@ -36,8 +36,11 @@ export function readPort(text: string, known: Port[]): number | string {
   return port
 }
 
-/** A port that a program in the workspace listens on, and the program's name, which may be unknown. */
-export type Listening = { port: number; process: string }
+/** A port that a program in the workspace listens on, and how the program was started, which may be unknown. */
+export type Listening = { port: number; command: string }
+
+/** A command without the folders of its program. */
+const brief = (command: string) => command.replace(/^\S*\//, '').slice(0, 80)
 
 /** Reads the bridge's answer to listPorts. What a container says of itself is believed in nothing but this form. */
 export function readListening(message: string): Listening[] | undefined {
@@ -46,10 +49,7 @@ export function readListening(message: string): Listening[] | undefined {
     if (!Array.isArray(ports)) return undefined
     return ports
       .filter(({ port, address }) => Number.isInteger(port) && isPort(port) && address !== 'other')
-      .map(({ port, process }) => ({
-        port,
-        process: typeof process === 'string' ? process.slice(0, 40) : '',
-      }))
+      .map(({ port, command }) => ({ port, command: typeof command === 'string' ? brief(command) : '' }))
   } catch {
     return undefined
   }
