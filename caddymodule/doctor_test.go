@@ -178,17 +178,6 @@ func TestDoctor_SaysWhatIsWrongWithTheEngine(t *testing.T) {
 	e.engine.engine.Unlimits, e.engine.engine.Copies = []string{"memory", "processes"}, true
 	e.finds("cgroups", checkWarning, "it cannot limit memory, processes")
 	e.finds("storage", checkWarning, "every container is a whole copy")
-	for quotas, want := range map[orchestrator.Quotas]struct {
-		status checkStatus
-		found  string
-	}{
-		orchestrator.QuotasOn: {checkOK, "project quotas bound volumes"}, orchestrator.QuotasNone: {checkOK, "no project quotas"},
-		orchestrator.QuotasUnknown: {checkOK, "disk limits are measured"}, orchestrator.QuotasDenied: {checkWarning, "this user may not change them"},
-	} {
-		other := newExamined(t, "") // which has not asked the engine yet
-		other.engine.engine.Quotas = quotas
-		other.finds("storage", want.status, want.found)
-	}
 	e.engine.image.Faults = []string{"it runs as root"}
 	e.finds("image", checkFailed, "is no workspace image: it runs as root")
 	e.engine.fence = orchestrator.Fence{}
@@ -207,6 +196,22 @@ func TestDoctor_SaysWhatIsWrongWithTheEngine(t *testing.T) {
 	}
 	if r := e.examine(t.Context(), checks); r.OK {
 		t.Errorf("it is fine without an engine: %+v", r)
+	}
+}
+
+func TestDoctor_SaysWhetherVolumesHaveQuotas(t *testing.T) {
+	for quotas, want := range map[orchestrator.Quotas]struct {
+		status checkStatus
+		found  string
+	}{
+		orchestrator.QuotasOn:      {checkOK, "project quotas bound volumes"},
+		orchestrator.QuotasNone:    {checkOK, "no project quotas: disk limits are measured each minute"},
+		orchestrator.QuotasUnknown: {checkOK, "disk limits are measured"},
+		orchestrator.QuotasDenied:  {checkWarning, "this user may not change them"},
+	} {
+		e := newExamined(t, "")
+		e.engine.engine.Quotas = quotas
+		e.finds("storage", want.status, want.found)
 	}
 }
 
