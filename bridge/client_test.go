@@ -273,6 +273,15 @@ func TestClient_WhatIsNotTheProtocolEndsTheConnection(t *testing.T) {
 			_ = ws.WriteMessage(websocket.BinaryMessage, []byte(`{"jsonrpc":"2.0","id":1,"result":{}}`))
 			reads(ws)
 		},
+		"a flood of pings": func(ws *websocket.Conn) {
+			go reads(ws)
+			for ws.WriteControl(websocket.PingMessage, nil, time.Now().Add(time.Second)) == nil {
+			}
+		},
+		"a flood of pongs": func(ws *websocket.Conn) {
+			for ws.WriteControl(websocket.PongMessage, nil, time.Now().Add(time.Second)) == nil {
+			}
+		},
 		"a flood of requests": func(ws *websocket.Conn) {
 			for id := 0; ; id++ {
 				msg := fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"giveMeASecret"}`, id)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/gorilla/websocket"
 	"github.com/sourcegraph/jsonrpc2"
+	"golang.org/x/time/rate"
 )
 
 // Timing is when a Stream gives up on its peer.
@@ -31,6 +32,15 @@ const (
 	maxQueue  = 128
 	maxQueued = 2 * MaxInFlight * MaxFrame
 )
+
+// controlRate bounds the pings and pongs of a peer in a second, controlBurst those that come at once; one more ends the
+// stream.
+const (
+	controlRate  = 10
+	controlBurst = 100
+)
+
+var errControls = errors.New("bridge: the peer pings without end")
 
 // Stream carries JSON-RPC over a WebSocket, one message a text frame.
 //
@@ -61,9 +71,18 @@ func NewStream(conn *websocket.Conn, timing Timing) *Stream {
 	}
 	conn.SetReadLimit(MaxFrame)
 	s.heard()
-	conn.SetPongHandler(func(string) error { s.heard(); return nil })
-	answer := conn.PingHandler()
-	conn.SetPingHandler(func(data string) error { s.heard(); return answer(data) })
+	often := rate.NewLimiter(controlRate, controlBurst)
+	control := func(handle func(string) error) func(string) error {
+		return func(data string) error {
+			if !often.Allow() {
+				return errControls
+			}
+			s.heard()
+			return handle(data)
+		}
+	}
+	conn.SetPongHandler(control(func(string) error { return nil }))
+	conn.SetPingHandler(control(conn.PingHandler()))
 	go s.write()
 	return s
 }
