@@ -83,7 +83,7 @@ func TestAssets_WaitForNobodyButAskForTheToken(t *testing.T) {
 	if resp, body := get(t, "GET", address, nil, "Accept-Encoding", "br"); resp.StatusCode != http.StatusOK || body != "brotli" {
 		t.Errorf("before VS Code is there: %s %q", resp.Status, body)
 	}
-	r, err := http.NewRequestWithContext(t.Context(), "GET", address, nil)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,7 @@ func TestAssets_AreVSCodesWhereItsFolderIsUnknown(t *testing.T) {
 	c := start(t, "serve")
 	c.waitReady()
 	_, body := get(t, "GET", "http://"+c.IDEAddr()+"/stable-c0ffee/static/out/a.js", nil, "Accept-Encoding", "br")
-	if decode[seen](t, body).Method != "GET" {
+	if decode[seen](t, body).Method != http.MethodGet {
 		t.Errorf("%q", body)
 	}
 }
