@@ -314,7 +314,7 @@ func (h *Handler) awaken(v *visit) *orchestrator.Route {
 		}
 		h.unavailable(v, "The workspace was stopped again at once.")
 	case v.ctx.Err() != nil:
-		h.problem(v, http.StatusServiceUnavailable, "The request ended before the workspace was awake.")
+		h.ended(v)
 	case errors.Is(err, context.DeadlineExceeded):
 		h.unavailable(v, "The workspace is still starting.")
 	default:

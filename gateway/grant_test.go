@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/kalpana-dev/kalpana/identity"
+	"github.com/kalpana-dev/kalpana/orchestrator/runtimetest"
 	"github.com/kalpana-dev/kalpana/workspace"
 )
 
@@ -282,6 +283,28 @@ func TestGrant_EndsWithSignOutDeleteAndTime(t *testing.T) {
 	w.later(identity.SessionMax)
 	w.must(w.identity.Load(t.Context()))
 	check("after its time", w.hosts.Origin(ide(second)), grant, http.StatusUnauthorized)
+}
+
+func TestGrant_ThatEndsWhileARequestIsHeldIsSaid(t *testing.T) {
+	w := newWorld(t)
+	id := w.create()
+	grant := w.grant(ide(id))
+	up := make(chan struct{})
+	defer close(up)
+	w.boots(runtimetest.Boot{Until: up})
+	go func() {
+		for w.runtime.Calls(runtimetest.Start) == 0 && t.Context().Err() == nil {
+			time.Sleep(time.Millisecond)
+		}
+		if err := w.identity.Revoke(t.Context(), identity.Revocation{Workspace: id}); err != nil {
+			t.Error(err)
+		}
+	}()
+	a := w.do(w.program("GET", w.hosts.URL(id), grant))
+	w.wantProblem(a, http.StatusServiceUnavailable)
+	if !strings.Contains(a.text, "lost access to this workspace") {
+		t.Errorf("%s", a.text)
+	}
 }
 
 func TestGrant_IsRenewedByTheWay(t *testing.T) {
