@@ -83,6 +83,7 @@ func TestExtension_OnlyWhatAPersonDoesIsTold(t *testing.T) {
 			defer cancel()
 			out, err := exec.CommandContext(ctx, node, "-e", played+c.events, extension).CombinedOutput()
 			var want strings.Builder
+			fmt.Fprintf(&want, "GET %s at %s\n", bridge.LocalFolderPath, bridge.LocalSocket) // as it starts
 			for _, activity := range c.want {
 				path := bridge.LocalActivityPath + activity
 				if strings.HasPrefix(activity, "{") {
