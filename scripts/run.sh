@@ -64,7 +64,7 @@ cat <<EOT
 
   Another link:  KALPANA_DATA_DIR=$KALPANA_DATA_DIR build/kalpana sign-in-link
   Log:           $log
-  Stop:          Ctrl+C
+  Stop:          Ctrl+C; workspaces that run go on
 
 EOT
 wait "$gateway"
