@@ -15,7 +15,7 @@ step() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
 beside() {
 	set -m # in a process group of its own, which can be ended
 	{
-		renice -n $(($(nice) + 5)) "$BASHPID" >/dev/null
+		renice -n $(($(nice) + 3)) "$BASHPID" >/dev/null
 		code=0
 		"${@:2}" >"$logs/$1" 2>&1 || code=$?
 		step "$1"
