@@ -188,7 +188,7 @@ func (s *Service) parseGrant(value string, host workspace.Host) (Grant, error) {
 // The new grant dates from the last reading of revocations, not from now: one that this gateway
 // has yet to read must end it too.
 func (s *Service) RenewGrant(g Grant) *http.Cookie {
-	known := time.UnixMilli(s.lastRead.Load()).Add(-pollOverlap)
+	known := s.readUntil().Add(-pollOverlap)
 	if g.Token != "" || known.Sub(g.IssuedAt) < grantRenewal {
 		return nil
 	}

@@ -188,13 +188,23 @@ func (s *Service) read(ctx context.Context, back time.Duration) error {
 		return err
 	}
 	s.apply(list)
-	s.lastRead.Store(now.UnixMilli())
+	s.lastRead.Store(&now)
 	return nil
 }
 
-// silent reports whether the store has not been read for so long that no grant is good any more.
+// silent reports whether the store has not been read for so long that no grant is good any more: by the time that
+// has passed, whatever the machine's clock was set to meanwhile.
 func (s *Service) silent(now time.Time) bool {
-	return now.UnixMilli()-s.lastRead.Load() > storeGrace.Milliseconds()
+	last := s.lastRead.Load()
+	return last == nil || now.Sub(*last) > storeGrace
+}
+
+// readUntil returns when revocations were read last, by the clock.
+func (s *Service) readUntil() time.Time {
+	if last := s.lastRead.Load(); last != nil {
+		return last.Round(0)
+	}
+	return time.UnixMilli(0)
 }
 
 // Run reads revocations every two seconds, writes the audit log, keeps the tokens of providers
@@ -236,8 +246,7 @@ func (s *Service) Run(ctx context.Context) {
 func (s *Service) poll(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, pollTimeout)
 	defer cancel()
-	last := time.UnixMilli(s.lastRead.Load())
-	err := s.read(ctx, s.cfg.Now().Sub(last)+pollOverlap)
+	err := s.read(ctx, s.cfg.Now().Sub(s.readUntil())+pollOverlap)
 	now := s.cfg.Now()
 	silent := s.silent(now)
 	s.streams.cancel(func(g Grant) bool {

@@ -69,7 +69,7 @@ type Service struct {
 	onRevocation func(Revocation)
 
 	mu       sync.Mutex // serialises updates of revoked
-	lastRead atomic.Int64
+	lastRead atomic.Pointer[time.Time]
 }
 
 // New returns a Service. Grants are checked only once [Service.Load] has read the revocations.

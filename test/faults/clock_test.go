@@ -33,6 +33,7 @@ func TestClockMoved_NothingIsInterrupted(t *testing.T) {
 		}()
 		s.await(asleep, workspace.StateStarting)
 		s.moveClock(by)
+		s.served("as soon as the clock was moved", w)
 		if a := <-held; a.Status != http.StatusOK || a.Took > 20*time.Second {
 			t.Errorf("clock moved by %v: a held request after %v: %v", by, a.Took, a)
 		}
