@@ -316,20 +316,22 @@ func (t *Transport) take(ctx context.Context, addr string) (c *conn, fresh bool,
 	}
 }
 
-// maxDials is how many connections are made to one address at a time. Where many ask at once, a connection
-// whose answer has come is sooner to be had than a new one: no more are made while any comes back, and the
-// line is looked at again after lull.
+// maxDials is how many connections are made to one address at a time, and how many at once where there is none. Where
+// many ask, a connection whose answer has come is sooner to be had than a new one: twice as many are there after each
+// lull in which none came back.
 const (
 	maxDials = 8
 	lull     = 2 * time.Millisecond
 )
 
-// line is who waits for a connection to an address.
+// line is who waits for a connection to an address, until nobody does.
 type line struct {
 	dials   int // that are under way
+	leave   int // for so many more
+	made    int
 	waiting []chan handed
-	moves   bool        // a connection came back lately
-	look    *time.Timer // when that is looked at again; else nil
+	moves   bool        // a connection came back since the last look
+	look    *time.Timer // runs while somebody waits and there is no leave; else nil, or about to end
 }
 
 // handed is what somebody in a line gets: a connection, a failure to make one, or else leave to make one.
@@ -385,37 +387,37 @@ func (t *Transport) dialled(addr string, err error) {
 		}
 	}
 	l.dials--
-	t.advance(addr, l, 1)
+	l.made++
+	t.advance(addr, l)
 }
 
-// advance gives leave for up to n more dials to whoever waits, unless connections come back; then it looks again
-// later. While somebody waits, either a dial is under way or l.look runs. The caller holds t.mu.
-func (t *Transport) advance(addr string, l *line, n int) {
-	for ; n > 0 && !l.moves && l.dials < maxDials && len(l.waiting) > 0; n-- {
+// advance gives those who wait leave to dial, as far as there is any. While somebody waits, either a dial is
+// under way or l.look runs. The caller holds t.mu.
+func (t *Transport) advance(addr string, l *line) {
+	for l.leave > 0 && l.dials < maxDials && len(l.waiting) > 0 {
+		l.leave--
 		l.dials++
 		l.next() <- handed{}
 	}
 	switch {
 	case l.look != nil:
-	case l.moves && len(l.waiting) > 0:
+	case l.leave == 0 && len(l.waiting) > 0:
 		l.look = time.AfterFunc(lull, func() { t.lookAt(addr, l) })
-	case l.dials == 0 && t.lines[addr] == l:
+	case l.dials == 0 && len(l.waiting) == 0 && t.lines[addr] == l:
 		delete(t.lines, addr)
 	}
 }
 
-// lookAt goes on with a line in which connections came back, if none did lately.
+// lookAt gives leave for more dials, unless connections come back.
 func (t *Transport) lookAt(addr string, l *line) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	l.look = nil
-	if l.moves && len(l.waiting) > 0 {
-		l.moves = false
-		l.look = time.AfterFunc(lull, func() { t.lookAt(addr, l) })
-		return
+	if !l.moves {
+		l.leave = max(l.made, maxDials)
 	}
 	l.moves = false
-	t.advance(addr, l, maxDials)
+	t.advance(addr, l)
 }
 
 // pop returns an idle connection; or nil, and leave to dial; or a place in the line of those who wait.
@@ -430,16 +432,17 @@ func (t *Transport) pop(addr string) (*conn, chan handed) {
 	}
 	l := t.lines[addr]
 	if l == nil {
-		l = new(line)
+		l = &line{leave: maxDials}
 		t.lines[addr] = l
 	}
-	if l.dials < maxDials && !l.moves {
+	if l.leave > 0 && l.dials < maxDials {
+		l.leave--
 		l.dials++
 		return nil, nil
 	}
 	turn := make(chan handed, 1)
 	l.waiting = append(l.waiting, turn)
-	t.advance(addr, l, 0)
+	t.advance(addr, l)
 	return nil, turn
 }
 
