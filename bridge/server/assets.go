@@ -15,8 +15,8 @@ import (
 )
 
 // assets serves the scripts, styles and the like of VS Code's page in the place of code-server, which compresses them anew for
-// every browser: the workbench's script alone takes it more than a second of processor time, while it has other
-// things to do. The image holds them compressed, beside the originals, and VS Code need not be there yet.
+// every browser: the workbench's script alone takes it half a second, while it has other things to
+// do. The image holds them compressed, beside the originals, and VS Code need not be there yet.
 type assets struct {
 	prefix string // of their paths: "/<quality>-<commit>/static/"
 	files  fs.FS  // VS Code's folder
