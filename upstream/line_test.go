@@ -82,37 +82,32 @@ func askAtOnce(ctx context.Context, tr http.RoundTripper, n int) []error {
 	return faults
 }
 
-func TestTransport_ManyAtOnceShareFewConnectionsWhereAnswersAreQuick(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := new(slowly)
-		tr := upstream.New(s.dial, patience)
-		defer tr.CloseIdleConnections()
-		for _, err := range askAtOnce(t.Context(), tr, 500) {
-			if err != nil {
-				t.Fatal(err)
-			}
+// askAll asks so often at once, and is to be answered each time.
+func askAll(t *testing.T, tr http.RoundTripper, n int) {
+	t.Helper()
+	for _, err := range askAtOnce(t.Context(), tr, n) {
+		if err != nil {
+			t.Fatal(err)
 		}
-		// Those of the first dials, and of the second, which began before an answer was there.
-		if n := s.dials.Load(); n > 16 {
-			t.Errorf("%d connections were made", n)
-		}
-	})
+	}
 }
 
-func TestTransport_NoConnectionIsMadeWhileOthersComeBack(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := &slowly{answer: 1500 * time.Microsecond}
-		tr := upstream.New(s.dial, patience)
-		defer tr.CloseIdleConnections()
-		for _, err := range askAtOnce(t.Context(), tr, 15_000) { // in some three seconds
-			if err != nil {
-				t.Fatal(err)
+func TestTransport_ManyAtOnceShareFewConnectionsWhereAnswersAreQuick(t *testing.T) {
+	for _, test := range []struct {
+		answer time.Duration
+		n      int
+	}{{0, 500}, {1500 * time.Microsecond, 15_000}} { // the last of those in some three seconds
+		synctest.Test(t, func(t *testing.T) {
+			s := &slowly{answer: test.answer}
+			tr := upstream.New(s.dial, patience)
+			defer tr.CloseIdleConnections()
+			askAll(t, tr, test.n)
+			// Those of the first dials, and of the second, which began before an answer was there.
+			if n := s.dials.Load(); n > 16 {
+				t.Errorf("%d connections were made", n)
 			}
-		}
-		if n := s.dials.Load(); n > 16 {
-			t.Errorf("%d connections were made", n)
-		}
-	})
+		})
+	}
 }
 
 func TestTransport_WhereConnectionsComeBackNoMoreOthersAreMade(t *testing.T) {
@@ -121,11 +116,7 @@ func TestTransport_WhereConnectionsComeBackNoMoreOthersAreMade(t *testing.T) {
 		tr := upstream.New(s.dial, patience)
 		defer tr.CloseIdleConnections()
 		start := time.Now()
-		for _, err := range askAtOnce(t.Context(), tr, 80) {
-			if err != nil {
-				t.Fatal(err)
-			}
-		}
+		askAll(t, tr, 80)
 		if took := time.Since(start); took > time.Hour+10*time.Second {
 			t.Errorf("it took %s", took)
 		}
@@ -138,11 +129,7 @@ func TestTransport_SlowAnswersKeepNobodyFromAConnectionOfTheirOwn(t *testing.T) 
 		tr := upstream.New(s.dial, patience)
 		defer tr.CloseIdleConnections()
 		start := time.Now()
-		for _, err := range askAtOnce(t.Context(), tr, 80) {
-			if err != nil {
-				t.Fatal(err)
-			}
-		}
+		askAll(t, tr, 80)
 		if took := time.Since(start); took > time.Hour+10*time.Second || s.most.Load() > 8 {
 			t.Errorf("it took %s, with up to %d dials at a time", took, s.most.Load())
 		}
