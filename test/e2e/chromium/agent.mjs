@@ -1,7 +1,7 @@
 // The agent beside VS Code: asked for something, it asks back, writes a file that VS Code shows, and takes it back;
 // a page that is reloaded meanwhile reads on. Prints and asks as journey.mjs does, with the same environment; needs
 // the model that agent_test.go plays.
-import { ask, assert, complaints, launch, look, shoot, step, until, watch } from "./browser.mjs";
+import { ask, assert, complaints, launch, look, shoot, step, until, walk, watch } from "./browser.mjs";
 import * as vscode from "./editor.mjs";
 import { isolate } from "./network.mjs";
 
@@ -100,13 +100,4 @@ async function journey() {
   await step("console fits a phone", () => assert(!complaints.layout.length, complaints.layout.join("\n")));
 }
 
-try {
-  await journey();
-} catch {
-  process.exitCode = 1; // the step has told why
-  for (const complaint of Object.values(complaints).flat()) console.error(complaint);
-  for (const [i, page] of context.pages().entries()) await shoot(page, `failed-${i}`).catch(console.error);
-}
-await context.browser().close();
-process.stdin.unref?.();
-process.exit();
+await walk(context, journey);

@@ -144,3 +144,20 @@ export function watch(page, origin, expected) {
     if (page.url().startsWith(`${origin}/`) && !stack.includes(".ws.kalpana.localhost")) note(stack);
   });
 }
+
+/** Takes a journey through the pages of a context, and ends the script; where a step failed, with what may have led to it. */
+export async function walk(context, journey) {
+  try {
+    await journey();
+  } catch {
+    process.exitCode = 1; // the step has told why
+    for (const complaint of Object.values(complaints).flat()) console.error(complaint);
+    for (const [i, page] of context.pages().entries()) {
+      for (const frame of page.frames()) console.error(frame.url());
+      await shoot(page, `failed-${i}`).catch(console.error);
+    }
+  }
+  await context.browser().close();
+  process.stdin.unref?.();
+  process.exit();
+}

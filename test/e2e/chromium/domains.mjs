@@ -1,7 +1,7 @@
 // Workspaces on a registrable domain of their own: VS Code in the console's pane is third-party content
 // there. Prints and asks as journey.mjs does, with the same environment; needs the workspaces below
 // ws.spaces.localhost.
-import { ask, assert, launch, shoot, step, until } from "./browser.mjs";
+import { ask, assert, launch, shoot, step, until, walk } from "./browser.mjs";
 import * as vscode from "./editor.mjs";
 import { isolate } from "./network.mjs";
 
@@ -115,13 +115,4 @@ async function journey() {
   });
 }
 
-try {
-  await journey();
-} catch {
-  process.exitCode = 1; // the step has told why
-  for (const [i, page] of context.pages().entries()) await shoot(page, `failed-${i}`).catch(console.error);
-  for (const f of view.frames()) console.error(f.url());
-}
-await context.browser().close();
-process.stdin.unref?.();
-process.exit();
+await walk(context, journey);

@@ -6,7 +6,7 @@
 //	KALPANA_CHROMIUM     the browser's program
 //	KALPANA_SCREENSHOTS  where pictures go
 //	KALPANA_SOCKET       the gateway's Unix socket, if this runs in a network namespace of its own
-import { ask, assert, complaints, launch, look, shoot, shootBoth, step, until, watch } from "./browser.mjs";
+import { ask, assert, complaints, launch, look, shoot, shootBoth, step, until, walk, watch } from "./browser.mjs";
 import * as vscode from "./editor.mjs";
 import { isolate } from "./network.mjs";
 
@@ -251,13 +251,4 @@ async function journey() {
   await step("console fits a phone", () => assert(!complaints.layout.length, complaints.layout.join("\n")));
 }
 
-try {
-  await journey();
-} catch {
-  process.exitCode = 1; // the step has told why; here is what may have led to it
-  for (const complaint of Object.values(complaints).flat()) console.error(complaint);
-  for (const [i, page] of context.pages().entries()) await shoot(page, `failed-${i}`).catch(console.error);
-}
-await context.browser().close();
-process.stdin.unref?.();
-process.exit();
+await walk(context, journey);

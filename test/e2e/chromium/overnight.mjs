@@ -1,6 +1,6 @@
 // A tab of VS Code that is left open for longer than VS Code waits for a lost connection. Prints and asks as journey.mjs
 // does, with the same environment; needs VS Code that waits for seconds.
-import { assert, shoot, step, until } from "./browser.mjs";
+import { assert, shoot, step, until, walk } from "./browser.mjs";
 import * as vscode from "./editor.mjs";
 import { backups, become, change, context, mark, notice, open, over, own, pause, seen, text, unreloaded } from "./sleeper.mjs";
 
@@ -105,12 +105,4 @@ async function night() {
   await step("VS Code's policy is kept", () => assert(!seen.violations.length, seen.violations.join("\n")));
 }
 
-try {
-  await night();
-} catch {
-  process.exitCode = 1; // the step has told why
-  for (const [i, page] of context.pages().entries()) await shoot(page, `failed-${i}`).catch(console.error);
-}
-await context.browser().close();
-process.stdin.unref?.();
-process.exit();
+await walk(context, night);

@@ -1,6 +1,6 @@
 // A tab of VS Code that is left open: it sleeps, says so, and comes back with what was typed. Prints and asks as
 // journey.mjs does, with the same environment; needs workspaces that are paused after KALPANA_PAUSE_AFTER seconds.
-import { assert, audit, complaints, shoot, step, until } from "./browser.mjs";
+import { assert, audit, complaints, shoot, step, until, walk } from "./browser.mjs";
 import * as vscode from "./editor.mjs";
 import { become, change, command, context, notice, open, over, own, pause, seen, state, text, unreloaded } from "./sleeper.mjs";
 
@@ -80,12 +80,4 @@ async function journey() {
   await step("the notice is accessible", () => assert(!complaints.axe.length, complaints.axe.join("\n")));
 }
 
-try {
-  await journey();
-} catch {
-  process.exitCode = 1; // the step has told why
-  for (const [i, page] of context.pages().entries()) await shoot(page, `failed-${i}`).catch(console.error);
-}
-await context.browser().close();
-process.stdin.unref?.();
-process.exit();
+await walk(context, journey);
