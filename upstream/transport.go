@@ -80,10 +80,14 @@ type conn struct {
 	read  bool  // something was, since the request began
 	since time.Time
 
-	raw   syscall.RawConn    // nil where there is none
-	peek  func(uintptr) bool // sets quiet
-	quiet bool
-	abort func() // ends reading and writing at once
+	abort func()          // ends reading and writing at once
+	raw   syscall.RawConn // nil where there is none
+
+	last  bool               // what is written now ends a request
+	step  func(uintptr) bool // writes rest, and is called again when there is something to read
+	rest  []byte             // nil once it was tried
+	sent  int
+	wrong error
 }
 
 // afterFunc is context.AfterFunc, which would have a context that has one of its own make a channel first.
@@ -96,20 +100,48 @@ func afterFunc(ctx context.Context, f func()) (stop func() bool) {
 	return context.AfterFunc(ctx, f)
 }
 
-// silent reports whether a connection that was idle is still open and nothing came meanwhile: whatever
-// did would be taken for the next request's answer.
-func (c *conn) silent() bool {
-	if c.raw == nil {
-		return true
+// errUnasked says that a connection that was idle has ended, or that something came which would be taken for the
+// next request's answer.
+var errUnasked = errors.New("the connection was not silent before it was asked")
+
+// Write implements io.Writer under conn.out. It writes the end of a request once it waits for the answer already: a
+// reader that comes after that tries before there can be anything, and each try costs a system call.
+func (c *conn) Write(p []byte) (int, error) {
+	if !c.last || c.raw == nil {
+		return c.Conn.Write(p)
 	}
-	return c.raw.Read(c.peek) == nil && c.quiet
+	c.rest, c.sent, c.wrong = p, 0, nil
+	err := c.raw.Read(c.step)
+	switch sent := c.sent; {
+	case c.wrong != nil:
+		return sent, c.wrong
+	case err != nil || sent == len(p):
+		return sent, err
+	default:
+		n, err := c.Conn.Write(p[sent:])
+		return sent + n, err
+	}
 }
 
-func (c *conn) peekAt(fd uintptr) bool {
+func (c *conn) stepAt(fd uintptr) bool {
+	rest := c.rest
+	if rest == nil {
+		return true // there is something to read
+	}
+	c.rest = nil
 	var b [1]byte
-	_, _, err := unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
-	c.quiet = err == unix.EAGAIN //nolint:errorlint // a bare number, looked at for each request
-	return true
+	if _, _, err := unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT); err != unix.EAGAIN { //nolint:errorlint // a bare number
+		c.wrong = errUnasked
+		return true
+	}
+	var err error
+	if c.sent, err = unix.Write(int(fd), rest); err != nil {
+		c.sent = 0
+		if err != unix.EAGAIN && err != unix.EINTR { //nolint:errorlint // the same
+			c.wrong = os.NewSyscallError("write", err)
+		}
+	}
+	return c.sent < len(rest)
 }
 
 // Read implements io.Reader under conn.in.
@@ -164,8 +196,8 @@ func (t *Transport) ask(ctx context.Context, addr string, r *http.Request, write
 		if fresh || c.read {
 			return nil, err
 		}
-		// The other end had closed a connection that was idle. Nothing came back, and a GET may be
-		// asked again (RFC 9110 section 9.2.2).
+		// The other end had closed a connection that was idle, or had said what nobody asked for. Nothing came
+		// back, and a GET may be asked again (RFC 9110 section 9.2.2).
 	}
 }
 
@@ -175,11 +207,11 @@ func (t *Transport) dial(ctx context.Context, addr string) (*conn, error) {
 		return nil, err
 	}
 	c := &conn{Conn: raw, addr: addr}
-	c.in, c.out = bufio.NewReaderSize(c, bufferSize), bufio.NewWriterSize(raw, bufferSize)
+	c.in, c.out = bufio.NewReaderSize(c, bufferSize), bufio.NewWriterSize(c, bufferSize)
 	c.abort = func() { _ = raw.SetDeadline(time.Unix(1, 0)) }
 	if s, ok := raw.(syscall.Conn); ok {
 		c.raw, _ = s.SyscallConn()
-		c.peek = c.peekAt
+		c.step = c.stepAt
 	}
 	return c, nil
 }
@@ -187,12 +219,13 @@ func (t *Transport) dial(ctx context.Context, addr string) (*conn, error) {
 // exchange sends what write writes and reads the head of the answer to it, which r says the method of. The
 // connection is the answer's body's from then on. interim is told of what comes before the answer.
 func (t *Transport) exchange(ctx context.Context, c *conn, r *http.Request, write func(io.Writer) error, interim func(int, http.Header) error) (*http.Response, error) {
-	c.left, c.read = maxHead, false
+	c.left, c.read, c.last = maxHead, false, false
 	stop := afterFunc(ctx, c.abort)
 	resp, err := func() (*http.Response, error) {
 		if err := write(c.out); err != nil {
 			return nil, err
 		}
+		c.last = true
 		if err := c.out.Flush(); err != nil {
 			return nil, err
 		}
@@ -293,27 +326,20 @@ func (b *body) end(whole bool) {
 
 // take returns the connection to addr that was idle for the shortest time, or a new one.
 func (t *Transport) take(ctx context.Context, addr string) (c *conn, fresh bool, err error) {
-	for {
-		c, turn := t.pop(addr)
-		switch {
-		case turn != nil:
-			if c, err = t.wait(ctx, addr, turn); c != nil || err != nil {
-				return c, false, err
-			}
-			fallthrough // it is our turn to dial
-		case c == nil:
-			c, err = t.dial(ctx, addr)
-			if ctx.Err() != nil {
-				t.dialled(addr, nil) // that we leave concerns nobody else
-			} else {
-				t.dialled(addr, err)
-			}
-			return c, true, err
-		case c.silent():
-			return c, false, nil
-		}
-		_ = c.Close()
+	c, turn := t.pop(addr)
+	if turn != nil {
+		c, err = t.wait(ctx, addr, turn)
 	}
+	if c != nil || err != nil {
+		return c, false, err
+	}
+	c, err = t.dial(ctx, addr)
+	if ctx.Err() != nil {
+		t.dialled(addr, nil) // that we leave concerns nobody else
+	} else {
+		t.dialled(addr, err)
+	}
+	return c, true, err
 }
 
 // maxDials is how many connections are made to one address at a time, and how many at once where there is none. Where

@@ -462,3 +462,59 @@ func FuzzAnswer(f *testing.F) {
 		}
 	})
 }
+
+// A head is written in pieces where it is longer than the buffer, and the other end may answer before the last.
+func TestTransport_ALongHeadArrivesWhole(t *testing.T) {
+	for _, size := range []int{100, 16<<10 - 64, 16 << 10, 200 << 10} {
+		s := serve(t, func(conn net.Conn, in *bufio.Reader) {
+			for {
+				r, err := http.ReadRequest(in)
+				if err != nil {
+					return
+				}
+				fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n%06d", len(r.Header.Get("X-Long")))
+			}
+		})
+		tr := transport(t)
+		for range 3 {
+			r := s.request(t.Context(), http.MethodGet)
+			r.Header.Set("X-Long", strings.Repeat("x", size))
+			resp, err := tr.RoundTrip(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, err := io.ReadAll(resp.Body)
+			if want := fmt.Sprintf("%06d", size); string(text) != want || err != nil {
+				t.Errorf("got %q, %v; want %s", text, err, want)
+			}
+		}
+		if n := s.conns.Load(); n != 1 {
+			t.Errorf("%d connections for heads of %d bytes, want 1", n, size)
+		}
+	}
+}
+
+// Who has said that nothing more comes is not waited for.
+func TestTransport_AHalfClosedConnectionIsReplaced(t *testing.T) {
+	for name, late := range map[string]time.Duration{"at once": 0, "later": 20 * time.Millisecond} {
+		t.Run(name, func(t *testing.T) {
+			s := serve(t, func(conn net.Conn, in *bufio.Reader) {
+				if _, err := http.ReadRequest(in); err != nil {
+					return
+				}
+				_, _ = io.WriteString(conn, hello)
+				time.Sleep(late)
+				_ = conn.(*net.TCPConn).CloseWrite()
+				_, _ = io.Copy(io.Discard, in) // until the other end closes, whatever it asks
+			})
+			tr := transport(t)
+			defer tr.CloseIdleConnections()
+			for i := range 20 {
+				if _, text, err := s.get(t, tr); text != "hello" || err != nil {
+					t.Fatalf("request %d: %q, %v", i, text, err)
+				}
+				time.Sleep(time.Duration(i%3) * late)
+			}
+		})
+	}
+}
