@@ -95,11 +95,11 @@ func (b *bench) benchAuth(ctx context.Context) ([]line, error) {
 	if err != nil {
 		return nil, err
 	}
-	caddy, err := b.forwardAuth(ctx, p.box.addr, p.box.token, endpoint)
+	caddy, err := b.forwardAuth(ctx, p.box.addr, p.box.token, endpoint, false)
 	if err != nil {
 		return nil, err
 	}
-	past, err := b.forwardAuth(ctx, p.box.own, p.box.token, endpoint)
+	keeping, err := b.forwardAuth(ctx, p.box.own, p.box.token, endpoint, true)
 	if err != nil {
 		return nil, err
 	}
@@ -108,43 +108,52 @@ func (b *bench) benchAuth(ctx context.Context) ([]line, error) {
 		d = time.Second
 	}
 	rates := map[string]*[]float64{}
-	run := func(name, addr string) end {
-		rates[name] = new([]float64)
+	run := func(name, addr string, connections int) end {
+		figures := new([]float64)
+		rates[name] = figures
 		return end{name, func(ctx context.Context) (string, error) {
-			l, err := generate(ctx, addr, p.request(""), nil, d)
-			if err != nil {
-				return "", err
-			}
-			*rates[name] = append(*rates[name], l.rate())
-			return fmt.Sprintf("%.0f requests/s", l.rate()), nil
+			l, err := b.generate(ctx, addr, p.request(""), connections, nil, d)
+			*figures = append(*figures, l.rate())
+			return fmt.Sprintf("%.0f requests/s", l.rate()), err
 		}}
 	}
 	local := func(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
-	err = b.alternate(ctx, "auth", run("Kalpana", p.kalpana.addr), run("auth_request", local(plain)), run("auth_request, tuned", local(tuned)),
-		run("forward_auth", local(caddy)), run("forward_auth, own address", local(past)))
+	const ofFew = " on few"
+	err = b.alternate(ctx, "auth", run("Kalpana", p.kalpana.addr, many),
+		run("auth_request", local(plain), many), run("auth_request, tuned", local(tuned), many),
+		run("forward_auth", local(caddy), many), run("forward_auth, tuned", local(keeping), many),
+		run("Kalpana"+ofFew, p.kalpana.addr, few), run("forward_auth"+ofFew, local(caddy), few))
 	if err != nil {
 		return nil, err
 	}
-	l := func(peer, about string, bar float64) line {
+	l := func(ours, peer, about string, bar float64) line {
 		return line{
-			Name: "auth", Unit: "requests/s", Peer: peer, Bar: bar, AtLeast: true,
+			Name: "auth", Unit: "requests/s", Left: ours, Peer: peer, Bar: bar, AtLeast: true,
 			What: "the same GET, authenticated by the gateway itself, against " + about + ",\n" +
 				"which asks an endpoint on this machine (nginx, which answers 204) about each request",
-			Ours: *rates["Kalpana"], Theirs: *rates[peer],
+			Ours: *rates[ours], Theirs: *rates[peer],
 		}
 	}
+	on := func(connections int) string { return fmt.Sprintf(", on %d keep-alive connections", connections) }
 	return []line{
-		l("auth_request", "nginx with auth_request as its manual has it, in front of the published port", 1.3),
-		l("auth_request, tuned", "the same nginx with connections kept to the endpoint and to the container's own address (no bar)", 0),
-		l("forward_auth", "Caddy's forward_auth in the same build, in front of the published port", 3),
-		l("forward_auth, own address", "the same in front of the container's own address (no bar)", 0),
+		l("Kalpana", "auth_request", "nginx with auth_request as its manual has it, in front of the published port"+on(many), 1.3),
+		l("Kalpana", "auth_request, tuned", "the same nginx with connections kept to the endpoint and to the container's own address (no bar)"+on(many), 0),
+		l("Kalpana", "forward_auth", "Caddy's forward_auth as its manual has it, in the same build, in front of the published port"+on(many), 3),
+		l("Kalpana", "forward_auth, tuned", "the same with enough connections kept to the endpoint and to the container's own address (no bar)"+on(many), 0),
+		l("Kalpana"+ofFew, "forward_auth"+ofFew, "the same forward_auth as its manual has it (no bar)"+on(few)+",\nno more than it keeps", 0),
 	}, nil
 }
 
-// forwardAuth starts the same build as a proxy that asks an endpoint first.
-func (b *bench) forwardAuth(ctx context.Context, addr, token string, endpoint int) (int, error) {
-	asking := fmt.Sprintf("\tforward_auth 127.0.0.1:%d {\n\t\turi /\n\t}\n", endpoint)
-	p, port, err := startCaddy(ctx, b.binary, b.tempDir(), asking+toBackend(addr, token))
+// forwardAuth starts the same build as a proxy that asks an endpoint first, as Caddy's manual has it; or, tuned, with
+// as many connections kept as there are to it.
+func (b *bench) forwardAuth(ctx context.Context, addr, token string, endpoint int, tuned bool) (int, error) {
+	keep := ""
+	if tuned {
+		keep = fmt.Sprintf("\ttransport http {\n\t\t\tkeepalive_idle_conns_per_host %d\n\t\t}\n", many)
+	}
+	site := fmt.Sprintf("\tforward_auth 127.0.0.1:%d {\n\t\turi /\n\t%s\t}\n\treverse_proxy %s {\n\t\theader_up X-Kalpana-Token %s\n\t%s\t}",
+		endpoint, keep, addr, token, keep)
+	p, port, err := startCaddy(ctx, b.binary, b.tempDir(), site)
 	if err != nil {
 		return 0, err
 	}

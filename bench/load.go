@@ -1,22 +1,23 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strconv"
-	"sync"
-	"sync/atomic"
+	"strings"
 	"time"
 )
 
 const (
-	connections = 32
-	bodySize    = 1 << 10 // bytes, of the back end's answer
-	warmUp      = 500 * time.Millisecond
+	few      = 32      // connections: no more than Caddy keeps to one address while they are idle
+	many     = 128     // what some twenty browsers open
+	bodySize = 1 << 10 // bytes, of the back end's answer
+	warmUp   = time.Second
 )
 
 // load is what one run found.
@@ -29,106 +30,65 @@ type load struct {
 func (l load) rate() float64      { return float64(l.requests) / l.wall.Seconds() }
 func (l load) cpuMicros() float64 { return float64(l.cpu.Microseconds()) / float64(l.requests) }
 
-// generate sends the same request over and over, on keep-alive connections, for a while. Each answer
-// must be 200 with 1 KiB. It reads HTTP by itself: net/http would compete with the proxy for the
-// processor.
-func generate(ctx context.Context, addr string, request []byte, watched *process, d time.Duration) (load, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	var (
-		done [connections]struct {
-			atomic.Int64
-			_ [56]byte // a cache line each
-		}
-		workers sync.WaitGroup
-	)
-	for i := range connections {
-		conn, err := net.Dial("tcp", addr)
-		if err != nil {
-			return load{}, err
-		}
-		context.AfterFunc(ctx, func() { conn.Close() })
-		workers.Go(func() {
-			defer conn.Close()
-			in := bufio.NewReaderSize(conn, 8<<10)
-			for {
-				_, err := conn.Write(request)
-				if err == nil {
-					err = readAnswer(in)
-				}
-				if err != nil {
-					cancel(err) // has no effect at the end of the run
-					return
-				}
-				done[i].Add(1)
-			}
-		})
-	}
-	type moment struct {
-		at       time.Time
-		requests int64
-		cpu      time.Duration
-	}
-	look := func() (m moment, err error) {
-		if watched != nil {
-			m.cpu, err = watched.cpuTime()
-		}
-		for i := range done {
-			m.requests += done[i].Load()
-		}
-		m.at = time.Now()
-		return m, err
-	}
-	measure := func() (load, error) {
-		if err := pause(ctx, warmUp); err != nil {
-			return load{}, err
-		}
-		from, err := look()
-		if err != nil {
-			return load{}, err
-		}
-		if err := pause(ctx, d); err != nil {
-			return load{}, err
-		}
-		to, err := look()
-		return load{to.requests - from.requests, to.at.Sub(from.at), to.cpu - from.cpu}, err
-	}
-	l, err := measure()
-	if cause := context.Cause(ctx); cause != nil {
-		err = cause
-	}
-	cancel(nil)
-	workers.Wait()
-	return l, err
-}
+// wrkScript has wrk say what it found in a form of ours. It is asked at the end alone: the requests cost what
+// they cost without it.
+const wrkScript = `function done(summary, latency, requests)
+	local e = summary.errors
+	io.write(string.format("\nfound %d %d %d %d\n", summary.requests, summary.duration, summary.bytes,
+		e.connect + e.read + e.write + e.status + e.timeout))
+end
+`
 
-var lengthName = []byte("content-length:")
-
-func readAnswer(in *bufio.Reader) error {
-	line, err := in.ReadSlice('\n')
+// generate sends the same GET over and over, on so many keep-alive connections, for a while: from wrk, which takes
+// less of the processors from the proxy than a client of Go's. Each answer must be a good one, of 1 KiB.
+func (b *bench) generate(ctx context.Context, addr string, request []byte, connections int, watched *process, d time.Duration) (load, error) {
+	script := filepath.Join(b.tempDir(), "found.lua")
+	if err := os.WriteFile(script, []byte(wrkScript), 0o600); err != nil {
+		return load{}, err
+	}
+	args := []string{"--threads", "1", "--connections", strconv.Itoa(connections), "--script", script}
+	first, rest, _ := strings.Cut(strings.TrimSpace(string(request)), "\r\n")
+	for field := range strings.SplitSeq(rest, "\r\n") {
+		args = append(args, "--header", field)
+	}
+	address := "http://" + addr + strings.Fields(first)[1]
+	run := func(d time.Duration) (l load, err error) {
+		out, err := exec.CommandContext(ctx, "wrk", append(args, "--duration", fmt.Sprintf("%.0fs", d.Seconds()), address)...).CombinedOutput()
+		switch {
+		case errors.Is(err, exec.ErrNotFound):
+			return l, fmt.Errorf("%w: scripts/deps.sh bench installs wrk", err)
+		case err != nil:
+			return l, fmt.Errorf("%w: %s", err, out)
+		}
+		at := bytes.LastIndex(out, []byte("found "))
+		if at < 0 {
+			return l, fmt.Errorf("wrk said %q", out)
+		}
+		var micros, size, faults int64
+		if _, err := fmt.Sscanf(string(out[at:]), "found %d %d %d %d", &l.requests, &micros, &size, &faults); err != nil {
+			return l, fmt.Errorf("wrk said %q: %w", out, err)
+		}
+		l.wall = time.Duration(micros) * time.Microsecond
+		if faults > 0 || size < l.requests*bodySize || l.requests == 0 {
+			return l, fmt.Errorf("%d of %d answers were no good: %s", faults, l.requests, out)
+		}
+		return l, nil
+	}
+	if _, err := run(warmUp); err != nil {
+		return load{}, err
+	}
+	if watched == nil {
+		return run(d)
+	}
+	before, err := watched.cpuTime()
 	if err != nil {
-		return err
+		return load{}, err
 	}
-	if !bytes.HasPrefix(line, []byte("HTTP/1.1 200 ")) {
-		return fmt.Errorf("answered %q", line)
+	l, err := run(d)
+	if err != nil {
+		return load{}, err
 	}
-	length := -1
-	for {
-		if line, err = in.ReadSlice('\n'); err != nil {
-			return err
-		}
-		if len(line) <= len("\r\n") {
-			break
-		}
-		if n := len(lengthName); len(line) > n && bytes.EqualFold(line[:n], lengthName) {
-			if length, err = strconv.Atoi(string(bytes.TrimSpace(line[n:]))); err != nil {
-				return err
-			}
-		}
-	}
-	if length != bodySize {
-		return errors.New("the answer is not 1 KiB")
-	}
-	_, err = in.Discard(length)
-	return err
+	after, err := watched.cpuTime()
+	l.cpu = after - before
+	return l, err
 }

@@ -5,7 +5,7 @@
 //
 //	go run ./bench [-run name] [-n runs] [-quick] [-json] [-before image]
 //
-// It needs what "make build image" makes, a container engine, nginx, and Chromium with Node for one line. It
+// It needs what "make build image" makes, a container engine, nginx, wrk, and Chromium with Node for one line. It
 // runs from the root of the checkout and removes what it made. The exit status is 1 if a bar is
 // missed. The figures of a machine that is busy with other things are noise.
 package main

@@ -86,7 +86,7 @@ func (b *bench) benchProxy(ctx context.Context) ([]line, error) {
 		What: fmt.Sprintf("authenticated GET of 1 KiB on a running workspace, %d keep-alive connections, %s a run,\n"+
 			"against Caddy's reverse_proxy in the same build to the container's own address (Kalpana connects from inside its network\n"+
 			"namespace: either way nothing is in between); both add the token that the container checks",
-			connections, d),
+			few, d),
 	}
 	cpu := line{Name: "proxy", Unit: "µs of CPU a request", Peer: "reverse_proxy", Bar: 1.05, What: "CPU time that the gateway's process uses for each, user and kernel"}
 	// The back end must not be what limits.
@@ -96,7 +96,7 @@ func (b *bench) benchProxy(ctx context.Context) ([]line, error) {
 	}
 	run := func(addr string, watched *process, request []byte, rates, cpus *[]float64) func(context.Context) (string, error) {
 		return func(ctx context.Context) (string, error) {
-			l, err := generate(ctx, addr, request, watched, d)
+			l, err := b.generate(ctx, addr, request, few, watched, d)
 			if err != nil {
 				return "", err
 			}

@@ -2,10 +2,12 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"sync"
 	"time"
 
@@ -184,4 +186,37 @@ func hitAtOnce(ctx context.Context, addr string, request []byte, n int) (took fl
 	readers.Wait()
 	took = since(start)
 	return took, errors.Join(faults...)
+}
+
+var lengthName = []byte("content-length:")
+
+// readAnswer reads one answer, which must be 200 with 1 KiB. It reads HTTP by itself: net/http would compete with the
+// proxy for the processor.
+func readAnswer(in *bufio.Reader) error {
+	line, err := in.ReadSlice('\n')
+	if err != nil {
+		return err
+	}
+	if !bytes.HasPrefix(line, []byte("HTTP/1.1 200 ")) {
+		return fmt.Errorf("answered %q", line)
+	}
+	length := -1
+	for {
+		if line, err = in.ReadSlice('\n'); err != nil {
+			return err
+		}
+		if len(line) <= len("\r\n") {
+			break
+		}
+		if n := len(lengthName); len(line) > n && bytes.EqualFold(line[:n], lengthName) {
+			if length, err = strconv.Atoi(string(bytes.TrimSpace(line[n:]))); err != nil {
+				return err
+			}
+		}
+	}
+	if length != bodySize {
+		return errors.New("the answer is not 1 KiB")
+	}
+	_, err = in.Discard(length)
+	return err
 }

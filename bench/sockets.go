@@ -20,7 +20,8 @@ const (
 	// spareFiles are the files that a gateway has open for other things.
 	spareFiles = 300
 	// calm is how long a process rests before its memory is looked at: Go gives it back little by little.
-	calm = 5 * time.Second
+	calm    = 5 * time.Second
+	dialers = 32 // at once
 )
 
 // benchSockets measures how much memory a WebSocket costs on which nothing happens.
@@ -118,10 +119,10 @@ func (p *proxied) idle(ctx context.Context, gateway *process, addr, admin string
 	request := p.request("Origin: http://" + p.host + "\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" +
 		"Sec-WebSocket-Key: a2FscGFuYS1iZW5jaC1rZXk=\r\n")
 	var workers sync.WaitGroup
-	faults := make(chan error, connections)
-	for first := range connections {
+	faults := make(chan error, dialers)
+	for first := range dialers {
 		workers.Go(func() {
-			for i := first; i < n; i += connections {
+			for i := first; i < n; i += dialers {
 				var err error
 				if conns[i], err = openSocket(ctx, addr, request); err != nil {
 					faults <- fmt.Errorf("WebSocket %d: %w", i, err)

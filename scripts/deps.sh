@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Installs the programs that the tests use beside Go and Node: Debian's Chromium, ripgrep, and what
-# the workspace image is made with; and promtool. "deps.sh bench" adds what the benchmarks compare with: nginx.
+# the workspace image is made with; and promtool. "deps.sh bench" adds what the benchmarks compare with and
+# measure by: nginx, wrk.
 set -euo pipefail
 
 declare -A packages=([chromium]=chromium [rg]=ripgrep [debootstrap]=debootstrap [iptables]=iptables [ip]=iproute2 [shellcheck]=shellcheck)
-[ "${1:-}" != bench ] || packages[nginx]=nginx-light
+[ "${1:-}" != bench ] || packages+=([nginx]=nginx-light [wrk]=wrk)
 
 # promtool, which checks the alert rules, is a part of Debian's Prometheus. That package would start a
 # server, so the program alone is taken out of it; without it the rules are checked less.
