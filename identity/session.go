@@ -135,23 +135,27 @@ func (s *Service) Authenticate(r *http.Request) (Caller, error) {
 	if err != nil || len(cookie.Value) != secretLength {
 		return Caller{}, ErrNoSession
 	}
-	ctx, now := r.Context(), s.cfg.Now().UTC()
-	caller, err := s.callerOf(ctx, Hash(cookie.Value))
+	caller, err := s.callerOf(r.Context(), Hash(cookie.Value))
 	if err != nil {
 		return Caller{}, err
 	}
-	session := &caller.Session
-	if now.Sub(session.SeenAt) > time.Minute { // a write a minute is enough for a sliding day
-		session.SeenAt = now
-		session.ExpiresAt = now.Add(SessionIdle)
-		if session.ExpiresAt.After(session.EndsAt) {
-			session.ExpiresAt = session.EndsAt
-		}
-		if err := s.cfg.Store.TouchSession(ctx, session.Hash, session.SeenAt, session.ExpiresAt); err != nil {
-			s.cfg.Log.Warn("a session's last use could not be stored", "error", err)
-		}
+	if err := s.slide(r.Context(), &caller.Session); err != nil {
+		s.cfg.Log.Warn("a session's last use could not be stored", "error", err)
 	}
 	return caller, nil
+}
+
+// slide notes that a session is in use now. A write a minute is enough for a sliding day.
+func (s *Service) slide(ctx context.Context, session *Session) error {
+	now := s.cfg.Now().UTC()
+	if now.Sub(session.SeenAt) <= time.Minute {
+		return nil
+	}
+	session.SeenAt, session.ExpiresAt = now, now.Add(SessionIdle)
+	if session.ExpiresAt.After(session.EndsAt) {
+		session.ExpiresAt = session.EndsAt
+	}
+	return s.cfg.Store.TouchSession(ctx, session.Hash, session.SeenAt, session.ExpiresAt)
 }
 
 // callerOf returns who is signed in by a session, from the store.
