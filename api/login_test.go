@@ -340,6 +340,13 @@ func TestPeople_AdminsChangeThem(t *testing.T) {
 		t.Fatalf("%+v", link)
 	}
 	asha.keep(asha.must(204, "POST", "/api/login/link", api.LinkToken{Token: secret}))
+	ravi := s.signIn("Ravi")
+	person := "/api/people/" + decode[api.Me](t, ravi.must(200, "GET", "/api/me", nil)).ID
+	admin.must(200, "PATCH", person, `{"role":"admin"}`)
+	link = decode[api.SignInLink](t, ravi.must(200, "POST", "/api/people/admin/sign-in-link", nil))
+	admin.must(200, "PATCH", person, `{"role":"member"}`)
+	_, secret, _ = strings.Cut(link.URL, "#")
+	s.stranger().must(401, "POST", "/api/login/link", api.LinkToken{Token: secret}) // from who is no admin any more
 	admin.must(404, "PATCH", "/api/people/nobody", `{"role":"admin"}`)
 	admin.must(404, "POST", "/api/people/nobody/sign-in-link", nil)
 	admin.must(422, "PATCH", "/api/people/"+id, `{"role":"owner"}`)

@@ -182,7 +182,7 @@ func (h *Handler) peopleRoutes() {
 			if p.Disabled {
 				return nil, huma.NewError(http.StatusConflict, "This person is disabled. Enable them first.")
 			}
-			address, expires, err := h.cfg.Identity.SignInLink(ctx, p)
+			address, expires, err := h.cfg.Identity.SignInLinkBy(ctx, callerOf(ctx), p)
 			if err != nil {
 				return nil, h.problem(err)
 			}
