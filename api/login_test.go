@@ -277,7 +277,7 @@ func TestInvitation_BringsOnePersonInThroughAProvider(t *testing.T) {
 	guest.must(403, "POST", "/api/invitations", api.InvitationRequest{Role: "member"})
 }
 
-func TestInvitation_IsRedeemedDirectlyWhereLinksAreOn(t *testing.T) {
+func TestInvitation_IsRedeemedDirectlyWhereLinksAreTheOnlyWay(t *testing.T) {
 	s := newSite(t)
 	admin := s.admin()
 	made := decode[api.NewInvitation](t, admin.must(201, "POST", "/api/invitations", api.InvitationRequest{Role: "admin"}))
@@ -291,8 +291,10 @@ func TestInvitation_IsRedeemedDirectlyWhereLinksAreOn(t *testing.T) {
 	}
 	s.stranger().must(404, "POST", "/api/invitations/redeem", api.Redemption{Token: secret, Name: "Eve"})
 
-	s.withGitHub(false)
-	s.stranger().must(405, "POST", "/api/invitations/redeem", api.Redemption{Token: secret, Name: "Eve"})
+	for _, links := range []bool{false, true} {
+		s.withGitHub(links)
+		s.stranger().must(405, "POST", "/api/invitations/redeem", api.Redemption{Token: secret, Name: "Eve"})
+	}
 }
 
 func TestInvitation_CanBeWithdrawn(t *testing.T) {
