@@ -61,7 +61,14 @@ func scoped(op huma.Operation, scope ...identity.Scope) huma.Operation {
 
 // forAdmins closes a route to everybody but admins and their tokens of that scope.
 func forAdmins(op huma.Operation) huma.Operation {
-	op.Security = []map[string][]string{{bySession: {string(identity.ScopeAdmin)}}, {byToken: {string(identity.ScopeAdmin)}}}
+	op = forAdminsInPerson(op)
+	op.Security = append(op.Security, map[string][]string{byToken: {string(identity.ScopeAdmin)}})
+	return op
+}
+
+// forAdminsInPerson closes a route to everybody but admins in a browser.
+func forAdminsInPerson(op huma.Operation) huma.Operation {
+	op.Security = []map[string][]string{{bySession: {string(identity.ScopeAdmin)}}}
 	return op
 }
 

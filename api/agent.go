@@ -585,7 +585,7 @@ func (h *Handler) followChat(w http.ResponseWriter, r *http.Request, caller iden
 // streamRun streams what a run says, to its end. The run does not notice. A stream that has to end before, since the
 // session ended, or the server reloads, is cut off: the client takes an end without a last chunk for a success.
 func (h *Handler) streamRun(w http.ResponseWriter, r *http.Request, caller identity.Caller, id workspace.ID, run *agent.Run, from int) {
-	ctx, release := h.cfg.Identity.HoldWorkspace(r.Context(), caller.Session, id)
+	ctx, release := h.cfg.Identity.HoldWorkspace(r.Context(), caller, id)
 	defer release()
 	out := eventWriter{w, http.NewResponseController(w)}
 	_ = out.rc.SetReadDeadline(time.Time{}) // the server's idle limits do not fit a stream

@@ -130,7 +130,7 @@ func (h *Handler) servePage(w http.ResponseWriter, r *http.Request, caller ident
 		return // Error has answered.
 	}
 	defer ws.Close()
-	held, release := h.cfg.Identity.HoldWorkspace(r.Context(), caller.Session, id)
+	held, release := h.cfg.Identity.HoldWorkspace(r.Context(), caller, id)
 	defer release()
 	ctx, cancel := context.WithCancel(held)
 	defer cancel()

@@ -65,7 +65,7 @@ func (h *Handler) events(w http.ResponseWriter, r *http.Request, caller identity
 		return
 	}
 	defer end()
-	ctx, release := h.cfg.Identity.HoldSession(r.Context(), caller.Session)
+	ctx, release := h.cfg.Identity.HoldCaller(r.Context(), caller)
 	defer release()
 	out := eventWriter{w, http.NewResponseController(w)}
 	_ = out.rc.SetReadDeadline(time.Time{}) // the server's idle limits do not fit a stream

@@ -277,7 +277,7 @@ func TestInvitation_BringsOnePersonInThroughAProvider(t *testing.T) {
 	guest.must(403, "POST", "/api/invitations", api.InvitationRequest{Role: "member"})
 }
 
-func TestInvitation_IsRedeemedDirectlyWhereLinksAreOn(t *testing.T) {
+func TestInvitation_IsRedeemedDirectlyWhereLinksAreTheOnlyWay(t *testing.T) {
 	s := newSite(t)
 	admin := s.admin()
 	made := decode[api.NewInvitation](t, admin.must(201, "POST", "/api/invitations", api.InvitationRequest{Role: "admin"}))
@@ -291,8 +291,10 @@ func TestInvitation_IsRedeemedDirectlyWhereLinksAreOn(t *testing.T) {
 	}
 	s.stranger().must(404, "POST", "/api/invitations/redeem", api.Redemption{Token: secret, Name: "Eve"})
 
-	s.withGitHub(false)
-	s.stranger().must(405, "POST", "/api/invitations/redeem", api.Redemption{Token: secret, Name: "Eve"})
+	for _, links := range []bool{false, true} {
+		s.withGitHub(links)
+		s.stranger().must(405, "POST", "/api/invitations/redeem", api.Redemption{Token: secret, Name: "Eve"})
+	}
 }
 
 func TestInvitation_CanBeWithdrawn(t *testing.T) {
@@ -340,6 +342,13 @@ func TestPeople_AdminsChangeThem(t *testing.T) {
 		t.Fatalf("%+v", link)
 	}
 	asha.keep(asha.must(204, "POST", "/api/login/link", api.LinkToken{Token: secret}))
+	ravi := s.signIn("Ravi")
+	person := "/api/people/" + decode[api.Me](t, ravi.must(200, "GET", "/api/me", nil)).ID
+	admin.must(200, "PATCH", person, `{"role":"admin"}`)
+	link = decode[api.SignInLink](t, ravi.must(200, "POST", "/api/people/admin/sign-in-link", nil))
+	admin.must(200, "PATCH", person, `{"role":"member"}`)
+	_, secret, _ = strings.Cut(link.URL, "#")
+	s.stranger().must(401, "POST", "/api/login/link", api.LinkToken{Token: secret}) // from who is no admin any more
 	admin.must(404, "PATCH", "/api/people/nobody", `{"role":"admin"}`)
 	admin.must(404, "POST", "/api/people/nobody/sign-in-link", nil)
 	admin.must(422, "PATCH", "/api/people/"+id, `{"role":"owner"}`)

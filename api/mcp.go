@@ -93,7 +93,7 @@ func (h *Handler) mcp(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
-	ctx, release := h.cfg.Identity.HoldWorkspace(r.Context(), caller.Session, id)
+	ctx, release := h.cfg.Identity.HoldWorkspace(r.Context(), caller, id)
 	defer release()
 	h.cfg.MCP.Server.Serve(w, r.WithContext(ctx), mcp.Session{
 		Env: &tools.Env{

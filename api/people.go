@@ -170,7 +170,8 @@ func (h *Handler) peopleRoutes() {
 			}
 			return &struct{ Body Person }{personView(p)}, nil
 		})
-	huma.Register(h.huma, forAdmins(h.operation("POST", "/api/people/{id}/sign-in-link", "createSignInLink", "Make an address that signs somebody in, once", 200, tag)),
+	// No token makes a session: that would outlive it.
+	huma.Register(h.huma, forAdminsInPerson(h.operation("POST", "/api/people/{id}/sign-in-link", "createSignInLink", "Make an address that signs somebody in, once", 200, tag)),
 		func(ctx context.Context, in *personInput) (*struct{ Body SignInLink }, error) {
 			if !h.cfg.Links {
 				return nil, huma.NewError(http.StatusConflict, "Sign-in by link is off here. Ask the operator to add login link to the configuration.")
@@ -182,7 +183,7 @@ func (h *Handler) peopleRoutes() {
 			if p.Disabled {
 				return nil, huma.NewError(http.StatusConflict, "This person is disabled. Enable them first.")
 			}
-			address, expires, err := h.cfg.Identity.SignInLink(ctx, p)
+			address, expires, err := h.cfg.Identity.SignInLinkBy(ctx, callerOf(ctx), p)
 			if err != nil {
 				return nil, h.problem(err)
 			}

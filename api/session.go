@@ -36,7 +36,7 @@ type Session struct {
 	Address   string    `json:"address" doc:"IP address that signed in, or empty."`
 	UserAgent string    `json:"userAgent" doc:"What the browser called itself, or empty."`
 	CreatedAt time.Time `json:"createdAt"`
-	SeenAt    time.Time `json:"seenAt" doc:"To the minute."`
+	SeenAt    time.Time `json:"seenAt" doc:"To the minute on the console, to an hour in workspaces."`
 	EndsAt    time.Time `json:"endsAt" doc:"When it ends at the latest."`
 }
 

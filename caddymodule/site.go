@@ -117,7 +117,7 @@ func (m *AccessHandler) serveConsole(w http.ResponseWriter, r *http.Request, nex
 		return caddyhttp.Error(http.StatusForbidden, errors.New("this page is for administrators"))
 	}
 	identity.StripCookies(r.Header)
-	ctx, release := m.app.instance.identity.HoldSession(r.Context(), caller.Session)
+	ctx, release := m.app.instance.identity.HoldCaller(r.Context(), caller)
 	defer release()
 	setUser(r, caller.Person.ID, claimsOf(caller.Person))
 	return next.ServeHTTP(w, r.WithContext(ctx))

@@ -194,7 +194,7 @@ func escape(text string, limit int) string {
 	return string(out)
 }
 
-// write tells the store of events and of uses of tokens until ctx ends, and of what is left then.
+// write tells the store of events and of uses of tokens and sessions until ctx ends, and of what is left then.
 func (s *Service) write(ctx context.Context) {
 	for failing := false; ; {
 		wait := auditDelay
@@ -214,6 +214,7 @@ func (s *Service) write(ctx context.Context) {
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), auditFlush)
 			defer cancel()
 			_ = s.flushUses(last)
+			_ = s.flushSessions(last)
 			if err := s.flushAudit(last); err != nil {
 				s.cfg.Log.Error("the last events of the audit log could not be stored; they stand in this log alone", "error", err)
 			}
@@ -223,6 +224,7 @@ func (s *Service) write(ctx context.Context) {
 		err := s.flushAudit(write)
 		if err == nil {
 			_ = s.flushUses(write)
+			_ = s.flushSessions(write)
 		}
 		cancel()
 		if ctx.Err() == nil && (err != nil) != failing {

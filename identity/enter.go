@@ -145,7 +145,13 @@ func (s *Service) describe(a *Account, p Profile) (err error) {
 	})
 	a.Login, a.Email, a.UpdatedAt = p.Login, p.Email, s.cfg.Now().UTC()
 	a.Groups = strings.Join(groups[:min(len(groups), most)], "\n")
-	a.Token, err = s.sealToken(a, p.Token)
+	token := p.Token
+	if token.Refresh == "" { // some give one at the first consent alone, and sessions rest on it
+		if old, err := s.openToken(a); err == nil {
+			token.Refresh = old.Refresh
+		}
+	}
+	a.Token, err = s.sealToken(a, token)
 	return err
 }
 

@@ -193,6 +193,8 @@ func (s *Service) RenewGrant(g Grant) *http.Cookie {
 		return nil
 	}
 	g.IssuedAt = known
+	s.afar.note(g.Session)
+	s.audit.knock()
 	return s.grantCookie(g)
 }
 

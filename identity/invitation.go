@@ -48,7 +48,7 @@ type invitationPayload struct {
 
 const invitationKind = "invitation"
 
-// Invite makes an invitation that lasts for lifetime, by default InvitationLifetime, and returns
+// Invite makes an invitation that lasts for lifetime, by default InvitationLifetime, and as long as by is an admin. It returns
 // the address that shows it. The secret is in the fragment; the store keeps only its hash, so the
 // address is not shown again.
 func (s *Service) Invite(ctx context.Context, by Caller, role Role, note string, lifetime time.Duration) (Invitation, string, error) {
@@ -100,11 +100,28 @@ func (s *Service) Invitations(ctx context.Context) ([]Invitation, error) {
 	}
 	list := make([]Invitation, 0, len(tickets))
 	for _, t := range tickets {
-		if i, ok := readInvitation(t); ok && s.cfg.Now().Before(t.ExpiresAt) {
+		i, ok := readInvitation(t)
+		if !ok || !s.cfg.Now().Before(t.ExpiresAt) {
+			continue
+		}
+		if ok, err = s.isAdmin(ctx, i.By); err != nil {
+			return nil, err
+		}
+		if ok {
 			list = append(list, i)
 		}
 	}
 	return list, nil
+}
+
+// isAdmin reports whether the person of that id is an admin, and not disabled. What lets somebody in counts only as
+// long as whoever gave it away could give it: else an admin who was shut out had a way back.
+func (s *Service) isAdmin(ctx context.Context, id string) (bool, error) {
+	p, err := s.cfg.Store.Person(ctx, id)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	return p.Role == RoleAdmin && !p.Disabled, err
 }
 
 // Withdraw ends an invitation that nobody has used: ErrInvitation.
@@ -163,6 +180,12 @@ func (s *Service) takeInvitation(ctx context.Context, hash string) (*Ticket, Inv
 		return nil, Invitation{}, err
 	}
 	i, ok := readInvitation(t)
+	if ok {
+		if ok, err = s.isAdmin(ctx, i.By); err != nil {
+			s.giveBack(ctx, t)
+			return nil, Invitation{}, err
+		}
+	}
 	if !ok {
 		return nil, Invitation{}, ErrInvitation
 	}

@@ -241,7 +241,11 @@ func (s *loginSite) people() []identity.Person {
 
 func (s *loginSite) invite(role identity.Role) string {
 	s.t.Helper()
-	_, address, err := s.Invite(context.Background(), identity.Caller{Person: identity.Person{ID: "admin"}}, role, "for a test", 0)
+	admin, err := s.FirstAdmin(context.Background())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	_, address, err := s.Invite(context.Background(), identity.Caller{Person: admin}, role, "for a test", 0)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -418,7 +422,7 @@ func TestLogin_OfManyWhoUseAnInvitationAtOnceOneComesIn(t *testing.T) {
 		})
 	}
 	group.Wait()
-	if came.Load() != 1 || len(s.people()) != 1 {
+	if came.Load() != 1 || len(s.people()) != 2 { // with whoever invited them
 		t.Errorf("%d came in, %d people", came.Load(), len(s.people()))
 	}
 }
@@ -932,6 +936,50 @@ func TestProviderToken_ARefusedRefreshEndsTheSessions(t *testing.T) {
 	mustBe(t, "refused", err, identity.ErrNoToken)
 	b.mustBeNobody()
 	byLink.mustBe(login.Person)
+}
+
+// Some providers give a refresh token at the first consent alone, as Google does. The session that rests on it must not go
+// on without the provider's word because another browser came.
+func TestProviderToken_ASecondSignInWithoutARefreshTokenKeepsTheFirstOnes(t *testing.T) {
+	s := newLoginSite(t, identity.Access{Allow: rules(t, "user", "github:octocat")})
+	profile := octocat
+	profile.Token = identity.ProviderToken{Access: "first", Refresh: "of the first consent", ExpiresAt: s.clock.Now().Add(time.Hour)}
+	s.github.is(profile)
+	first, second := s.browser(), s.browser()
+	login, err := first.at("github")
+	if err != nil {
+		t.Fatal(err)
+	}
+	profile.Token = identity.ProviderToken{Access: "second", ExpiresAt: s.clock.Now().Add(time.Hour)}
+	s.github.is(profile)
+	if _, err := second.at("github"); err != nil {
+		t.Fatal(err)
+	}
+	s.advance(time.Hour)
+	second.mustBeNobody()
+	s.github.during = func() { // the refresh token is used up by then
+		s.github.during = nil
+		profile.Token.Access = "third"
+		s.github.is(profile)
+		if _, err := s.browser().at("github"); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := s.RefreshTokens(t.Context()); err != nil || s.github.refreshed != 1 {
+		t.Errorf("%d refreshes, %v", s.github.refreshed, err)
+	}
+	first.mustBe(login.Person)
+	s.advance(8 * time.Hour)
+	if err := s.RefreshTokens(t.Context()); err != nil || s.github.refreshed != 2 || s.github.reused != 0 {
+		t.Errorf("%d refreshes, %v; a refresh token was reused %d times", s.github.refreshed, err, s.github.reused)
+	}
+	first.mustBe(login.Person)
+	s.github.fail(identity.ErrTokenRefused)
+	s.advance(9 * time.Hour)
+	if err := s.RefreshTokens(t.Context()); err != nil {
+		t.Error(err)
+	}
+	first.mustBeNobody()
 }
 
 func TestProviderToken_SessionsGoOnWhileTheProviderVouches(t *testing.T) {

@@ -215,6 +215,49 @@ func TestInvitation_IsListedWithdrawnAndEnds(t *testing.T) {
 	}
 }
 
+// An admin who is about to be shut out could keep a way back.
+func TestAdmin_WhatTheyGaveAwayCountsAsLongAsTheyAreOne(t *testing.T) {
+	for what, change := range map[string]identity.PersonChange{"disabled": disabled(true), "a member": role(identity.RoleMember)} {
+		s := newSite(t)
+		admin, ravi := s.anAdmin("Asha"), s.anAdmin("Ravi")
+		by := identity.Caller{Person: admin}
+		_, invitation, err := s.Invite(t.Context(), by, identity.RoleAdmin, "", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, other, err := s.Invite(t.Context(), by, identity.RoleAdmin, "", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		link, _, err := s.SignInLinkBy(t.Context(), by, ravi)
+		if err != nil {
+			t.Fatal(err)
+		}
+		operators := s.link(ravi)
+		if _, err := s.ChangePerson(t.Context(), identity.Caller{Person: ravi}, admin.ID, change); err != nil {
+			t.Fatal(err)
+		}
+		if list, err := s.Invitations(t.Context()); err != nil || len(list) != 0 {
+			t.Errorf("%s: the list has %v, %v", what, list, err)
+		}
+		secret := func(address string) string { _, secret, _ := strings.Cut(address, "#"); return secret }
+		_, _, err = s.Redeem(t.Context(), secret(invitation), "Asha again")
+		mustBe(t, what+", by their invitation", err, identity.ErrInvitation)
+		_, _, err = s.SignInByLink(t.Context(), secret(link))
+		mustBe(t, what+", by their link for another admin", err, identity.ErrLink)
+		_, _, err = s.SignInByLink(t.Context(), operators)
+		mustBe(t, what+", by the operator's link", err, nil)
+		// What was not tried meanwhile counts again.
+		back := role(identity.RoleAdmin)
+		back.Disabled = new(bool)
+		if _, err := s.ChangePerson(t.Context(), identity.Caller{Person: ravi}, admin.ID, back); err != nil {
+			t.Fatal(err)
+		}
+		_, _, err = s.Redeem(t.Context(), secret(other), "Mona")
+		mustBe(t, what+" no more", err, nil)
+	}
+}
+
 func TestInvitation_RefusesWhatItCannotBe(t *testing.T) {
 	s := newSite(t)
 	admin := s.anAdmin("Asha")

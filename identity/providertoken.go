@@ -142,7 +142,7 @@ func (s *Service) refresh(ctx context.Context, p Provider, subject, lease, holde
 		if readErr != nil {
 			return readErr
 		}
-		if current != token { // a sign-in brought a token of its own
+		if current.Refresh != token.Refresh { // a sign-in brought a token of its own
 			fresh = current
 			return nil
 		}

@@ -214,13 +214,16 @@ func (s *Service) Run(ctx context.Context) {
 	beside.Go(func() { s.write(ctx) })
 	beside.Go(func() { s.keepTokens(ctx) })
 	defer beside.Wait()
-	poll, purge := time.NewTicker(pollInterval), time.NewTicker(time.Hour)
+	poll, look, purge := time.NewTicker(pollInterval), time.NewTicker(afarRound), time.NewTicker(time.Hour)
 	defer poll.Stop()
+	defer look.Stop()
 	defer purge.Stop()
 	for failing := false; ; {
 		select {
 		case <-ctx.Done():
 			return
+		case <-look.C:
+			s.noteOpen()
 		case <-purge.C:
 			if err := s.purge(ctx); err != nil && ctx.Err() == nil {
 				s.cfg.Log.Warn("what has ended could not be purged", "error", err)

@@ -212,7 +212,7 @@ func TestRun_AStreamEndsWhenItsSessionMust(t *testing.T) {
 		tab, release := service.Hold(context.Background(), g)
 		defer release()
 		caller.Session.ExpiresAt = time.Now().Add(30 * time.Minute) // one that nobody used for almost a day
-		events, release := service.HoldSession(context.Background(), caller.Session)
+		events, release := service.HoldCaller(context.Background(), caller)
 		defer release()
 		for _, step := range []struct {
 			wait          time.Duration

@@ -64,6 +64,7 @@ type Service struct {
 	streams  streams
 	audit    audit
 	tokens   tokens
+	afar     afar
 	quotas   quotas
 
 	onRevocation func(Revocation)

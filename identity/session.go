@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -40,12 +41,22 @@ func (c Caller) May(scope Scope) bool {
 
 type linkPayload struct {
 	Person string `json:"person"`
+	By     string `json:"by,omitempty"` // admin who gave it away, or "": whoever owns the server
 }
 
 // SignInLink returns the address that signs person in, once, within the link lifetime. The secret
 // is in the fragment, which neither servers' logs nor Referer headers get to see.
 func (s *Service) SignInLink(ctx context.Context, person Person) (string, time.Time, error) {
-	payload, err := json.Marshal(linkPayload{Person: person.ID})
+	return s.signInLink(ctx, linkPayload{Person: person.ID})
+}
+
+// SignInLinkBy is SignInLink for an admin who gives it away. It works only as long as they are one.
+func (s *Service) SignInLinkBy(ctx context.Context, by Caller, person Person) (string, time.Time, error) {
+	return s.signInLink(ctx, linkPayload{Person: person.ID, By: by.Person.ID})
+}
+
+func (s *Service) signInLink(ctx context.Context, p linkPayload) (string, time.Time, error) {
+	payload, err := json.Marshal(p)
 	if err != nil {
 		return "", time.Time{}, err
 	}
@@ -86,6 +97,11 @@ func (s *Service) takeLink(ctx context.Context, secret string) (Person, error) {
 	var payload linkPayload
 	if err := json.Unmarshal(ticket.Payload, &payload); err != nil {
 		return Person{}, ErrLink
+	}
+	if payload.By != "" {
+		if ok, err := s.isAdmin(ctx, payload.By); err != nil || !ok {
+			return Person{}, cmp.Or(err, ErrLink)
+		}
 	}
 	person, err := s.cfg.Store.Person(ctx, payload.Person)
 	if errors.Is(err, ErrNotFound) {
@@ -135,23 +151,27 @@ func (s *Service) Authenticate(r *http.Request) (Caller, error) {
 	if err != nil || len(cookie.Value) != secretLength {
 		return Caller{}, ErrNoSession
 	}
-	ctx, now := r.Context(), s.cfg.Now().UTC()
-	caller, err := s.callerOf(ctx, Hash(cookie.Value))
+	caller, err := s.callerOf(r.Context(), Hash(cookie.Value))
 	if err != nil {
 		return Caller{}, err
 	}
-	session := &caller.Session
-	if now.Sub(session.SeenAt) > time.Minute { // a write a minute is enough for a sliding day
-		session.SeenAt = now
-		session.ExpiresAt = now.Add(SessionIdle)
-		if session.ExpiresAt.After(session.EndsAt) {
-			session.ExpiresAt = session.EndsAt
-		}
-		if err := s.cfg.Store.TouchSession(ctx, session.Hash, session.SeenAt, session.ExpiresAt); err != nil {
-			s.cfg.Log.Warn("a session's last use could not be stored", "error", err)
-		}
+	if err := s.slide(r.Context(), &caller.Session); err != nil {
+		s.cfg.Log.Warn("a session's last use could not be stored", "error", err)
 	}
 	return caller, nil
+}
+
+// slide notes that a session is in use now. A write a minute is enough for a sliding day.
+func (s *Service) slide(ctx context.Context, session *Session) error {
+	now := s.cfg.Now().UTC()
+	if now.Sub(session.SeenAt) <= time.Minute {
+		return nil
+	}
+	session.SeenAt, session.ExpiresAt = now, now.Add(SessionIdle)
+	if session.ExpiresAt.After(session.EndsAt) {
+		session.ExpiresAt = session.EndsAt
+	}
+	return s.cfg.Store.TouchSession(ctx, session.Hash, session.SeenAt, session.ExpiresAt)
 }
 
 // callerOf returns who is signed in by a session, from the store.

@@ -135,7 +135,7 @@ func TestSignOut_EndsSessionGrantsAndStreamsAtOnce(t *testing.T) {
 		}
 		tab, release := s.Hold(context.Background(), g)
 		t.Cleanup(release)
-		events, release := s.HoldSession(context.Background(), caller.Session)
+		events, release := s.HoldCaller(context.Background(), caller)
 		t.Cleanup(release)
 		b.streams = []context.Context{tab, events}
 		return b
@@ -303,7 +303,7 @@ func TestSessions_AreListedAndRevokedByTheirPersonAlone(t *testing.T) {
 	_, err = s.Authenticate(request("/", cookies[2]))
 	mustBe(t, "the revoked one", err, identity.ErrNoSession)
 
-	tab, release := s.HoldSession(context.Background(), who(cookies[1]).Session)
+	tab, release := s.HoldCaller(context.Background(), who(cookies[1]))
 	defer release()
 	mustBe(t, "all others", s.RevokeOtherSessions(t.Context(), who(cookies[0])), nil)
 	if tab.Err() == nil {

@@ -144,30 +144,42 @@ func (s *Service) Open() int {
 }
 
 func (s *streams) cancel(ends func(Grant) bool) {
+	s.each(func(st *stream) {
+		if ends(st.grant) {
+			st.end(context.Canceled)
+		}
+	})
+}
+
+func (s *streams) each(f func(*stream)) {
 	for i := range s.shards {
 		shard := &s.shards[i]
 		shard.Lock()
 		for st := range shard.open {
-			if ends(st.grant) {
-				st.end(context.Canceled)
-			}
+			f(st)
 		}
 		shard.Unlock()
 	}
 }
 
-// HoldWorkspace is HoldSession for a stream that is about a workspace, which a person who may use it has just been
+// HoldWorkspace is HoldCaller for a stream that is about a workspace, which a person who may use it has just been
 // found to be allowed to see. It ends with the workspace, too.
-func (s *Service) HoldWorkspace(ctx context.Context, session Session, id workspace.ID) (context.Context, func()) {
-	return s.Hold(ctx, Grant{
-		Session: session.Hash, Person: session.Person, Label: string(id), IssuedAt: s.cfg.Now(), EndsAt: session.ExpiresAt,
-	})
+func (s *Service) HoldWorkspace(ctx context.Context, caller Caller, id workspace.ID) (context.Context, func()) {
+	g := caller.grant()
+	g.Label, g.IssuedAt = string(id), s.cfg.Now()
+	return s.Hold(ctx, g)
 }
 
-// HoldSession is Hold for a stream of the console, which has a session and no grant. It ends when
-// the session would end by itself now; who is still signed in then connects again.
-func (s *Service) HoldSession(ctx context.Context, session Session) (context.Context, func()) {
-	return s.Hold(ctx, Grant{
-		Session: session.Hash, Person: session.Person, IssuedAt: session.CreatedAt, EndsAt: session.ExpiresAt,
-	})
+// HoldCaller is Hold for a stream of the console, whose caller has no grant. It ends when
+// their session would end by itself now; who is still signed in then connects again.
+func (s *Service) HoldCaller(ctx context.Context, caller Caller) (context.Context, func()) {
+	return s.Hold(ctx, caller.grant())
+}
+
+func (c Caller) grant() Grant {
+	g := Grant{Session: c.Session.Hash, Person: c.Person.ID, IssuedAt: c.Session.CreatedAt, EndsAt: c.Session.ExpiresAt}
+	if c.Token != nil {
+		g.Token = c.Token.ID
+	}
+	return g
 }

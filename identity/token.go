@@ -91,20 +91,23 @@ func (s *Service) CreateToken(ctx context.Context, caller Caller, name string, s
 	if slices.Contains(scopes, ScopeAdmin) && caller.Person.Role != RoleAdmin {
 		return "", Token{}, ErrNotAdmin
 	}
-	tokens, err := s.Tokens(ctx, caller.Person.ID)
-	if err != nil {
-		return "", Token{}, err
-	}
-	if len(tokens) >= MaxTokens {
-		return "", Token{}, ErrTokenLimit
-	}
 	text := TokenPrefix + NewSecret()
 	now := s.cfg.Now().UTC().Truncate(time.Microsecond)
 	t := Token{
 		ID: newID(), Hash: Hash(text), Person: caller.Person.ID, Name: name, Scopes: strings.Join(words, " "),
 		CreatedAt: now, ExpiresAt: now.Add(lifetime),
 	}
-	if err := s.cfg.Store.CreateToken(ctx, t); err != nil {
+	err = s.exclusively(ctx, "tokens "+caller.Person.ID, func() error {
+		tokens, err := s.Tokens(ctx, caller.Person.ID)
+		if err == nil && len(tokens) >= MaxTokens {
+			err = ErrTokenLimit
+		}
+		if err != nil {
+			return err
+		}
+		return s.cfg.Store.CreateToken(ctx, t)
+	})
+	if err != nil {
 		return "", Token{}, err
 	}
 	e := caller.Event(ActionTokenCreate, "")

@@ -2,10 +2,12 @@ package identity_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -184,12 +186,33 @@ func TestCreateToken_RefusesWhatItMustNotMake(t *testing.T) {
 			t.Errorf("%s: %q", test.what, text)
 		}
 	}
+	var last string
 	for range identity.MaxTokens {
-		if _, _, err = s.CreateToken(t.Context(), member, "a", read, time.Hour); err != nil {
+		var made identity.Token
+		if _, made, err = s.CreateToken(t.Context(), member, "a", read, time.Hour); err != nil {
 			break
 		}
+		last = made.ID
 	}
 	mustBe(t, "too many", err, identity.ErrTokenLimit)
+	if err := s.RevokeToken(t.Context(), member, last); err != nil {
+		t.Fatal(err)
+	}
+	var made atomic.Int32
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			if _, _, err := s.CreateToken(t.Context(), member, "a", read, time.Hour); err == nil {
+				made.Add(1)
+			} else if !errors.Is(err, identity.ErrTokenLimit) {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if made.Load() != 1 {
+		t.Errorf("%d tokens made at once where there was room for one", made.Load())
+	}
 	s.advance(time.Hour)
 	_, _, err = s.CreateToken(t.Context(), member, "a", read, time.Hour)
 	mustBe(t, "when some have ended", err, nil)

@@ -126,6 +126,26 @@ func TestTwoGateways_WhatOneDoesTheOtherSees(t *testing.T) {
 	two.served("after a stop at the other", w)
 	one.served("after a wake at the other", w)
 	one.kept(w)
+
+	tab := two.socket(w)
+	two.api(http.StatusOK, "GET", "/api/me")
+	one.api(http.StatusNoContent, "POST", "/api/logout")
+	left := time.Now()
+	_ = tab.SetReadDeadline(left.Add(patience))
+	_, _, err := tab.ReadMessage()
+	if d := time.Since(left); err == nil || d > 5*time.Second {
+		t.Errorf("a WebSocket at the other, %v after the sign-out: %v", d, err)
+	}
+	two.api(http.StatusUnauthorized, "GET", "/api/me")
+	if a := two.fetch(w, "/hello"); a.Status != http.StatusUnauthorized {
+		t.Errorf("the workspace at the other after the sign-out: %v", a)
+	}
+	again, err := one.SignIn()
+	one.must(err)
+	one.Close()
+	two.Close()
+	one.Browser, two.Browser = again, again.On(two.Installation)
+
 	one.api(http.StatusNoContent, "DELETE", "/api/workspaces/"+w.ID)
 	two.gone(w)
 	two.agree("after a delete at the other")

@@ -18,6 +18,8 @@
 //	share_limit public
 //	start_timeout 30s
 //
+// and no login but link.
+//
 //	KALPANA_TEST_CONSOLE      address of the console, e.g. https://kalpana.example.com
 //	KALPANA_TEST_WORKSPACES   parent domain of the workspaces (default ws. + the console's host)
 //	KALPANA_TEST_ADMIN_LINK   a sign-in link of an admin

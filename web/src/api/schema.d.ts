@@ -1549,7 +1549,7 @@ export interface components {
             provider: string;
             /**
              * Format: date-time
-             * @description To the minute.
+             * @description To the minute on the console, to an hour in workspaces.
              */
             seenAt: string;
             /** @description What the browser called itself, or empty. */
