@@ -130,7 +130,7 @@ func (h *Handler) serve(v *visit) {
 		return
 	}
 	// What a grant authorises must come from the host's own pages; a public preview authorises nobody.
-	if v.grant.Token == "" && !v.grant.IsVisitor() && !v.cors && needsOrigin(v.r) && !sameOrigin(v.r, h.cfg.Hosts.Origin(v.host)) {
+	if v.grant.Token == "" && !v.grant.IsVisitor() && !v.cors && !SameOrigin(v.r, h.cfg.Hosts.Origin(v.host)) {
 		h.problem(v, http.StatusForbidden, "This request did not come from the workspace's own page, so it is refused.")
 		return
 	}

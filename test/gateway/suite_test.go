@@ -112,6 +112,7 @@ var promises = []struct {
 	{"WebSocket_OpensFromItsOwnPageAlone", sockets, everyForm},
 	{"ConsoleSockets_OpenFromTheConsoleAlone", consoleSockets, everyForm},
 	{"UnsafeMethods_ComeFromTheirOwnPageAlone", unsafeMethods, everyForm},
+	{"OtherPages_GetNothingForThemselves", otherPages, everyForm},
 	{"Redirects_StayAtHomeInFiveHundredForms", openRedirects, everyForm},
 	{"Smuggling_NoHiddenRequestReachesAnApp", smuggling, anyForm},
 	{"OddTargets_ReachNothingElse", oddTargets, anyForm},

@@ -103,6 +103,35 @@ async function journey() {
     await shoot(view, "preview");
   });
 
+  await step("a page of another origin gets nothing of a preview, unless its owner lets it", async () => {
+    await ask({ ask: "serve", id, path: "5174" });
+    const at = (n) => `${protocol}//${n}-${host}:${port}`;
+    const own = await context.newPage();
+    const takes = () =>
+      own.evaluate(async (address) => {
+        const text = await fetch(`${address}/`, { credentials: "include" }).then((r) => r.text(), () => "none");
+        const script = document.createElement("script");
+        script.src = `${address}/script.js`;
+        delete window.theirs;
+        await new Promise((done) => {
+          script.onload = script.onerror = done;
+          document.head.append(script);
+        });
+        return [text, window.theirs ?? 0];
+      }, at(5173));
+    await own.goto(`${at(5173)}/`); // it has the cookie from now on
+    const itself = await takes();
+    assert(itself[0].includes("served from 5173") && itself[1] === 1, `its own page: ${itself}`);
+    await own.goto(`${at(5174)}/`);
+    const before = await takes();
+    assert(before[0] === "none" && before[1] === 0, `another port's page: ${before}`);
+    const { status } = await request(view, "PUT", `/api/workspaces/${id}/ports/5173`, { level: "private", cors: true });
+    assert(status === 200, `turning CORS on: ${status}`);
+    const after = await takes();
+    assert(after[0].includes("served from 5173") && after[1] === 1, `with CORS: ${after}`);
+    await own.close();
+  });
+
   await step("signing out ends the pane", async () => {
     const other = await context.newPage();
     await other.goto(`${origin}/workspaces`);
