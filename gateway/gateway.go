@@ -351,9 +351,14 @@ func (h *Handler) wake(v *visit) *orchestrator.Operation {
 			return nil
 		}
 	}
-	ctx := identity.WithClient(v.r.Context(), h.cfg.Identity.ClientOf(v.r))
-	h.cfg.Identity.Audit(ctx, v.grant.Event(identity.ActionStart))
-	return h.cfg.Orchestrator.Wake(v.host.ID)
+	op := h.cfg.Orchestrator.Wake(v.host.ID)
+	e := v.grant.Event(identity.ActionStart)
+	if err, ended := h.settled(v, op); ended && err != nil && v.r.Context().Err() == nil {
+		why, _, _ := strings.Cut(explain(err), "\n")
+		e.Outcome, e.Detail = identity.OutcomeRefused, strings.TrimPrefix(e.Detail+": "+why, ": ")
+	}
+	h.cfg.Identity.Audit(identity.WithClient(v.r.Context(), h.cfg.Identity.ClientOf(v.r)), e)
+	return op
 }
 
 // settled waits until the operation has ended, or has begun to start a container. What needs no start
