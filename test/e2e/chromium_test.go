@@ -58,6 +58,7 @@ func TestChromium(t *testing.T) {
 var domainSteps = []string{
 	"sign in by the link",
 	"VS Code in the pane, which is of another site",
+	"what runs in the pane puts no page in the console's place",
 	"its cookies are partitioned",
 	"VS Code in a tab of its own",
 	"a preview in VS Code's own browser",

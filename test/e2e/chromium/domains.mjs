@@ -59,6 +59,19 @@ async function journey() {
     frame = view.frames().find((f) => f.url().startsWith(`${protocol}//${host}:${port}/`));
   });
 
+  await step("what runs in the pane puts no page in the console's place", async () => {
+    await pane.locator(".explorer-folders-view").click({ position: { x: 100, y: 300 } }); // a person's click allows a frame much
+    const may = await frame.evaluate(() => navigator.userActivation.hasBeenActive);
+    const tried = await frame.evaluate(() => {
+      try {
+        window.top.location.href = `${location.origin}/elsewhere`;
+      } catch (error) {
+        return error.name;
+      }
+    });
+    assert(may && tried === "SecurityError" && view.url() === `${origin}/w/${id}`, `clicked ${may}, ${tried}, at ${view.url()}`);
+  });
+
   await step("its cookies are partitioned", async () => {
     const kept = await cookies(host);
     const grant = kept.find((cookie) => cookie.name === "__Host-kalpana_grant");
