@@ -63,6 +63,7 @@ var domainSteps = []string{
 	"VS Code in a tab of its own",
 	"a preview in VS Code's own browser",
 	"a page of another origin gets nothing of a preview, unless its owner lets it",
+	"a preview where nothing listens opens by itself",
 	"signing out ends the pane",
 }
 

@@ -125,6 +125,7 @@ var promises = []struct {
 	{"OtherAgents_ComeWithATokenOfTheirScopeAlone", otherAgents, everyForm},
 	{"AuditLog_TakesAnAttackersTextEscapedAndCut", auditLog, anyForm},
 	{"SharedPorts_LetInWhoTheLevelSaysOnEveryPath", shares, everyForm},
+	{"PublicPorts_WakeOnlyWhereTheirOwnerSaysSo", publicWakes, anyForm},
 	{"CORS_IsForThePreviewsOfOneWorkspaceAlone", cors, everyForm},
 	{"SharedPorts_EndWhatIsOpenWhenNarrowed", sharesEnd, anyForm},
 	{"Invitation_LetsOneInOnce", invitations, anyForm},

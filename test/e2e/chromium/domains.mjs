@@ -138,10 +138,32 @@ async function journey() {
     await own.goto(`${at(5174)}/`);
     const before = await takes();
     assert(before[0] === "none" && before[1] === 0, `another port's page: ${before}`);
+    // Nor may it lay the preview, or VS Code, under its own.
+    for (const address of [at(5173), `${protocol}//${host}:${port}`, origin]) {
+      const framed = await own.evaluate(async (address) => {
+        const frame = document.createElement("iframe");
+        frame.src = `${address}/`;
+        await new Promise((done) => {
+          frame.onload = done;
+          document.body.append(frame);
+        });
+      }, address).then(() => own.frames().at(-1).url());
+      assert(own.frames().length > 1 && framed.startsWith("chrome-error:"), `in a frame: ${framed}`);
+    }
     const { status } = await request(view, "PUT", `/api/workspaces/${id}/ports/5173`, { level: "private", cors: true });
     assert(status === 200, `turning CORS on: ${status}`);
     const after = await takes();
     assert(after[0].includes("served from 5173") && after[1] === 1, `with CORS: ${after}`);
+    await own.close();
+  });
+
+  await step("a preview where nothing listens opens by itself", async () => {
+    const own = await context.newPage();
+    const early = await own.goto(`${protocol}//5175-${host}:${port}/`);
+    assert(early.status() === 502, `before it listens: ${early.status()}`);
+    assert((await own.title()).startsWith("Nothing listens on port 5175"), await own.title());
+    await ask({ ask: "serve", id, path: "5175" });
+    await own.getByText("served from 5175").waitFor();
     await own.close();
   });
 
