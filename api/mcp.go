@@ -98,7 +98,14 @@ func (h *Handler) mcp(w http.ResponseWriter, r *http.Request) {
 	h.cfg.MCP.Server.Serve(w, r.WithContext(ctx), mcp.Session{
 		Env: &tools.Env{
 			Workspace: id, Name: caller.Person.Name, Email: caller.Person.Email,
-			Bridge: func(ctx context.Context) (*bridge.Client, error) { return h.cfg.MCP.Bridge(ctx, id) },
+			Bridge: func(ctx context.Context) (*bridge.Client, error) {
+				if h.cfg.Orchestrator.Route(id) == nil && h.cfg.Orchestrator.Waking(id) == nil { // it will be woken
+					e := caller.Event(identity.ActionStart, id)
+					e.Detail = "mcp"
+					h.cfg.Identity.Audit(ctx, e)
+				}
+				return h.cfg.MCP.Bridge(ctx, id)
+			},
 			Seen:   known,
 		},
 		Begin: func(t *tools.Tool, call tools.Call) (func(), error) {

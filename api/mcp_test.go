@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/kalpana-dev/kalpana/agent/mcp"
@@ -168,6 +169,16 @@ func TestMCP_AProgramWithATokenWorksInAWorkspace(t *testing.T) {
 		if asked != workspace.ID(id) {
 			t.Errorf("%s was connected to", asked)
 		}
+	}
+	var told []string
+	for _, e := range s.admin().audit("?workspace=" + id) {
+		if e.Address == "" || e.Person != asha.caller().Person.ID {
+			t.Errorf("the audit log says %+v", e)
+		}
+		told = append(told, e.Action+" "+e.Detail)
+	}
+	if diff := cmp.Diff([]string{"create one", "agent-run mcp: writeFile", "start mcp", "agent-run mcp: runCommand", "agent-run mcp: editFile"}, told); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -7,12 +7,14 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/caddyauth"
 
+	"github.com/kalpana-dev/kalpana/gateway"
 	"github.com/kalpana-dev/kalpana/identity"
 )
 
 // Authenticator lets people on who are signed in: on the console by their session, on a site with
 // kalpana_auth by its own cookie. It sets {http.auth.user.id}, .name, .email and .role. By itself it
-// answers 401 and sends nobody to sign in; the directive kalpana_auth does.
+// answers 401 and sends nobody to sign in; the directive kalpana_auth does. A request that a page of another origin
+// makes is nobody's.
 type Authenticator struct{ app *App }
 
 // CaddyModule returns the Caddy module information.
@@ -40,13 +42,16 @@ func (m *Authenticator) Authenticate(_ http.ResponseWriter, r *http.Request) (ca
 		if err != nil {
 			return caddyauth.User{}, false, unlessMissing(err, identity.ErrNoGrant)
 		}
+		if !gateway.SameOrigin(r, m.app.hosts.Origin(site)) {
+			return caddyauth.User{}, false, nil
+		}
 		return caddyauth.User{ID: g.Person, Metadata: metadata(g.Claims)}, true, nil
 	}
 	caller, err := m.app.api.Authenticate(r)
 	if err != nil {
 		return caddyauth.User{}, false, unlessMissing(err, identity.ErrNoSession)
 	}
-	if caller.Token != nil {
+	if caller.Token != nil || !gateway.SameOrigin(r, m.app.hosts.Console()) {
 		return caddyauth.User{}, false, nil
 	}
 	return caddyauth.User{ID: caller.Person.ID, Metadata: metadata(claimsOf(caller.Person))}, true, nil

@@ -86,6 +86,7 @@ type check struct {
 
 var checks = []check{
 	{"engine", checkEngine},
+	{"runtime", checkRuntime},
 	{"cgroups", checkCgroups},
 	{"storage", checkStorage},
 	{"image", checkImage},

@@ -45,6 +45,20 @@ func checkEngine(_ context.Context, p *patient) checkResult {
 	return fine("%s %s at %s, API %s", e.Name, e.Version, e.Address, e.API)
 }
 
+func checkRuntime(_ context.Context, p *patient) checkResult {
+	e, err := p.engine()
+	switch {
+	case err != nil:
+		return unseen(err)
+	case e.Escapes != "":
+		return warning("Update it, or see that your distribution has mended "+e.Escapes+" in its own version.", "%s: containers can get out of it", e.Runtime)
+	case e.Runtime == "":
+		return fine("the engine does not tell what runs its containers, or it is not runc")
+	default:
+		return fine("%s", e.Runtime)
+	}
+}
+
 func checkCgroups(_ context.Context, p *patient) checkResult {
 	e, err := p.engine()
 	if err != nil {

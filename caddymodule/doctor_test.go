@@ -178,6 +178,7 @@ func TestDoctor_SaysWhatIsWrongWithTheEngine(t *testing.T) {
 	e.engine.engine.Unlimits, e.engine.engine.Copies = []string{"memory", "processes"}, true
 	e.finds("cgroups", checkWarning, "it cannot limit memory, processes")
 	e.finds("storage", checkWarning, "every container is a whole copy")
+	e.finds("runtime", checkOK, "does not tell")
 	e.engine.image.Faults = []string{"it runs as root"}
 	e.finds("image", checkFailed, "is no workspace image: it runs as root")
 	e.engine.fence = orchestrator.Fence{}
@@ -186,12 +187,21 @@ func TestDoctor_SaysWhatIsWrongWithTheEngine(t *testing.T) {
 	e.finds("firewall", checkWarning, "off, by allow_host_access")
 
 	e = newExamined(t, "")
+	e.engine.engine.Runtime = "runc 1.3.3"
+	e.finds("runtime", checkOK, "runc 1.3.3")
+	e = newExamined(t, "")
+	e.engine.engine.Runtime, e.engine.engine.Escapes = "runc 1.3.2", "CVE-2025-31133"
+	if r := e.finds("runtime", checkWarning, "runc 1.3.2: containers can get out of it"); !strings.Contains(r.Do, "CVE-2025-31133") {
+		t.Errorf("what to do: %s", r.Do)
+	}
+
+	e = newExamined(t, "")
 	e.engine.err = workspace.ErrImageMissing
 	e.finds("image", checkFailed, "is not on the engine")
 	e = newExamined(t, "")
 	e.engine.err = fmt.Errorf("look: %w", workspace.ErrEngineDown)
 	e.finds("engine", checkFailed, "does not answer")
-	for _, name := range []string{"cgroups", "storage", "image", "firewall"} {
+	for _, name := range []string{"runtime", "cgroups", "storage", "image", "firewall"} {
 		e.finds(name, checkWarning, "not looked at")
 	}
 	if r := e.examine(t.Context(), checks); r.OK {

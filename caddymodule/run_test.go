@@ -21,6 +21,9 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/caddyauth"
 	"github.com/gorilla/websocket"
 
 	"github.com/kalpana-dev/kalpana/identity"
@@ -330,9 +333,45 @@ func TestAuth_ProtectsFurtherPathsOfTheConsole(t *testing.T) {
 	if status, text := s.do("GET", internal, nil); status != http.StatusOK || text != "hello "+person.ID+" member" {
 		t.Errorf("%d %q", status, text)
 	}
-	if status, _ := s.do("POST", internal, nil, "Sec-Fetch-Site", "same-site"); status != http.StatusForbidden {
-		t.Errorf("from a workspace's page: %d", status)
+	for _, method := range []string{"POST", "GET"} {
+		if status, _ := s.do(method, internal, nil, "Sec-Fetch-Site", "same-site"); status != http.StatusForbidden {
+			t.Errorf("%s from a workspace's page: %d", method, status)
+		}
 	}
+}
+
+// kalpana_test_provider is what JSON calls the handler authentication with the provider kalpana.
+func init() {
+	httpcaddyfile.RegisterHandlerDirective("kalpana_test_provider", func(httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
+		return caddyauth.Authentication{ProvidersRaw: caddy.ModuleMap{"kalpana": json.RawMessage("{}")}}, nil
+	})
+}
+
+func TestAuthenticator_KnowsWhoIsSignedIn(t *testing.T) {
+	const route = "\n\troute /who {\n\t\tkalpana_test_provider\n\t\trespond \"{http.auth.user.id} {http.auth.user.name} {http.auth.user.role}\"\n\t}\n"
+	s := run(t, "", "https://tools.localhost:PORT {\n\ttls internal\n\tkalpana_auth /in"+route+"}\n")
+	s.load(strings.Replace(s.text, "\n\tkalpana_console\n", route+"\tkalpana_console\n", 1))
+	site, console := s.origin("tools.localhost")+"/who", s.origin("kalpana.localhost")+"/who"
+	asks := func(what string, want int, text string, method string, headers ...string) {
+		t.Helper()
+		for _, address := range []string{site, console} {
+			if status, got := s.do(method, address, nil, headers...); status != want || got != text {
+				t.Errorf("%s at %s: %d %q", what, address, status, got)
+			}
+		}
+	}
+	asks("nobody", 401, "", "GET")
+	person := s.signIn(identity.RoleAdmin)
+	s.open(s.origin("tools.localhost") + "/in")
+	known := person.ID + " Asha admin"
+	asks("who is signed in", 200, known, "GET")
+	asks("their own page", 200, known, "POST", "Sec-Fetch-Site", "same-origin")
+	asks("another site's page", 401, "", "POST", "Sec-Fetch-Site", "same-site")
+	asks("a script on another site's page", 401, "", "GET", "Sec-Fetch-Site", "same-site", "Sec-Fetch-Mode", "no-cors", "Sec-Fetch-Dest", "script")
+	if status, text := s.do("POST", s.origin("kalpana.localhost")+"/api/logout", nil); status != http.StatusNoContent {
+		t.Fatalf("signing out: %d %s", status, text)
+	}
+	asks("who has signed out", 401, "", "GET")
 }
 
 func TestConsole_NoRouteTakesAnUnsafeRequestFromElsewhere(t *testing.T) {

@@ -3,6 +3,7 @@ package gateway
 import (
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/kalpana-dev/kalpana/workspace"
@@ -11,7 +12,7 @@ import (
 // preflightAge is how long a browser may rely on the answer to a preflight.
 const preflightAge = 10 * time.Minute
 
-// serveCORS lets the other previews of a workspace call one whose owner turned that on: it sets v.cors,
+// serveCORS lets the pages of a workspace's other previews call, or show something of, one whose owner turned that on: it sets v.cors,
 // and what the answer says about it (Fetch Standard, CORS protocol). It answers a preflight itself and
 // returns true, since a preflight never carries a cookie. Neither VS Code's origin, nor another
 // workspace's, nor the console's is ever let in.
@@ -21,11 +22,8 @@ func (h *Handler) serveCORS(v *visit) (answered bool) {
 	}
 	header := v.w.Header()
 	header.Add("Vary", "Origin")
-	origins := v.r.Header["Origin"]
-	if len(origins) != 1 {
-		return false
-	}
-	from, err := h.cfg.Hosts.ParseOrigin(origins[0])
+	origin := callerOf(v.r)
+	from, err := h.cfg.Hosts.ParseOrigin(origin)
 	if err != nil || from.Kind != workspace.HostPreview || from.ID != v.host.ID || from.Port == v.host.Port {
 		return false
 	}
@@ -34,7 +32,7 @@ func (h *Handler) serveCORS(v *visit) (answered bool) {
 		return false
 	}
 	v.cors = true
-	header.Set("Access-Control-Allow-Origin", origins[0])
+	header.Set("Access-Control-Allow-Origin", origin)
 	header.Set("Access-Control-Allow-Credentials", "true")
 	asked := v.r.Header["Access-Control-Request-Method"]
 	if v.r.Method != http.MethodOptions || len(asked) != 1 {
@@ -48,6 +46,21 @@ func (h *Handler) serveCORS(v *visit) (answered bool) {
 	header.Set("Access-Control-Max-Age", strconv.Itoa(int(preflightAge/time.Second)))
 	v.w.WriteHeader(http.StatusNoContent)
 	return true
+}
+
+// callerOf returns the origin of the page that makes the request, or what is none. Of an image, or another
+// thing that a page shows or runs, the Referer alone tells it; a page can leave that out, and not forge it.
+func callerOf(r *http.Request) string {
+	origins := r.Header["Origin"]
+	switch {
+	case len(origins) == 1:
+		return origins[0]
+	case len(origins) > 1 || !isRead(r.Method):
+		return ""
+	}
+	scheme, rest, _ := strings.Cut(r.Referer(), "://")
+	host, _, _ := strings.Cut(rest, "/")
+	return scheme + "://" + host
 }
 
 // withoutCORS removes what an app says where the gateway speaks for it: two such answers are none.

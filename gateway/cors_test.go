@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -125,6 +126,40 @@ func TestCORS_APreviewMayCallWithTheTargetsOwnGrant(t *testing.T) {
 	}
 	if got := w.status(w.upgrade(host, grant, w.hosts.Origin(preview(workspace.NewID(), 3000)))); got != http.StatusForbidden {
 		t.Errorf("a sibling's WebSocket: %d", got)
+	}
+}
+
+// What a page shows or runs comes without an Origin: its Referer tells where it is from.
+func TestCORS_APreviewMayShowWhatTheTargetHas(t *testing.T) {
+	w := newWorld(t)
+	id := w.running()
+	host := preview(id, 5000)
+	grant, from := w.grant(host), w.hosts.Origin(preview(id, 3000))
+	show := func(method, referer, site string) int {
+		return w.do(w.program(method, w.hosts.Origin(host)+"/", grant, "Referer", referer, "Sec-Fetch-Mode", "no-cors", "Sec-Fetch-Site", site, "Sec-Fetch-Dest", "image")).StatusCode
+	}
+	if got := show("GET", from+"/", "same-site"); got != http.StatusForbidden {
+		t.Errorf("off by default: %d", got)
+	}
+	w.share(id, workspace.Share{Port: 5000, Level: workspace.SharePrivate, CORS: true})
+	for _, referer := range []string{from + "/", from + "/a/b?c", from} {
+		if got := show("GET", referer, "same-site"); got != http.StatusOK {
+			t.Errorf("from %s: %d", referer, got)
+		}
+	}
+	for what, referer := range map[string]string{
+		"none": "", "a sibling": w.hosts.Origin(preview(workspace.NewID(), 3000)) + "/", "its VS Code": w.hosts.Origin(ide(id)) + "/", "the console": console + "/",
+		"a look-alike": from + ".evil.example/", "a user": strings.Replace(from, "http://", "http://"+from[len("http://"):]+"@", 1) + "/", "in the path": "http://evil.example/" + from + "/",
+	} {
+		if got := show("GET", referer, "same-site"); got != http.StatusForbidden {
+			t.Errorf("%s: %d", what, got)
+		}
+	}
+	if got := show("POST", from+"/", "same-site"); got != http.StatusForbidden {
+		t.Errorf("what changes something has an Origin: %d", got)
+	}
+	if got := show("GET", from+"/", "cross-site"); got != http.StatusForbidden {
+		t.Errorf("from another site: %d", got)
 	}
 }
 

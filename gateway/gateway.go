@@ -130,7 +130,7 @@ func (h *Handler) serve(v *visit) {
 		return
 	}
 	// What a grant authorises must come from the host's own pages; a public preview authorises nobody.
-	if v.grant.Token == "" && !v.grant.IsVisitor() && !v.cors && needsOrigin(v.r) && !sameOrigin(v.r, h.cfg.Hosts.Origin(v.host)) {
+	if v.grant.Token == "" && !v.grant.IsVisitor() && !v.cors && !SameOrigin(v.r, h.cfg.Hosts.Origin(v.host)) {
 		h.problem(v, http.StatusForbidden, "This request did not come from the workspace's own page, so it is refused.")
 		return
 	}
@@ -351,9 +351,14 @@ func (h *Handler) wake(v *visit) *orchestrator.Operation {
 			return nil
 		}
 	}
-	ctx := identity.WithClient(v.r.Context(), h.cfg.Identity.ClientOf(v.r))
-	h.cfg.Identity.Audit(ctx, v.grant.Event(identity.ActionStart))
-	return h.cfg.Orchestrator.Wake(v.host.ID)
+	op := h.cfg.Orchestrator.Wake(v.host.ID)
+	e := v.grant.Event(identity.ActionStart)
+	if err, ended := h.settled(v, op); ended && err != nil && v.r.Context().Err() == nil {
+		why, _, _ := strings.Cut(explain(err), "\n")
+		e.Outcome, e.Detail = identity.OutcomeRefused, strings.TrimPrefix(e.Detail+": "+why, ": ")
+	}
+	h.cfg.Identity.Audit(identity.WithClient(v.r.Context(), h.cfg.Identity.ClientOf(v.r)), e)
+	return op
 }
 
 // settled waits until the operation has ended, or has begun to start a container. What needs no start

@@ -341,3 +341,17 @@ func TestPage_NeverLinksToAnotherSite(t *testing.T) {
 		t.Errorf("page %s", text)
 	}
 }
+
+// The console lets nothing frame it, and what it frames does not replace it.
+func TestPage_InAFrameLeadsNobodyToTheConsole(t *testing.T) {
+	w := newWorld(t)
+	id := w.running()
+	_, member := w.signIn("ravi")
+	grant := w.grantAs(member, ide(id)) // who may not open it
+	for dest, want := range map[string]int{asWindow: 2, asFrame: 0} {
+		a := w.open(dest, w.hosts.URL(id), grant)
+		if w.wantPage(a, http.StatusNotFound, "No such workspace"); strings.Count(a.text, `href="`+console+`"`) != want {
+			t.Errorf("in a %s: %s", dest, a.text)
+		}
+	}
+}

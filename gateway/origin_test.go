@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -127,9 +128,59 @@ func TestOrigin_AnUnsafeMethodSaysThatItIsFromHere(t *testing.T) {
 			t.Errorf("%s: %d %s", name, a.StatusCode, a.text)
 		}
 	}
-	for _, method := range []string{"GET", "HEAD", "OPTIONS"} {
-		if a := w.do(w.program(method, exact+"/", grant, "Sec-Fetch-Site", "same-site", "Origin", "http://evil.com")); a.StatusCode != http.StatusOK {
-			t.Errorf("%s: %d", method, a.StatusCode)
+}
+
+// An app that lets every page read (CORS), or answers with scripts and images, is private all the same.
+func TestOrigin_AnotherPageGetsNothingForItself(t *testing.T) {
+	w := newWorld(t)
+	id := w.running()
+	w.share(id, workspace.Share{Port: 4000, Level: workspace.ShareMembers})
+	_, member := w.signIn("ravi")
+	from := w.hosts.Origin(ide(workspace.NewID()))
+	for _, visit := range []struct {
+		host  workspace.Host
+		grant string
+	}{{ide(id), w.grant(ide(id))}, {preview(id, 3000), w.grant(preview(id, 3000))}, {preview(id, 4000), w.grantAs(member, preview(id, 4000))}} {
+		address := w.hosts.Origin(visit.host) + "/headers?" + url.Values{"Access-Control-Allow-Origin": {from}, "Access-Control-Allow-Credentials": {"true"}}.Encode()
+		asks := func(method string, headers ...string) int {
+			t.Helper()
+			return w.do(w.program(method, address, visit.grant, headers...)).StatusCode
+		}
+		before := len(w.runtime.Requests())
+		for _, site := range []string{"same-site", "cross-site", "Same-Origin", "no-cors"} {
+			for what, headers := range map[string][]string{
+				"a fetch":          {"Sec-Fetch-Mode", "cors", "Sec-Fetch-Dest", "empty", "Origin", from},
+				"a script":         {"Sec-Fetch-Mode", "no-cors", "Sec-Fetch-Dest", "script", "Referer", from + "/"},
+				"an image":         {"Sec-Fetch-Mode", "no-cors", "Sec-Fetch-Dest", "image"},
+				"an object":        {"Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "object"},
+				"another preview":  {"Sec-Fetch-Mode", "no-cors", "Sec-Fetch-Dest", "image", "Referer", w.hosts.Origin(preview(id, 5000)) + "/"},
+				"no mode":          {},
+				"what is ours too": {"Origin", w.hosts.Origin(visit.host)},
+			} {
+				for _, method := range []string{"GET", "HEAD", "OPTIONS"} {
+					if got := asks(method, append([]string{"Sec-Fetch-Site", site}, headers...)...); got != http.StatusForbidden {
+						t.Errorf("%s of %s, %s %s: %d", visit.host.Label(), site, method, what, got)
+					}
+				}
+			}
+		}
+		if got := asks("GET", "Origin", from); got != http.StatusForbidden { // an older browser's
+			t.Errorf("%s, a fetch without Fetch Metadata: %d", visit.host.Label(), got)
+		}
+		if n := len(w.runtime.Requests()) - before; n != 0 {
+			t.Errorf("%d reached the container", n)
+		}
+		for what, headers := range map[string][]string{
+			"a link on another site":  {"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document"},
+			"a frame of the console":  {"Sec-Fetch-Site", "same-site", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "iframe"},
+			"its own page":            {"Sec-Fetch-Site", "same-origin", "Sec-Fetch-Mode", "cors", "Sec-Fetch-Dest", "empty"},
+			"an extension":            {"Sec-Fetch-Site", "none", "Sec-Fetch-Mode", "cors", "Sec-Fetch-Dest", "empty"},
+			"a program":               {},
+			"a program with its name": {"Origin", w.hosts.Origin(visit.host)},
+		} {
+			if got := asks("GET", headers...); got != http.StatusOK {
+				t.Errorf("%s, %s: %d", visit.host.Label(), what, got)
+			}
 		}
 	}
 }

@@ -53,7 +53,7 @@ type pageData struct {
 	NewTab  bool   // out of the frame that the page is in
 	Live    bool   // follows the wake
 	Listens bool   // looks again by itself until a program listens
-	Console string
+	Console string // "" in a frame: the console, which is around it, lets nothing frame or replace it
 	Style   template.CSS
 	Script  template.JS
 }
@@ -61,6 +61,12 @@ type pageData struct {
 // page writes one of the gateway's own pages.
 func (h *Handler) page(v *visit, status int, d pageData) {
 	d.Console = h.cfg.Hosts.Console()
+	if isFrame(v.r) {
+		if d.Href == d.Console {
+			d.Action = ""
+		}
+		d.Console = ""
+	}
 	d.Style = template.CSS(pageStyle) //nolint:gosec // our own file
 	switch {
 	case d.Live:

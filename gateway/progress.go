@@ -39,7 +39,7 @@ func (h *Handler) serveOwn(v *visit) {
 func (h *Handler) serveWake(v *visit) {
 	origin := v.r.Header["Origin"]
 	console := len(origin) == 1 && origin[0] == h.cfg.Hosts.Console() && !isUpgrade(v.r.Header)
-	if !console && v.grant.Token == "" && !sameOrigin(v.r, h.cfg.Hosts.Origin(v.host)) {
+	if !console && v.grant.Token == "" && !SameOrigin(v.r, h.cfg.Hosts.Origin(v.host)) {
 		h.problem(v, http.StatusForbidden, "Only the workspace's own page and the console may wake it.")
 		return
 	}

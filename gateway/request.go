@@ -22,14 +22,10 @@ func kindOf(r *http.Request) requestKind {
 	if isUpgrade(h) || isPrefetch(h) {
 		return background
 	}
-	switch mode := h.Get("Sec-Fetch-Mode"); {
-	case mode == "navigate":
-		switch h.Get("Sec-Fetch-Dest") {
-		case "document", "iframe", "frame":
-			return navigation
-		}
-		return background
-	case mode != "" || h.Get("Sec-Fetch-Site") != "" || h.Get("Sec-Fetch-Dest") != "":
+	switch {
+	case isOpened(h):
+		return navigation
+	case h.Get("Sec-Fetch-Mode") != "" || h.Get("Sec-Fetch-Site") != "" || h.Get("Sec-Fetch-Dest") != "":
 		return background
 	case isRead(r.Method) && strings.Contains(h.Get("Accept"), "text/html"):
 		return navigation // a browser without Fetch Metadata
@@ -57,25 +53,40 @@ func isSafe(method string) bool {
 	return isRead(method) || method == http.MethodOptions || method == http.MethodTrace
 }
 
-// needsOrigin reports whether the origin rule says anything about the request.
-func needsOrigin(r *http.Request) bool { return isUpgrade(r.Header) || !isSafe(r.Method) }
-
-// sameOrigin applies the origin rule to a request that needs it, for hosts where our cookie is what
-// authorises. origin is the host's own. A WebSocket must come from exactly there. An unsafe method
-// must say so by Sec-Fetch-Site, or else by Origin.
-//
-// Sources: CVE-2023-0957, CVE-2023-26114 (WebSocket Origin), CVE-2026-40864 (no-cors is not
-// same-origin).
-func sameOrigin(r *http.Request, origin string) bool {
-	claimed, has := r.Header["Origin"]
-	if len(claimed) > 1 {
+// isOpened reports whether a window or a frame is to show what is asked for.
+func isOpened(h http.Header) bool {
+	if h.Get("Sec-Fetch-Mode") != "navigate" {
 		return false
 	}
-	if isUpgrade(r.Header) {
-		return has && claimed[0] == origin
+	switch h.Get("Sec-Fetch-Dest") {
+	case "document", "iframe", "frame":
+		return true
 	}
-	if site := r.Header.Get("Sec-Fetch-Site"); site != "" {
-		return site == "same-origin"
+	return false
+}
+
+// SameOrigin applies the origin rule to a request on a host where our cookie is what authorises; origin is
+// the host's own. A WebSocket must come from exactly there. An unsafe method must say so by Sec-Fetch-Site,
+// or else by Origin. What only reads may also be opened from anywhere, and asked for by a program. But no page of
+// another origin gets it for itself: an app that lets every page read (CORS), or answers with scripts, would
+// tell a sibling what only this person may see.
+//
+// Sources: CVE-2023-0957, CVE-2023-26114 (WebSocket Origin), CVE-2026-40864 (no-cors is not
+// same-origin), CVE-2025-30359 (another site's page takes a development server's scripts).
+func SameOrigin(r *http.Request, origin string) bool {
+	claimed, has := r.Header["Origin"]
+	exact := len(claimed) == 1 && claimed[0] == origin
+	if len(claimed) > 1 || isUpgrade(r.Header) {
+		return exact
 	}
-	return has && claimed[0] == origin
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "same-origin":
+		return true
+	case "":
+		return exact || !has && isSafe(r.Method)
+	case "none":
+		return isSafe(r.Method)
+	default:
+		return isRead(r.Method) && isOpened(r.Header)
+	}
 }

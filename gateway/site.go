@@ -54,8 +54,8 @@ func (h *Handler) ServeSite(w http.ResponseWriter, r *http.Request, site workspa
 	if rule.Required && !h.admit(newVisit(w, r, site), seen, rule.Role) {
 		return nil
 	}
-	if seen.err != nil {
-		return next(w, r, nil)
+	if seen.err != nil || !SameOrigin(r, h.cfg.Hosts.Origin(site)) {
+		return next(w, r, nil) // where everybody may, another site's page is nobody
 	}
 	return next(w, r, &seen.grant)
 }
@@ -86,12 +86,6 @@ func (h *Handler) admit(v *visit, seen *siteVisit, role identity.Role) bool {
 		return true
 	}
 	return false
-}
-
-// SameOrigin applies the origin rule to a request that our cookie authorises on a host whose origin is
-// the given one: WebSockets and unsafe methods must come from there.
-func SameOrigin(r *http.Request, origin string) bool {
-	return !needsOrigin(r) || sameOrigin(r, origin)
 }
 
 // personHeaders begin the names of the headers by which proxies tell applications who somebody is.

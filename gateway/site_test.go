@@ -215,8 +215,22 @@ func TestSite_TheOriginRuleHolds(t *testing.T) {
 			t.Fatal(name)
 		}
 	}
+	for _, site := range []string{"same-site", "cross-site"} { // a fetch, a script
+		p.wantProblem(p.do(p.program("GET", p.origin+"/", cookie, "Sec-Fetch-Site", site)), http.StatusForbidden)
+	}
 	if n := len(p.reached); n != 0 {
 		t.Errorf("%d reached the app", n)
+	}
+	// On the open part, what another site's page sends is nobody's.
+	for _, method := range []string{"GET", "POST"} {
+		for site, want := range map[string]string{"same-origin": p.person.ID + " ann member", "same-site": "", "cross-site": ""} {
+			if a := p.do(p.program(method, p.origin+"/public", cookie, "Sec-Fetch-Site", site)); a.StatusCode != http.StatusOK {
+				t.Errorf("%s on the open part: %d", method, a.StatusCode)
+			}
+			if got := (<-p.reached).Get("X-Who"); got != want {
+				t.Errorf("%s of %s on the open part is told to be of %q", method, site, got)
+			}
+		}
 	}
 	if a := p.do(p.program("POST", p.origin+"/", cookie, "Sec-Fetch-Site", "same-origin")); a.StatusCode != http.StatusOK {
 		t.Errorf("%d", a.StatusCode)

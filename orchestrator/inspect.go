@@ -23,6 +23,9 @@ type Engine struct {
 	Clock   time.Time // the engine's own, when it answered
 	Asked   time.Time // this machine's at that moment
 
+	Runtime string // what runs its containers, e.g. "runc 1.3.3"; "" if that is not known
+	Escapes string // faults by which containers get out of it, as its version tells
+
 	Cgroups  string   // e.g. "v2, systemd"
 	Unlimits []string // what it cannot limit, e.g. "memory"
 

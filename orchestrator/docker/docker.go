@@ -112,7 +112,8 @@ type Runtime struct {
 	nets       networks
 	fence      fence
 
-	settled  atomic.Bool // the version of the API is
+	settled  atomic.Bool // the version of the API is, and what comes next
+	runc     string      // version of the engine's runc, "" if it does not say
 	settling sync.Mutex
 
 	noDiskLimit   atomic.Bool // the engine's storage cannot limit a container's layer
@@ -165,8 +166,12 @@ func (r *Runtime) settle(ctx context.Context) error {
 	}
 	ctx, cancel := within(ctx, quickTimeout)
 	defer cancel()
-	if _, err := r.api.ServerVersion(ctx); err != nil {
+	version, err := r.api.ServerVersion(ctx)
+	if err != nil {
 		return fault("agree on an API version", err)
+	}
+	if r.runc = runcOf(version); letsOut(r.runc) {
+		r.log.Warn("containers can get out of the engine's runc, unless its distribution has mended it: update it", "runc", r.runc, "faults", runcFaults)
 	}
 	r.settled.Store(true)
 	return nil

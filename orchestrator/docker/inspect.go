@@ -60,6 +60,12 @@ func (r *Runtime) Inspect(ctx context.Context) (orchestrator.Engine, error) {
 			e.Quotas = orchestrator.QuotasNone
 		}
 	}
+	if info.DefaultRuntime == "runc" {
+		e.Runtime = strings.TrimSpace("runc " + r.runc)
+		if letsOut(r.runc) {
+			e.Escapes = runcFaults
+		}
+	}
 	if clock, err := time.Parse(time.RFC3339Nano, info.SystemTime); err == nil {
 		e.Clock, e.Asked = clock, asked.Add(half)
 	}

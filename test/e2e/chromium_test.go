@@ -58,9 +58,12 @@ func TestChromium(t *testing.T) {
 var domainSteps = []string{
 	"sign in by the link",
 	"VS Code in the pane, which is of another site",
+	"what runs in the pane puts no page in the console's place",
 	"its cookies are partitioned",
 	"VS Code in a tab of its own",
 	"a preview in VS Code's own browser",
+	"a page of another origin gets nothing of a preview, unless its owner lets it",
+	"a preview where nothing listens opens by itself",
 	"signing out ends the pane",
 }
 
@@ -212,7 +215,12 @@ func (i *installation) answer(question, id, path string) string {
 		out, _ := exec.Command("docker", "exec", containerOf(i.t, id), "sh", "-c", find).Output() // there may be none yet
 		return string(out)
 	case "serve": // something to preview: the path is the port
-		server := `require("http").createServer((q, r) => r.end("<h1>served from " + process.argv[1] + "</h1>")).listen(process.argv[1], "127.0.0.1")`
+		// It lets every page read it, with credentials, as development servers often do.
+		server := `require("http").createServer((q, r) => {
+			const origin = q.headers.origin
+			r.writeHead(200, origin ? {"Access-Control-Allow-Origin": origin, "Access-Control-Allow-Credentials": "true"} : {})
+			r.end(q.url === "/script.js" ? "window.theirs = 1" : "<h1>served from " + process.argv[1] + "</h1>")
+		}).listen(process.argv[1], "127.0.0.1")`
 		return docker(i.t, "exec", "--detach", containerOf(i.t, id), "node", "-e", server, path)
 	case "kalpana": // the command inside: the path is its arguments
 		args := append([]string{"exec", containerOf(i.t, id), "kalpana"}, strings.Fields(path)...)

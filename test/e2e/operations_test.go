@@ -83,6 +83,9 @@ func TestDoctor_OnARealMachine(t *testing.T) {
 			t.Errorf("%+v", checks[name])
 		}
 	}
+	if r := checks["runtime"]; !strings.HasPrefix(r.Found, "runc ") {
+		t.Errorf("%+v", r)
+	}
 	for name, c := range checks {
 		if c.Status == "failed" || c.Status == "" {
 			t.Errorf("%s: %+v", name, c)

@@ -230,6 +230,51 @@ func unsafeMethods(t *testing.T, s *site) {
 	})
 }
 
+// otherPages asks for what only reads, as pages of other origins can make a browser do it: the app might let
+// every page read, or answer with scripts.
+func otherPages(t *testing.T, s *site) {
+	for name, label := range map[string]string{"IDE": s.mine, "Preview": preview(3000, s.mine)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			grant := "Cookie: " + s.browser(admin).grant(t, label)
+			mark := marker()
+			address := s.at(label) + "/" + mark
+			for _, from := range []string{"same-site", "cross-site", "SAME-ORIGIN", "evil"} {
+				for what, headers := range map[string][]string{
+					"a fetch":                  {"Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty", "Origin: " + s.at(s.sibling)},
+					"a fetch of an old form":   {"Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: empty"},
+					"a script":                 {"Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: script", "Referer: " + s.at(label) + "/"},
+					"a script of its preview":  {"Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: script", "Referer: " + s.at(preview(3005, s.mine)) + "/"},
+					"a worker's script":        {"Sec-Fetch-Mode: same-origin", "Sec-Fetch-Dest: worker"},
+					"an image":                 {"Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: image"},
+					"an object":                {"Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: object"},
+					"an embedded one":          {"Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: embed"},
+					"an event stream":          {"Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty", "Accept: text/event-stream", "Origin: " + s.at(s.theirs)},
+					"a page that is fetched":   {"Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: document", "Accept: text/html"},
+					"with an Origin that lies": {"Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty", "Origin: " + s.at(label)},
+				} {
+					for _, method := range []string{"GET", "HEAD", "OPTIONS"} {
+						if a := s.send(t, method, address, with("Sec-Fetch-Site: "+from, headers, grant)...); a.status != http.StatusForbidden {
+							t.Errorf("%s, %s %s: %v", from, method, what, a)
+						}
+					}
+				}
+			}
+			for what, origin := range s.foreignOrigins(label) {
+				if a := s.send(t, "GET", address, grant, "Origin: "+origin); a.status != http.StatusForbidden {
+					t.Errorf("%s, without Fetch Metadata: %v", what, a)
+				}
+			}
+			s.unreached(t, mark, "what another page asks for")
+			for what, headers := range map[string][]string{"its own page": subresource, "a program": program, "a link elsewhere": with("Sec-Fetch-Site: cross-site", navigation[:2]), "a frame": frame} {
+				if a := s.send(t, "GET", address, with(headers, grant)...); a.status != http.StatusOK || a.app() != s.mine {
+					t.Errorf("%s: %v", what, a)
+				}
+			}
+		})
+	}
+}
+
 // consoleSockets opens the console's own WebSockets, to a workspace's bridge and terminals, from everywhere.
 func consoleSockets(t *testing.T, s *site) {
 	session := "Cookie: " + s.sessions[admin]

@@ -136,6 +136,9 @@ func protected(t *testing.T, s *site) {
 			if a := s.send(t, "GET", origin+"/"+mark, with(socketHead, cookie, "Origin: "+from)...); a.status != http.StatusForbidden {
 				t.Errorf("a WebSocket from %q: %v", from, a)
 			}
+			if a := s.send(t, "GET", origin+"/"+mark, cookie, "Origin: "+from, "Sec-Fetch-Site: same-site", "Sec-Fetch-Mode: cors"); a.status != http.StatusForbidden {
+				t.Errorf("a fetch from %q: %v", from, a)
+			}
 		}
 		if got := s.own.tools.find(mark); len(got) > 0 {
 			t.Errorf("from elsewhere: %q", got)

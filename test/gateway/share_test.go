@@ -190,6 +190,67 @@ func sharesEnd(t *testing.T, s *site) {
 	}
 }
 
+// publicWakes has strangers visit a public port of a workspace that is stopped.
+func publicWakes(t *testing.T, s *site) {
+	owner := s.browser(admin)
+	if owner.shareLimit(t, s.mine) != "public" {
+		t.Skip("this deployment lets nobody share with everybody")
+	}
+	id := owner.wake(t, "woken by strangers")
+	if code, body := owner.api(t, "POST", "/api/workspaces/"+id+"/stop", nil, nil); code != http.StatusAccepted {
+		t.Fatalf("stopping: %d %s", code, body)
+	}
+	owner.await(t, id, "stopped")
+	const port = 4500
+	address := s.at(preview(port, id)) + "/hook"
+	waking := func(wakes bool) {
+		t.Helper()
+		path := fmt.Sprintf("/api/workspaces/%s/ports/%d", id, port)
+		if code, body := owner.api(t, "PUT", path, map[string]any{"level": "public", "wakes": wakes}, nil); code != http.StatusOK {
+			t.Fatalf("sharing: %d %s", code, body)
+		}
+	}
+	sleeps := func(what, method, address string, headers ...string) {
+		t.Helper()
+		if a := s.send(t, method, address, headers...); a.status != http.StatusServiceUnavailable && a.status != http.StatusForbidden || a.app() != "" {
+			t.Errorf("%s: %v", what, a)
+		}
+		if w := owner.await(t, id, "stopped", "starting", "running"); w.State != "stopped" {
+			t.Fatalf("%s woke it: %s", what, w.State)
+		}
+	}
+	own := "Origin: " + s.at(preview(port, id))
+	background := map[string][]string{
+		"a subresource": subresource, "a WebSocket": with(socketHead, own), "a prefetch": with("Sec-Purpose: prefetch", navigation),
+	}
+	waking(false)
+	sleeps("a navigation", "GET", address, navigation...)
+	sleeps("a webhook", "POST", address, program...)
+	for _, origin := range []string{own, "Origin: " + s.console, ""} {
+		sleeps("the page's button, "+origin, "POST", s.at(preview(port, id))+"/.kalpana/wake", origin)
+	}
+	for what, headers := range background {
+		sleeps(what, "GET", address, headers...)
+	}
+	waking(true)
+	for what, headers := range background {
+		sleeps(what+" where visitors may", "GET", address, headers...)
+	}
+	mark := marker()
+	if a := s.sendBody(t, "POST", address, mark, "Content-Type: text/plain"); a.status != http.StatusOK || a.app() != id {
+		t.Fatalf("a webhook where visitors may: %v%s", a, s.log())
+	}
+	var log struct {
+		Events []struct{ Person, Outcome, Detail string }
+	}
+	if code, body := owner.api(t, "GET", "/api/audit?action=start&limit=2&workspace="+id, nil, &log); code != http.StatusOK || len(log.Events) != 2 {
+		t.Fatalf("the audit log: %d %s", code, body)
+	}
+	if e := log.Events[0]; e.Person != "" || e.Outcome != "ok" || !strings.Contains(e.Detail, preview(port, id)) {
+		t.Errorf("the audit log: %+v", log.Events)
+	}
+}
+
 // cors has pages of every origin call a port that its owner opened to the workspace's own previews.
 func cors(t *testing.T, s *site) {
 	owner := s.browser(admin)

@@ -59,6 +59,19 @@ async function journey() {
     frame = view.frames().find((f) => f.url().startsWith(`${protocol}//${host}:${port}/`));
   });
 
+  await step("what runs in the pane puts no page in the console's place", async () => {
+    await pane.locator(".explorer-folders-view").click({ position: { x: 100, y: 300 } }); // a person's click allows a frame much
+    const may = await frame.evaluate(() => navigator.userActivation.hasBeenActive);
+    const tried = await frame.evaluate(() => {
+      try {
+        window.top.location.href = `${location.origin}/elsewhere`;
+      } catch (error) {
+        return error.name;
+      }
+    });
+    assert(may && tried === "SecurityError" && view.url() === `${origin}/w/${id}`, `clicked ${may}, ${tried}, at ${view.url()}`);
+  });
+
   await step("its cookies are partitioned", async () => {
     const kept = await cookies(host);
     const grant = kept.find((cookie) => cookie.name === "__Host-kalpana_grant");
@@ -101,6 +114,57 @@ async function journey() {
     }, (text) => text === "served from 5173");
     assert(vouched === 1, `VS Code's host vouched ${vouched} times`);
     await shoot(view, "preview");
+  });
+
+  await step("a page of another origin gets nothing of a preview, unless its owner lets it", async () => {
+    await ask({ ask: "serve", id, path: "5174" });
+    const at = (n) => `${protocol}//${n}-${host}:${port}`;
+    const own = await context.newPage();
+    const takes = () =>
+      own.evaluate(async (address) => {
+        const text = await fetch(`${address}/`, { credentials: "include" }).then((r) => r.text(), () => "none");
+        const script = document.createElement("script");
+        script.src = `${address}/script.js`;
+        delete window.theirs;
+        await new Promise((done) => {
+          script.onload = script.onerror = done;
+          document.head.append(script);
+        });
+        return [text, window.theirs ?? 0];
+      }, at(5173));
+    await own.goto(`${at(5173)}/`); // it has the cookie from now on
+    const itself = await takes();
+    assert(itself[0].includes("served from 5173") && itself[1] === 1, `its own page: ${itself}`);
+    await own.goto(`${at(5174)}/`);
+    const before = await takes();
+    assert(before[0] === "none" && before[1] === 0, `another port's page: ${before}`);
+    // Nor may it lay the preview, or VS Code, under its own.
+    for (const address of [at(5173), `${protocol}//${host}:${port}`, origin]) {
+      const framed = await own.evaluate(async (address) => {
+        const frame = document.createElement("iframe");
+        frame.src = `${address}/`;
+        await new Promise((done) => {
+          frame.onload = done;
+          document.body.append(frame);
+        });
+      }, address).then(() => own.frames().at(-1).url());
+      assert(own.frames().length > 1 && framed.startsWith("chrome-error:"), `in a frame: ${framed}`);
+    }
+    const { status } = await request(view, "PUT", `/api/workspaces/${id}/ports/5173`, { level: "private", cors: true });
+    assert(status === 200, `turning CORS on: ${status}`);
+    const after = await takes();
+    assert(after[0].includes("served from 5173") && after[1] === 1, `with CORS: ${after}`);
+    await own.close();
+  });
+
+  await step("a preview where nothing listens opens by itself", async () => {
+    const own = await context.newPage();
+    const early = await own.goto(`${protocol}//5175-${host}:${port}/`);
+    assert(early.status() === 502, `before it listens: ${early.status()}`);
+    assert((await own.title()).startsWith("Nothing listens on port 5175"), await own.title());
+    await ask({ ask: "serve", id, path: "5175" });
+    await own.getByText("served from 5175").waitFor();
+    await own.close();
   });
 
   await step("signing out ends the pane", async () => {

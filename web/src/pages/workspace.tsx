@@ -127,6 +127,7 @@ function WorkspaceView({ workspace }: { workspace: Workspace }) {
               src={url}
               title="VS Code"
               allow="clipboard-read; clipboard-write; cross-origin-isolated"
+              sandbox={frameMay}
               inert={pane.asleep}
               className="absolute inset-0 size-full border-0 bg-background"
             />
@@ -150,6 +151,10 @@ function WorkspaceView({ workspace }: { workspace: Workspace }) {
     </div>
   )
 }
+
+// All that VS Code needs. What runs in it is the workspace's, and may not put another page in the console's place.
+const frameMay =
+  'allow-scripts allow-same-origin allow-forms allow-modals allow-popups allow-popups-to-escape-sandbox allow-downloads allow-pointer-lock'
 
 // The same function on each render, so that it takes the focus once, when the panel appears.
 const focus = (element: HTMLElement | null) => element?.focus()
