@@ -57,11 +57,12 @@ lint: web $(GOLANGCI_LINT)
 
 .PHONY: check-web
 check-web:
+	@scripts/modules.sh
 	@cd web && npm run --silent check
 
 bench: build image ## Compare with Caddy's reverse_proxy, nginx, and docker start
 	@scripts/deps.sh bench
-	@cd web && { [ -d node_modules ] || npm ci --no-audit --no-fund --prefer-offline >/dev/null; }
+	@scripts/modules.sh
 	@go run ./bench
 
 clean: ## Remove what the build made in this checkout

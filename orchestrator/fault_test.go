@@ -56,7 +56,7 @@ func TestWake_OutOfMemoryIsNamed(t *testing.T) {
 	o := w.started()
 	id := w.create(o)
 	w.wantErr(w.end(o.Wake(id)), workspace.ErrStartFailed)
-	if got := w.wantState(id, workspace.StateError); !strings.Contains(got.Reason, "it ran out of memory") {
+	if got := w.wantState(id, workspace.StateError); !strings.Contains(got.Reason, "it was killed, as what runs out of memory is") {
 		t.Errorf("reason %q", got.Reason)
 	}
 }
@@ -168,7 +168,7 @@ func TestWake_AnEarlierEndDoesNotHideTheRealOne(t *testing.T) {
 	close(open)
 	err := w.end(wake)
 	w.wantErr(err, workspace.ErrStartFailed)
-	if !strings.Contains(err.Error(), "it ran out of memory") {
+	if !strings.Contains(err.Error(), "it was killed, as what runs out of memory is") {
 		t.Errorf("error %q", err)
 	}
 }
@@ -214,7 +214,7 @@ func TestRunning_AnEndByItselfIsNoticedAtOnce(t *testing.T) {
 		start string
 	}{
 		{false, workspace.StateStopped, "its container ended by itself"},
-		{true, workspace.StateError, "It ran out of memory"},
+		{true, workspace.StateError, "It was killed, as what runs out of memory is."},
 	} {
 		t.Run(string(c.state), func(t *testing.T) {
 			w := newWorld(t)

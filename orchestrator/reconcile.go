@@ -530,7 +530,7 @@ func (o *Orchestrator) ended(ctx context.Context, e ContainerEvent) error {
 	o.become(w, workspace.StateStopped, "its container ended by itself")
 	w.Desired = workspace.StateStopped
 	if e.OOMKilled {
-		o.become(w, workspace.StateError, "It ran out of memory and was ended. Start it again; if it happens often, ask the operator for a higher memory limit.")
+		o.become(w, workspace.StateError, "It was killed, as what runs out of memory is. Start it again; if it happens often, ask the operator for a higher memory limit.")
 	}
 	o.log.Warn("a container ended by itself", "workspace", w.ID, "exit", e.ExitCode, "oom", e.OOMKilled)
 	if err := o.save(ctx, w, workspace.StateRunning); err != nil {

@@ -132,7 +132,7 @@ type ContainerEvent struct {
 	Workspace workspace.ID
 	Died      bool
 	ExitCode  int  // where it died
-	OOMKilled bool // where it died
+	OOMKilled bool // where it died: killed, and not by way of the engine
 	Paused    bool
 	Resumed   bool
 }

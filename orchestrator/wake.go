@@ -306,7 +306,7 @@ func (o *Orchestrator) awaitReady(ctx context.Context, op *Operation, w *workspa
 			}
 			why = fmt.Sprintf("its container ended with code %d", event.ExitCode)
 			if event.OOMKilled {
-				why = "it ran out of memory"
+				why = "it was killed, as what runs out of memory is"
 			}
 			pause = 10 * time.Millisecond // an engine reports an end a moment before it lists it
 		case <-look.C: // the report may have been missed

@@ -33,7 +33,7 @@ step 'Container engine'
 scripts/engine.sh
 step 'Console'
 make web
-[ -d web/node_modules ] || (cd web && npm ci --no-audit --no-fund --prefer-offline >/dev/null)
+scripts/modules.sh
 step 'Workspace image'
 KALPANA_IMAGE=$(image/build.sh | tail -n 1)
 export KALPANA_IMAGE
@@ -42,22 +42,27 @@ export KALPANA_IMAGE
 # shared with whatever else runs on them. One that fails every time fails the run; one that does not is
 # named as flaky at the end, for somebody to mend.
 gotestsum=$(make -s print-gotestsum)
-suite() { # how many at once, packages …
-	local report
+suite() { # how many at once, flags for all of its tests, packages …
+	local report flags
+	read -ra flags <<<"$2"
 	report=$(mktemp "$logs/flaky.XXXXXX")
 	"$gotestsum" --format pkgname-and-test-fails --format-hide-empty-pkg \
 		--rerun-fails=2 --rerun-fails-max-failures=6 --rerun-fails-run-root-test --rerun-fails-abort-on-data-race --rerun-fails-report="$report" \
-		--packages="${*:2}" -- -p="$1" -count=1 -race -gcflags=modernc.org/sqlite/lib=-race=false -timeout 25m
+		--packages="${*:3}" -- -p="$1" -count=1 -timeout 25m "${flags[@]}"
 }
+# A program with the race detector would otherwise sleep for a second before it ends.
+export GORACE=atexit_sleep_ms=0
+race='-race -gcflags=modernc.org/sqlite/lib=-race=false'
 # These time what they see, and one draws on the processors with a browser: one after the other, and before all else.
+# The gateways that they test are processes of their own, of which test/e2e builds those with the race detector.
 timed=(./test/e2e ./test/faults ./test/gateway)
 mapfile -t others < <(go list ./... | grep -vE '/test/(e2e|faults|gateway)$')
 
 failed=()
 beside 'Vet, lint and the console' make --keep-going lint check-web
-beside 'The other tests' suite "$(nproc)" "${others[@]}"
+beside 'The other tests' suite "$(nproc)" "$race" "${others[@]}"
 step 'Tests of the whole system'
-suite 1 "${timed[@]}" || failed+=('Tests of the whole system')
+suite 1 '' "${timed[@]}" || failed+=('Tests of the whole system')
 for part in "${!process[@]}"; do
 	wait "${process[$part]}" || failed+=("$part")
 	unset "process[$part]"

@@ -17,7 +17,7 @@ fi
 printf 'Building the console …\n' >&2
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-{ npm ci --no-audit --no-fund --prefer-offline && npm run build; } >"$log" 2>&1 || { tail -n 40 "$log" >&2; exit 1; }
+{ ../scripts/modules.sh && npm run build; } >"$log" 2>&1 || { tail -n 40 "$log" >&2; exit 1; }
 mkdir -p "$cache"
 rm -rf "$cache/.new"
 cp -r dist "$cache/.new"

@@ -21,8 +21,8 @@ const (
 	lastRetry  = 5 * time.Second
 )
 
-// killed is the exit code of a program that got SIGKILL: 128 + 9.
-const killed = 137
+// sigkill is Linux's, whatever this gateway runs on.
+const sigkill = 9
 
 // Watch follows the engine's events until ctx ends; see [orchestrator.Runtime]. Both functions are
 // called from this goroutine, one at a time.
@@ -64,7 +64,7 @@ func (r *Runtime) follow(ctx context.Context, changed func(orchestrator.Containe
 		filters.Arg("label", LabelInstance+"="+r.cfg.Instance),
 		filters.Arg("event", string(events.ActionStart)),
 		filters.Arg("event", string(events.ActionDie)),
-		filters.Arg("event", string(events.ActionOOM)),
+		filters.Arg("event", string(events.ActionKill)),
 		filters.Arg("event", string(events.ActionPause)),
 		filters.Arg("event", string(events.ActionUnPause)),
 	)})
@@ -82,7 +82,7 @@ func (r *Runtime) follow(ctx context.Context, changed func(orchestrator.Containe
 	r.noVolumeQuota.Store(false)
 	resync()
 
-	outOfMemory := make(map[string]bool)
+	killers := make(killers)
 	for {
 		select {
 		case err := <-errs:
@@ -91,33 +91,49 @@ func (r *Runtime) follow(ctx context.Context, changed func(orchestrator.Containe
 			}
 			return true, err
 		case m := <-messages:
-			id := m.Actor.ID
-			ws := workspace.ID(m.Actor.Attributes[LabelWorkspace])
-			if ws == "" {
-				continue // a probe
-			}
-			switch m.Action {
-			case events.ActionOOM:
-				// Some process was killed, not necessarily the first: the container may live on. A busy
-				// engine sometimes misses it, so the lack of this event says nothing.
-				outOfMemory[id] = true
-			case events.ActionStart:
-				delete(outOfMemory, id)
-				changed(orchestrator.ContainerEvent{Container: id, Workspace: ws})
-			case events.ActionPause:
-				changed(orchestrator.ContainerEvent{Container: id, Workspace: ws, Paused: true})
-			case events.ActionUnPause:
-				changed(orchestrator.ContainerEvent{Container: id, Workspace: ws, Resumed: true})
-			case events.ActionDie:
-				code, _ := strconv.Atoi(m.Actor.Attributes["exitCode"])
-				oom := outOfMemory[id] && code == killed
-				delete(outOfMemory, id)
-				changed(orchestrator.ContainerEvent{
-					Container: id, Workspace: ws, Died: true, ExitCode: code, OOMKilled: oom,
-				})
+			if event, ok := killers.hear(m); ok {
+				changed(event)
 			}
 		}
 	}
+}
+
+// killers are the containers that somebody ended through the engine, which says so before it says that
+// they died.
+type killers map[string]bool
+
+// hear returns what a message says of a workspace's container, if it says anything.
+//
+// One that was killed, and by nobody through the engine, was mostly killed by the kernel for want of memory:
+// else by the person in it, or by the root of the engine's machine. The engine has an event for want of memory,
+// but sends it for each process that is killed, and not at all where it is so busy that the control group is
+// gone before it has looked; what it says of the container is from that event, too.
+func (k killers) hear(m events.Message) (event orchestrator.ContainerEvent, ok bool) {
+	event = orchestrator.ContainerEvent{Container: m.Actor.ID, Workspace: workspace.ID(m.Actor.Attributes[LabelWorkspace])}
+	if event.Workspace == "" {
+		return event, false // a probe
+	}
+	switch m.Action {
+	case events.ActionKill:
+		if signal, _ := strconv.Atoi(m.Actor.Attributes["signal"]); signal == sigkill {
+			k[event.Container] = true
+		}
+		return event, false
+	case events.ActionStart:
+		delete(k, event.Container)
+	case events.ActionPause:
+		event.Paused = true
+	case events.ActionUnPause:
+		event.Resumed = true
+	case events.ActionDie:
+		event.Died = true
+		event.ExitCode, _ = strconv.Atoi(m.Actor.Attributes["exitCode"])
+		event.OOMKilled = event.ExitCode == 128+sigkill && !k[event.Container]
+		delete(k, event.Container)
+	default:
+		return event, false
+	}
+	return event, true
 }
 
 // ping asks the engine for a sign of life.

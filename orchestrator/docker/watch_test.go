@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/client"
 
 	"github.com/kalpana-dev/kalpana/orchestrator"
@@ -173,23 +174,63 @@ func TestWatch_TellsStartsAndDeathsAndWhy(t *testing.T) {
 	eventually(t, "a death with exit code 3", func() bool {
 		return w.last(id) == orchestrator.ContainerEvent{Container: id, Workspace: failing.Workspace, Died: true, ExitCode: 3}
 	})
-	// An engine on a busy machine sometimes finds the container's control group gone before it has read
-	// why: then it does not know either.
-	for noticed := false; !noticed; {
-		greedy := spec(t, r, "eat")
-		greedy.Limits.Memory = 24 << 20
-		id := run(t, r, greedy)
-		eventually(t, "a death for want of memory", func() bool { return w.last(id).Died })
-		noticed = inspect(t, id).State.OOMKilled
-		want := orchestrator.ContainerEvent{
-			Container: id, Workspace: greedy.Workspace, Died: true, ExitCode: killed, OOMKilled: noticed,
-		}
-		if got := w.last(id); got != want {
-			t.Errorf("got %+v, want %+v", got, want)
-		}
+	greedy := spec(t, r, "eat")
+	greedy.Limits.Memory = 24 << 20
+	id = run(t, r, greedy)
+	eventually(t, "a death for want of memory", func() bool {
+		return w.last(id) == orchestrator.ContainerEvent{Container: id, Workspace: greedy.Workspace, Died: true, ExitCode: 137, OOMKilled: true}
+	})
+	ended := spec(t, r, "serve")
+	id = run(t, r, ended)
+	if err := world.api.ContainerKill(t.Context(), id, "KILL"); err != nil {
+		t.Fatal(err)
 	}
+	eventually(t, "a death by somebody's order", func() bool {
+		return w.last(id) == orchestrator.ContainerEvent{Container: id, Workspace: ended.Workspace, Died: true, ExitCode: 137}
+	})
 	if e := w.last(foreign); e.Container != "" {
 		t.Errorf("an event of another instance: %+v", e)
+	}
+}
+
+func TestWatch_ADeathForWantOfMemoryIsKnownByItsLackOfAKiller(t *testing.T) {
+	t.Parallel()
+	say := func(action events.Action, attributes ...string) events.Message {
+		m := events.Message{Action: action, Actor: events.Actor{ID: "c", Attributes: map[string]string{LabelWorkspace: "w"}}}
+		for i := 0; i < len(attributes); i += 2 {
+			m.Actor.Attributes[attributes[i]] = attributes[i+1]
+		}
+		return m
+	}
+	start, oom := say(events.ActionStart), say(events.ActionOOM)
+	term, kill := say(events.ActionKill, "signal", "15"), say(events.ActionKill, "signal", "9")
+	killed, failed := say(events.ActionDie, "exitCode", "137"), say(events.ActionDie, "exitCode", "1")
+	for name, c := range map[string]struct {
+		said []events.Message
+		want bool
+	}{
+		"the engine does not say so":                    {[]events.Message{start, killed}, true},
+		"the engine says so":                            {[]events.Message{start, oom, killed}, true},
+		"while it was asked to end":                     {[]events.Message{start, term, killed}, true},
+		"a run after one that was killed":               {[]events.Message{start, kill, killed, start, killed}, true},
+		"the end of the run before was lost":            {[]events.Message{start, kill, start, killed}, true},
+		"it was killed":                                 {[]events.Message{start, kill, killed}, false},
+		"it did not end in time":                        {[]events.Message{start, term, kill, killed}, false},
+		"it was killed, after another process had been": {[]events.Message{start, oom, kill, killed}, false},
+		"it failed, after another process was killed":   {[]events.Message{start, oom, failed}, false},
+	} {
+		k, last := make(killers), orchestrator.ContainerEvent{}
+		for _, m := range c.said {
+			if event, ok := k.hear(m); ok {
+				last = event
+			}
+		}
+		if !last.Died || last.OOMKilled != c.want {
+			t.Errorf("%s: %+v", name, last)
+		}
+		if len(k) > 0 {
+			t.Errorf("%s: it remembers %v", name, k)
+		}
 	}
 }
 

@@ -40,6 +40,6 @@ func TestChromium_Agent(t *testing.T) {
 			return modeltest.Turn{modeltest.Words("The greeting is written.")}
 		}
 	})
-	i := install(t, "OPENROUTER_API_KEY="+modeltest.Key, "KALPANA_AGENT_BASE_URL="+provider.URL, "KALPANA_AGENT_MODELS=anthropic/claude-played-4.5 openai/gpt-played")
+	i := install(t, options+unfenced, "OPENROUTER_API_KEY="+modeltest.Key, "KALPANA_AGENT_BASE_URL="+provider.URL, "KALPANA_AGENT_MODELS=anthropic/claude-played-4.5 openai/gpt-played")
 	i.browse("agent.mjs", "agent", agentSteps, journeyLimit)
 }

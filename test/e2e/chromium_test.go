@@ -50,8 +50,9 @@ const journeyLimit = 4 * time.Minute
 // TestChromium goes the whole way of a person in a real browser. Its pictures are in
 // test/artifacts/chromium.
 func TestChromium(t *testing.T) {
+	turn(t) // before the others: it takes longest
 	t.Parallel()
-	install(t).browse("journey.mjs", "chromium", journeySteps, journeyLimit)
+	installAtOnce(t).browse("journey.mjs", "chromium", journeySteps, journeyLimit)
 }
 
 // domainSteps are what chromium/domains.mjs must report.
@@ -74,7 +75,7 @@ const domainLimit = 2 * time.Minute
 // of their own (browsers take each name below .localhost for one).
 func TestChromium_TwoDomains(t *testing.T) {
 	t.Parallel()
-	i := install(t, "KALPANA_WORKSPACES=ws.spaces.localhost")
+	i := install(t, "KALPANA_WORKSPACES=ws.spaces.localhost", options+unfenced)
 	i.browse("domains.mjs", "domains", domainSteps, domainLimit)
 }
 
@@ -94,7 +95,7 @@ var sleepSteps = []string{
 // less than that would be asleep while somebody types.
 func TestChromium_Sleep(t *testing.T) {
 	t.Parallel()
-	i := install(t, "KALPANA_OPTIONS=rate_limits off\nsleep {\n\tpause_after 15s\n\tstop_after off\n}")
+	i := installAtOnce(t, options+unfenced+"sleep {\n\tpause_after 15s\n\tstop_after off\n}")
 	i.browse("sleep.mjs", "sleep", sleepSteps, journeyLimit, "KALPANA_PAUSE_AFTER=15")
 }
 
@@ -110,9 +111,9 @@ var overnightSteps = []string{
 
 // TestChromium_Overnight leaves a tab open for longer than VS Code waits for a lost connection, which is seconds here.
 func TestChromium_Overnight(t *testing.T) {
-	t.Parallel() // it mostly waits
+	t.Parallel()
 	image := derive(t, "impatient", "ENV CODE_SERVER_RECONNECTION_GRACE_TIME=3")
-	i := install(t, "KALPANA_IMAGE="+image, "KALPANA_OPTIONS=rate_limits off\nsleep {\n\tpause_after off\n\tstop_after off\n}")
+	i := installAtOnce(t, "KALPANA_IMAGE="+image, options+unfenced+"sleep {\n\tpause_after off\n\tstop_after off\n}")
 	i.browse("overnight.mjs", "overnight", overnightSteps, journeyLimit)
 }
 

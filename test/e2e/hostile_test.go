@@ -154,7 +154,7 @@ func tokenOf(t *testing.T, container string) string {
 
 func TestSecrets_StayOnTheHost(t *testing.T) {
 	t.Parallel()
-	i := install(t)
+	i := install(t, options+unfenced)
 	b := i.signIn()
 	w := b.open("secrets")
 	container := containerOf(t, w.ID)

@@ -23,8 +23,7 @@ var artifacts = filepath.Join(harness.Root(), "test", "artifacts")
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
-	// The tests mostly wait, for the engine and for VS Code; more than two at a time wait for each other.
-	_ = flag.Set("test.parallel", "2")
+	_ = flag.Set("test.parallel", "100") // see turn
 	dir, err := os.MkdirTemp("", "kalpana-e2e-")
 	if err == nil {
 		defer os.RemoveAll(dir)
@@ -46,8 +45,24 @@ type installation struct {
 	t *testing.T
 }
 
-// install starts a Kalpana on free ports; extra are further environment variables.
+var turns = make(chan struct{}, 2)
+
+// turn waits for the test's turn, which lasts until its end. Tests draw on the processors, and more than two at a
+// time wait for each other. A few wait for time to pass, minutes in all, and take no turn.
+func turn(t *testing.T) {
+	turns <- struct{}{}
+	t.Cleanup(func() { <-turns })
+}
+
+// install starts a Kalpana on free ports once it is the test's turn; extra are further environment variables.
 func install(t *testing.T, extra ...string) *installation {
+	t.Helper()
+	turn(t)
+	return installAtOnce(t, extra...)
+}
+
+// installAtOnce is install for a test that has a turn, or takes none.
+func installAtOnce(t *testing.T, extra ...string) *installation {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "kalpana-data-")
 	if err != nil {
@@ -56,11 +71,17 @@ func install(t *testing.T, extra ...string) *installation {
 	return installIn(t, dir, extra...)
 }
 
+// The options of an installation, unless the test has others. Everything here comes from one address.
+const options = "KALPANA_OPTIONS=rate_limits off\n"
+
+// unfenced, after options, spares an installation the proof of its firewall, which takes seconds of the machine's
+// time: tests that look at what people and containers reach, or at the whole way, have it.
+const unfenced = "runtime docker {\n\tallow_host_access true\n}\n"
+
 // installIn is install with a data directory of the caller's, which is removed at the end.
 func installIn(t *testing.T, dir string, extra ...string) *installation {
 	t.Helper()
-	// Everything here comes from one address.
-	at, err := harness.New(binary, dir, append([]string{"KALPANA_OPTIONS=rate_limits off"}, extra...)...)
+	at, err := harness.New(binary, dir, append([]string{options}, extra...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,11 +140,7 @@ func (i *installation) workspaceURL(id string) string {
 // signInLink asks the command for a link.
 func (i *installation) signInLink() string {
 	i.t.Helper()
-	link, err := i.SignInLink()
-	if err != nil {
-		i.t.Fatal(err)
-	}
-	return link
+	return strings.TrimSpace(i.does("sign-in-link"))
 }
 
 // removeContainers removes what the tests left on the engine: through the API, so that only this

@@ -15,7 +15,7 @@ import (
 // a request: it must not be answered.
 func TestLeftoverBody_IsNeverTakenForARequest(t *testing.T) {
 	t.Parallel()
-	i := install(t)
+	i := install(t, options+unfenced)
 	b := i.signIn()
 	w := b.open("leftover")
 	console := fmt.Sprintf("kalpana.localhost:%d", i.Port)

@@ -10,7 +10,7 @@ import (
 
 func TestLimits_OfTheCaddyfileTakeEffectAtTheNextStart(t *testing.T) {
 	t.Parallel()
-	i := install(t, "KALPANA_RUNNING_LIMIT=1", "KALPANA_OPTIONS=rate_limits off\nlimits {\n\tmemory 1GiB\n}\ntemplate python {\n\tlimits {\n\t\tcpus 1\n\t}\n}")
+	i := install(t, "KALPANA_RUNNING_LIMIT=1", options+unfenced+"limits {\n\tmemory 1GiB\n}\ntemplate python {\n\tlimits {\n\t\tcpus 1\n\t}\n}")
 	b := i.signIn()
 	first := b.open("first")
 	b.await(first.ID, "running")
@@ -32,7 +32,7 @@ func TestLimits_OfTheCaddyfileTakeEffectAtTheNextStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	config := filepath.Join(i.Dir, "Caddyfile")
-	changed := strings.Replace(string(text), "{$KALPANA_OPTIONS}", "rate_limits off\nlimits {\n\tmemory 2GiB\n}\ntemplate python {\n\tlimits {\n\t\tcpus 1\n\t}\n}", 1)
+	changed := strings.Replace(string(text), "{$KALPANA_OPTIONS}", "rate_limits off\n"+unfenced+"limits {\n\tmemory 2GiB\n}\ntemplate python {\n\tlimits {\n\t\tcpus 1\n\t}\n}", 1)
 	if err := os.WriteFile(config, []byte(changed), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +69,7 @@ func TestLimits_OfTheCaddyfileTakeEffectAtTheNextStart(t *testing.T) {
 // A home in which nothing can be written, and no file be made, stands in for one whose quota is used up.
 func TestLimits_AFullHomeStartsAndCanBeTidiedUp(t *testing.T) {
 	t.Parallel()
-	i := install(t)
+	i := install(t, options+unfenced)
 	b := i.signIn()
 	w := b.create(map[string]string{"name": "full", "template": "blank"})
 	volume := "kalpana-" + w.ID

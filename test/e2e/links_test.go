@@ -19,7 +19,7 @@ import (
 // sign in, which every gateway keeps to each workspace that runs.
 func TestOpenConnections_KeepNothingAwakeAndAreMadeAgain(t *testing.T) {
 	t.Parallel()
-	const options = "KALPANA_OPTIONS=rate_limits off\nsleep {\n\tpause_after 5s\n\tstop_after off\n}\n"
+	const options = options + unfenced + "sleep {\n\tpause_after 5s\n\tstop_after off\n}\n"
 	i := install(t, options)
 	b := i.signIn()
 	w := b.open("linked")

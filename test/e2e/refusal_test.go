@@ -15,7 +15,7 @@ import (
 
 func TestBadInput_IsRefusedClearly(t *testing.T) {
 	t.Parallel()
-	i := install(t)
+	i := install(t, options+unfenced)
 	link := i.signInLink()
 	b := i.signIn()
 	w := b.create(map[string]string{"name": "refusals", "template": "blank"})
@@ -173,7 +173,7 @@ func TestSecondGateway_IsKeptOffTheDataDirectory(t *testing.T) {
 
 func TestMetrics_TellOfRequestsAndWakes(t *testing.T) {
 	t.Parallel()
-	i := install(t)
+	i := install(t, options+unfenced)
 	b := i.signIn()
 	b.open("metrics")
 	var port string
@@ -203,7 +203,7 @@ func TestMetrics_TellOfRequestsAndWakes(t *testing.T) {
 func TestDyingContainer_ShowsTheEndOfItsLog(t *testing.T) {
 	t.Parallel()
 	image := derive(t, "dying", `ENTRYPOINT ["sh", "-c", "echo the disk caught fire; exit 3"]`)
-	i := install(t, "KALPANA_IMAGE="+image)
+	i := install(t, options+unfenced, "KALPANA_IMAGE="+image)
 	b := i.signIn()
 	w := b.create(map[string]string{"name": "dying", "template": "blank"})
 	b.navigate(w.URL)
@@ -214,8 +214,9 @@ func TestDyingContainer_ShowsTheEndOfItsLog(t *testing.T) {
 
 func TestPorts_ThatAreExhaustedAreSaidClearly(t *testing.T) {
 	t.Parallel()
+	turn(t)
 	port := freePort(t)
-	i := install(t, fmt.Sprintf("KALPANA_PORTS=%d-%d", port, port+1))
+	i := installAtOnce(t, options+unfenced, fmt.Sprintf("KALPANA_PORTS=%d-%d", port, port+1))
 	b := i.signIn()
 	b.open("has the ports")
 	w := b.create(map[string]string{"name": "has none", "template": "blank"})
@@ -230,6 +231,7 @@ func TestFullDisk_IsSaidClearlyAndNothingIsLost(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("mounting a small file system needs root")
 	}
+	turn(t)
 	dir := t.TempDir()
 	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=4m,mode=700", "tmpfs", dir).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)

@@ -55,7 +55,7 @@ func alive(conn *websocket.Conn) bool {
 
 func TestReload_DropsNoWebSocket(t *testing.T) {
 	t.Parallel()
-	i := install(t)
+	i := install(t, options+unfenced)
 	b := i.signIn()
 	w := b.open("reload")
 	same, changed := b.vscodeSocket(w.ID), b.vscodeSocket(w.ID)
@@ -95,7 +95,7 @@ func TestReload_DropsNoWebSocket(t *testing.T) {
 
 func TestSignOut_EndsOpenWebSockets(t *testing.T) {
 	t.Parallel()
-	i := install(t)
+	i := install(t, options+unfenced)
 	b := i.signIn()
 	w := b.open("sign-out")
 	conn := b.vscodeSocket(w.ID)
@@ -158,7 +158,7 @@ func TestKilledGateway_FindsEverythingAgain(t *testing.T) {
 
 func TestDyingContainer_IsSeenAndWakesAgain(t *testing.T) {
 	t.Parallel()
-	i := install(t)
+	i := install(t, options+unfenced)
 	b := i.signIn()
 	w := b.open("dying")
 	docker(t, "kill", containerOf(t, w.ID))
@@ -170,7 +170,7 @@ func TestDyingContainer_IsSeenAndWakesAgain(t *testing.T) {
 
 func TestLostKey_LosesNoWorkspace(t *testing.T) {
 	t.Parallel()
-	i := install(t)
+	i := install(t, options+unfenced)
 	b := i.signIn()
 	w := b.open("lost key")
 	docker(t, "exec", containerOf(t, w.ID), "sh", "-c", "echo kept > /home/dev/workspace/kept.txt")

@@ -62,7 +62,7 @@ func write(t *testing.T, container, path, text string) {
 func TestVite_ServesAndReloadsThroughItsPreview(t *testing.T) {
 	t.Parallel()
 	folder := vite(t)
-	i := install(t)
+	i := install(t, options+unfenced)
 	b := i.signIn()
 	w := b.open("vite")
 	container := containerOf(t, w.ID)

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -66,7 +67,7 @@ func Build(race bool) (string, error) {
 }
 
 // Installation is one Kalpana with a data directory of its own. Its methods are for one goroutine,
-// but for Command and SignInLink.
+// but for Command and what asks the admin socket.
 type Installation struct {
 	Binary string
 	Dir    string   // data directory
@@ -265,14 +266,18 @@ func (i *Installation) Workspace(id string) string {
 	return fmt.Sprintf("http://%s.ws.kalpana.localhost:%d", id, i.Port)
 }
 
-// SignInLink asks the command for a link of the first admin.
+// SignInLink asks for a link of the first admin, as "kalpana sign-in-link" does.
 func (i *Installation) SignInLink() (string, error) {
-	out, err := i.Command("sign-in-link").Output()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		return "", fmt.Errorf("%w: %s", err, exit.Stderr)
+	resp, err := i.Admin(http.MethodPost, "/kalpana/sign-in-link")
+	if err != nil {
+		return "", err
 	}
-	return strings.TrimSpace(string(out)), err
+	defer resp.Body.Close()
+	var link struct{ URL string }
+	if err := json.NewDecoder(resp.Body).Decode(&link); err != nil || link.URL == "" {
+		return "", fmt.Errorf("a sign-in link: %s, %w", resp.Status, err)
+	}
+	return link.URL, nil
 }
 
 // Faults returns what the log tells of faults that no test may have: data races and panics.
