@@ -365,11 +365,20 @@ func (s *Service) start(b *beginning) (*Run, error) {
 	return r, nil
 }
 
-// next begins the turn that what the person queued while r ran begins. The chat is still running.
+// next begins the turn that what the person queued while r ran begins, with the configuration, the model and the key that
+// hold now. The chat is still running.
 func (s *Service) next(ctx context.Context, r *Run, c *chat, queue []Queued) {
-	b := &beginning{s: s, cfg: s.config(), chat: c, info: r.info, send: Send{Chat: r.chat, Person: r.person}}
+	b := &beginning{s: s, cfg: s.config(), chat: c, send: Send{Chat: r.chat, Person: r.person}}
 	b.now = b.cfg.Now().UTC().Truncate(time.Microsecond)
 	err := func() (err error) {
+		if b.cfg.Person != nil {
+			if b.send.Person, err = b.cfg.Person(ctx, r.person.ID); err != nil {
+				return err
+			}
+		}
+		if err := b.settings(ctx, false); err != nil {
+			return err
+		}
 		if _, b.messages, err = s.load(ctx, r.chat); err != nil {
 			return err
 		}

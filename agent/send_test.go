@@ -324,6 +324,33 @@ func TestQueue_WhatIsLeftAtTheEndBeginsTheNextTurn(t *testing.T) {
 	}
 }
 
+func TestQueue_TheNextTurnBeginsWithTheKeyAndTheProviderThatHoldThen(t *testing.T) {
+	key, other := "old", &fakeModel{t: t, offered: []model.Info{{ID: "else", Tools: true}}}
+	s := newStage(t, func(cfg *Config) {
+		cfg.Person = func(_ context.Context, id string) (Person, error) { return Person{ID: id, Key: key}, nil }
+	})
+	next := make(chan *Run, 1)
+	s.model.plays(func(ctx context.Context, req *model.Request, show func(model.Delta)) (*model.Response, error) {
+		if _, err := s.Queue(ctx, ada, "chat", "then this"); err != nil {
+			t.Error(err)
+		}
+		key = "new"
+		reloaded := s.cfg
+		reloaded.Model = other
+		s.Configure(reloaded)
+		return says("First.")(ctx, req, show)
+	})
+	other.plays(func(ctx context.Context, req *model.Request, show func(model.Delta)) (*model.Response, error) {
+		next <- s.Run("chat")
+		return says("Second.")(ctx, req, show)
+	})
+	s.wait(s.begin(Send{Text: "go", Person: Person{ID: "ada", Key: "old"}}))
+	s.wait(<-next)
+	if old, now := s.model.asked[0], other.asked[0]; old.Key != "old" || now.Key != "new" || now.Models[0] != "else" {
+		t.Errorf("asked with %s, and then %s with %s", old.Key, now.Models, now.Key)
+	}
+}
+
 func TestQueue_WhatIsLeftAfterAStopComesBeforeTheNextMessage(t *testing.T) {
 	s := newStage(t)
 	going := make(chan struct{})

@@ -56,6 +56,9 @@ type Config struct {
 	// Allowed tells, before each call of a model and every two seconds, whether a person may still work in a workspace;
 	// its error ends the run, and its text is for the person. workspace.ErrStoreDown is no answer. nil allows.
 	Allowed func(ctx context.Context, person string, id workspace.ID) error
+	// Person tells of a person as of now: a turn that was queued begins with that, and not with what was sent before it.
+	// nil knows no better.
+	Person func(ctx context.Context, id string) (Person, error)
 	// Decide is approval.Decide where it is nil.
 	Decide func(call approval.Call, mode approval.Mode, rules ...approval.Rule) approval.Decision
 	// Rules are the operator's.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"math"
 	"net"
 	"net/http"
 	"os"
@@ -120,7 +121,7 @@ func (e Endpoint) webSocket(ctx context.Context, path string) (*websocket.Conn, 
 	}
 	switch {
 	case err == nil:
-		conn.open = true
+		conn.left = math.MaxInt
 		return ws, nil
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
@@ -135,21 +136,21 @@ func (e Endpoint) webSocket(ctx context.Context, path string) (*websocket.Conn, 
 	return nil, &statusError{status: resp.StatusCode, path: path}
 }
 
-// maxHead bounds what is read of a container until it is a WebSocket, in bytes: the library reads a head to its end.
-const maxHead = 64 << 10
+const (
+	// maxHead bounds what is read of a container until it is a WebSocket, in bytes: the library reads a head to its end.
+	maxHead = 64 << 10
+	// maxMessage bounds what a Stream reads for one message, in bytes: the library reads as many empty frames as come.
+	maxMessage = MaxFrame + 64<<10
+)
 
-// boundedConn is a connection of which so much may be read until it is open.
+// boundedConn is a connection of which only so much more may be read. Who reads sets that.
 type boundedConn struct {
 	net.Conn
 	left int
-	open bool // set before anybody else reads
 }
 
 // Read implements net.Conn.
 func (c *boundedConn) Read(p []byte) (int, error) {
-	if c.open {
-		return c.Conn.Read(p)
-	}
 	if c.left <= 0 {
 		return 0, ErrTooLarge
 	}

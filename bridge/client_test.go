@@ -1,7 +1,11 @@
 package bridge
 
 import (
+	"bufio"
+	"bytes"
 	"context"
+	"crypto/sha1" //nolint:gosec // RFC 6455 asks for it
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,9 +13,11 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -282,6 +288,12 @@ func TestClient_WhatIsNotTheProtocolEndsTheConnection(t *testing.T) {
 			for ws.WriteControl(websocket.PongMessage, nil, time.Now().Add(time.Second)) == nil {
 			}
 		},
+		"a message of empty frames": func(ws *websocket.Conn) {
+			empty := bytes.Repeat([]byte{0x00, 0}, 8<<10) // continuations, without FIN
+			for _, err := ws.NetConn().Write([]byte{0x01, 0}); err == nil; {
+				_, err = ws.NetConn().Write(empty)
+			}
+		},
 		"a flood of requests": func(ws *websocket.Conn) {
 			for id := 0; ; id++ {
 				msg := fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"giveMeASecret"}`, id)
@@ -298,6 +310,41 @@ func TestClient_WhatIsNotTheProtocolEndsTheConnection(t *testing.T) {
 			t.Errorf("%s: the connection is still there", name)
 		}
 	}
+}
+
+// Nothing but pings and pongs may come for days.
+func TestStream_PingsAndPongsAreNoPartOfAMessage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		here, there := net.Pipe()
+		go func() {
+			r, err := http.ReadRequest(bufio.NewReader(there))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			accept := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")) //nolint:gosec // RFC 6455 section 4.2.2
+			_, _ = fmt.Fprintf(there, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
+				base64.StdEncoding.EncodeToString(accept[:]))
+			go func() { _, _ = io.Copy(io.Discard, there) }()
+			ping := append([]byte{0x89, 125}, make([]byte, 125)...)
+			for range 2 * maxMessage / len(ping) {
+				time.Sleep(time.Second / controlRate)
+				_, _ = there.Write(ping)
+			}
+			_, _ = there.Write([]byte{0x81, 2, '{', '}'})
+		}()
+		ws, resp, err := websocket.NewClient(&boundedConn{Conn: here, left: maxHead}, &url.URL{Scheme: "ws", Host: "a", Path: "/"}, nil, 0, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		s := NewStream(ws, DefaultTiming)
+		defer s.Close()
+		var message struct{}
+		if err := s.ReadObject(&message); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func TestClient_AContainerCanCallNothing(t *testing.T) {

@@ -50,6 +50,7 @@ var errControls = errors.New("bridge: the peer pings without end")
 // stream. That makes the reader fail, and the jsonrpc2.Conn end its calls.
 type Stream struct {
 	conn   *websocket.Conn
+	bound  *boundedConn // what conn reads from; nil where the peer is trusted
 	timing Timing
 
 	queue  chan []byte
@@ -69,6 +70,7 @@ func NewStream(conn *websocket.Conn, timing Timing) *Stream {
 		queue:  make(chan []byte, maxQueue),
 		done:   make(chan struct{}),
 	}
+	s.bound, _ = conn.NetConn().(*boundedConn)
 	conn.SetReadLimit(MaxFrame)
 	s.heard()
 	often := rate.NewLimiter(controlRate, controlBurst)
@@ -78,6 +80,9 @@ func NewStream(conn *websocket.Conn, timing Timing) *Stream {
 				return errControls
 			}
 			s.heard()
+			if s.bound != nil {
+				s.bound.left += len(data) + 2 // they are no part of a message, which may be hours away
+			}
 			return handle(data)
 		}
 	}
@@ -144,6 +149,9 @@ func (s *Stream) write() {
 
 // ReadObject reads one text frame. Anything else is an error, after which the stream is of no use.
 func (s *Stream) ReadObject(v any) error {
+	if s.bound != nil {
+		s.bound.left = maxMessage
+	}
 	kind, frame, err := s.conn.ReadMessage()
 	if err != nil {
 		return err

@@ -18,8 +18,8 @@ import (
 // TunnelPath, on BridgePort, is a WebSocket that carries one TCP connection to the port on the container's loopback
 // that the parameter port names: any but IDEPort and BridgePort. Binary messages are bytes; the text message TunnelEnd
 // says that its sender has no more to send, as FIN does. When both have said it, the connection is closed with 1000; one
-// that breaks, with 1011. A side that does not read stops the other one, by TCP's own flow control, for as long as it
-// likes.
+// that breaks, with 1011. A side that does not read stops the other one, by TCP's own flow control; a
+// program that takes nothing for ten minutes of what waits for it breaks its tunnel.
 //
 // Where nothing listens, the answer is 502 with PreviewHeader: PreviewRefused.
 const TunnelPath = "/tunnel"

@@ -145,10 +145,23 @@ func (h *agentHost) config(i *instance) agent.Config {
 			}
 		},
 		Extra:   func(ctx context.Context, _ agent.Person) []tools.Tool { return i.remotes.Tools(ctx) },
-		Allowed: i.mayWork,
-		Rules:   c.Rules, DefaultModel: c.DefaultModel, DefaultMode: c.Mode, MaxSteps: c.MaxSteps, MaxTime: c.MaxTime,
+		Allowed: i.mayWork, Person: i.agentPerson,
+		Rules: c.Rules, DefaultModel: c.DefaultModel, DefaultMode: c.Mode, MaxSteps: c.MaxSteps, MaxTime: c.MaxTime,
 		Metrics: i.agentMetrics, Log: i.logger, Holder: h.holder,
 	}
+}
+
+// agentPerson tells the agents of a person as of now.
+func (i *instance) agentPerson(ctx context.Context, id string) (agent.Person, error) {
+	p, err := i.identity.Person(ctx, id)
+	if err != nil {
+		return agent.Person{}, err
+	}
+	key := ""
+	if i.app.agent.OwnKeys {
+		key, err = i.identity.ModelKey(ctx, id)
+	}
+	return agent.Person{ID: p.ID, Name: p.Name, Email: p.Email, Key: key}, err
 }
 
 // mayWork returns why a person's agent may no longer work in a workspace.

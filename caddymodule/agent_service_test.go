@@ -124,6 +124,26 @@ func TestAgents_ARunGoesOnWhenAnotherConfigurationTakesOver(t *testing.T) {
 	}
 }
 
+func TestAgents_KnowThePersonAndTheirKeyAsOfNow(t *testing.T) {
+	provider := modeltest.New(t)
+	s := run(t, "", "")
+	s.load(strings.Replace(s.text, "kalpana {", "kalpana {\nagent {\nbase_url "+provider.URL+"\n}\n", 1))
+	i := s.app.instance
+	person, err := i.identity.AddPerson(t.Context(), "Asha", identity.RoleMember)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"sk-the-first-of-two", "sk-the-second-of-two"} {
+		if _, err := i.identity.SetModelKey(t.Context(), identity.Caller{Person: person}, key); err != nil {
+			t.Fatal(err)
+		}
+		got, err := i.agents.config(i).Person(t.Context(), person.ID)
+		if want := (agent.Person{ID: person.ID, Name: "Asha", Key: key}); err != nil || got != want {
+			t.Errorf("%+v, %v", got, err)
+		}
+	}
+}
+
 func TestGatewayName_StaysTheSame(t *testing.T) {
 	dir := t.TempDir()
 	name, err := gatewayName(dir)

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
 
@@ -23,7 +24,13 @@ type operator struct{ *server }
 
 func runWithAdmin(t *testing.T) operator {
 	t.Helper()
-	return operator{run(t, "admin unix/DIR/admin.sock|0600", "")}
+	o := operator{run(t, "admin unix/DIR/admin.sock|0600", "")}
+	t.Cleanup(func() { // Caddy's end leaves the admin endpoint, and with it the connections that commands have left idle
+		if err := caddy.Load([]byte(`{"admin": {"disabled": true, "config": {"persist": false}}}`), true); err != nil {
+			t.Error(err)
+		}
+	})
+	return o
 }
 
 func (o operator) socket() string { return "unix/" + o.dir + "/admin.sock" }

@@ -53,8 +53,10 @@ type Transport struct {
 }
 
 // New returns a Transport. A connection that was idle for idleTimeout is closed: less than what the other
-// end waits, so that a request is never sent on one that is about to go.
+// end waits, so that a request is never sent on one that is about to go. One of TCP whose other end takes nothing for
+// [StallLimit] breaks; see [Stalling].
 func New(dial func(ctx context.Context, network, addr string) (net.Conn, error), idleTimeout time.Duration) *Transport {
+	dial = Stalling(dial, StallLimit)
 	t := &Transport{dialContext: dial, idleTimeout: idleTimeout, lines: map[string]*line{}, idle: map[string][]*conn{}}
 	t.others = http.Transport{
 		DialContext:            dial,

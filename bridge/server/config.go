@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/kalpana-dev/kalpana/bridge"
+	"github.com/kalpana-dev/kalpana/upstream"
 )
 
 // Config is what a container needs to know. Zero values of the second part mean the image's layout.
@@ -74,6 +75,7 @@ type timing struct {
 	stopGrace   time.Duration // between SIGTERM and SIGKILL
 	backoff     time.Duration // before the first restart; doubles up to maxBackoff
 	gatewayWait time.Duration // for one that can be asked for a credential
+	stall       time.Duration // what upstream.Stalling bounds
 	stream      bridge.Timing
 }
 
@@ -128,6 +130,7 @@ func (c *Config) complete() error {
 	setDefault(&c.timing.backoff, time.Second)
 	setDefault(&c.timing.gatewayWait, defaultGatewayWait)
 	setDefault(&c.credentialHelper, "/usr/local/bin/kalpana git-credential")
+	setDefault(&c.timing.stall, upstream.StallLimit)
 	setDefault(&c.timing.stream, bridge.DefaultTiming)
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/kalpana-dev/kalpana/bridge"
+	"github.com/kalpana-dev/kalpana/upstream"
 )
 
 // previews proxies to ports on the container's loopback. All paths, methods and headers are the app's, but
@@ -24,9 +25,9 @@ type previews struct {
 
 type portKey struct{}
 
-func newPreviews() *previews {
+func newPreviews(stall time.Duration) *previews {
 	transport := &http.Transport{
-		DialContext:         dialLoopback,
+		DialContext:         upstream.Stalling(dialLoopback, stall),
 		DisableCompression:  true,
 		MaxIdleConns:        256,
 		MaxIdleConnsPerHost: 64,

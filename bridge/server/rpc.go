@@ -64,6 +64,7 @@ func newRPC(s *Server) *rpc {
 		jobs:    jobs,
 		ptys:    terminals,
 		watches: &watches{folder: files, most: s.cfg.watchFolders},
+		tunnels: tunnels{stall: s.cfg.timing.stall},
 		methods: map[string]method{
 			bridge.MethodHealth: typed(func(context.Context, bridge.HealthParams) (*bridge.HealthResult, error) {
 				h := s.health()

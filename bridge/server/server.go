@@ -111,7 +111,7 @@ func (s *Server) Run(parent context.Context) error {
 	editor := &editor{cfg: &s.cfg, log: s.log, ready: s.ready, socket: socket, grace: s.cfg.timing.stopGrace}
 	ideHandler := newIDE(s, socket)
 	defer ideHandler.close()
-	previews := newPreviews()
+	previews := newPreviews(s.cfg.timing.stall)
 	defer previews.close()
 	rpc := newRPC(s)
 	defer rpc.jobs.close()

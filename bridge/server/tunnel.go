@@ -14,10 +14,14 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/kalpana-dev/kalpana/bridge"
+	"github.com/kalpana-dev/kalpana/upstream"
 )
 
 // tunnels serves bridge.TunnelPath.
-type tunnels struct{ open atomic.Int64 }
+type tunnels struct {
+	open  atomic.Int64
+	stall time.Duration
+}
 
 // tunnelBuffer is how much is read from a program at a time.
 const tunnelBuffer = 64 << 10
@@ -33,7 +37,7 @@ func (t *tunnels) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "Too many tunnels are open.", http.StatusServiceUnavailable)
 		return
 	}
-	conn, err := dialLoopback(r.Context(), "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	conn, err := upstream.Stalling(dialLoopback, t.stall)(r.Context(), "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	if err != nil {
 		w.Header().Set(bridge.PreviewHeader, bridge.PreviewRefused)
 		http.Error(w, "Nothing listens on this port.", http.StatusBadGateway)

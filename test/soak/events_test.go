@@ -3,6 +3,7 @@ package soak
 import (
 	"context"
 	"errors"
+	"math"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -197,9 +198,11 @@ func (w *walk) reload() {
 	text = []byte(strings.Replace(string(text), "\tkalpana {\n", "\tkalpana {\n\t\taudit_keep "+hours+"h\n", 1))
 	g.Config = filepath.Join(g.Dir, "Caddyfile")
 	w.must(os.WriteFile(g.Config, text, 0o600))
+	g.reload.Store(math.MaxInt64)
 	if err := g.Reload(); err != nil {
 		w.fault("%v", err)
 	}
+	g.reload.Store(time.Now().Add(time.Second).UnixNano()) // the server before ends in the background
 }
 
 func (w *walk) cut() { w.gateways[w.random.IntN(len(w.gateways))].relay.Cut() }
