@@ -23,7 +23,7 @@ type operator struct{ *server }
 
 func runWithAdmin(t *testing.T) operator {
 	t.Helper()
-	return operator{run(t, "admin unix/DIR/admin.sock|0600", "")}
+	return operator{run(t, "admin unix/DIR/admin.sock|0600", "https://*.ws.kalpana.localhost:PORT {\n\ttls internal\n\tkalpana_workspace\n}\n")}
 }
 
 func (o operator) socket() string { return "unix/" + o.dir + "/admin.sock" }
