@@ -18,6 +18,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddytls"
 	"github.com/spf13/cobra"
 
 	"github.com/kalpana-dev/kalpana/orchestrator"
@@ -70,6 +72,8 @@ type patient struct {
 	wrong   error
 	hosts   *workspace.Hosts
 	admin   string // address of the admin endpoint, "" where it is off
+	http    *caddyhttp.App // the sites, as configured
+	tls     *caddytls.TLS
 	limit   time.Duration
 
 	lookup func(ctx context.Context, host string) ([]netip.Addr, error)
@@ -95,6 +99,9 @@ var checks = []check{
 	{"store", checkStore},
 	{"disk", checkDisk},
 	{"memory", checkMemory},
+	{"sites", checkSites},
+	{"listeners", checkListeners},
+	{"certificates", checkCertificates},
 	{"dns", checkDNS},
 	{"keys", checkKeys},
 	{"clock", checkClock},
@@ -171,6 +178,8 @@ func admit(ctx context.Context, configFile, adapter string) (*patient, error) {
 		} `json:"admin"`
 		Apps struct {
 			Kalpana json.RawMessage `json:"kalpana"`
+			HTTP    *caddyhttp.App  `json:"http"`
+			TLS     *caddytls.TLS   `json:"tls"`
 		} `json:"apps"`
 	}
 	if err := json.Unmarshal(text, &config); err != nil {
@@ -179,7 +188,7 @@ func admit(ctx context.Context, configFile, adapter string) (*patient, error) {
 	if config.Apps.Kalpana == nil {
 		return nil, errors.New("this configuration does not run Kalpana: it lacks the global option kalpana")
 	}
-	p := &patient{app: new(App), admin: caddy.DefaultAdminListen, lookup: lookup, limit: checkTime}
+	p := &patient{app: new(App), http: cmp.Or(config.Apps.HTTP, new(caddyhttp.App)), tls: cmp.Or(config.Apps.TLS, new(caddytls.TLS)), admin: caddy.DefaultAdminListen, lookup: lookup, limit: checkTime}
 	if a := config.Admin; a != nil {
 		p.admin = caddy.NewReplacer().ReplaceAll(cmp.Or(a.Listen, caddy.DefaultAdminListen), "")
 		p.admin, _, _ = strings.Cut(p.admin, "|") // the socket's mode
@@ -240,7 +249,7 @@ var doctorCommand = caddycmd.Command{
 	Short: "Looks for what keeps Kalpana from running as it should",
 	Long: `
 Reads the same configuration as "run" and looks at what it needs: the container engine, the workspace
-image, the firewall, ports, the store, disks, memory, DNS, keys, the clock, the limit of open files, the
+image, the firewall, ports, the store, disks, memory, the sites and who else listens there, certificates, DNS, keys, the clock, the limit of open files, the
 agent's provider of models, and the running gateway. It starts nothing and writes nothing, and takes ten seconds at most. Run it as the user,
 and with the environment, that the gateway has.
 

@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"errors"
@@ -12,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -37,8 +37,10 @@ func checkEngine(_ context.Context, p *patient) checkResult {
 	switch {
 	case errors.Is(err, errors.ErrUnsupported):
 		return unseen(err)
+	case errors.Is(err, fs.ErrPermission):
+		return failed("Run Kalpana and this command as root, or as a user that may use the engine (usermod -aG docker <user>).", "%v", err)
 	case errors.Is(err, workspace.ErrEngineDown):
-		return failed("Start it (scripts/engine.sh installs and starts one), or name another with DOCKER_HOST or: runtime docker { host … }. Whoever runs Kalpana must be allowed to use it.", "%v", err)
+		return failed("Start it (scripts/engine.sh installs and starts one), or name another with DOCKER_HOST or: runtime docker { host … }.", "%v", err)
 	case err != nil:
 		return failed("Look at the option runtime.", "%v", err)
 	}
@@ -193,30 +195,14 @@ func some(list []int, n int) string {
 // listening returns the TCP ports of this machine, in a range, on which a program listens. Where the
 // system does not say, it returns none.
 func listening(first, last int) []int {
-	found := map[int]bool{}
-	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
-		f, err := os.Open(table)
-		if err != nil {
-			continue
-		}
-		for lines := bufio.NewScanner(f); lines.Scan(); {
-			fields := strings.Fields(lines.Text())
-			if len(fields) < 4 || fields[3] != "0A" { // TCP_LISTEN
-				continue
-			}
-			_, text, _ := strings.Cut(fields[1], ":")
-			if port, err := strconv.ParseUint(text, 16, 16); err == nil && int(port) >= first && int(port) <= last {
-				found[int(port)] = true
-			}
-		}
-		_ = f.Close()
-	}
 	var ports []int
-	for port := range found {
-		ports = append(ports, port)
+	for _, s := range listeningSockets() {
+		if port := int(s.address.Port()); port >= first && port <= last {
+			ports = append(ports, port)
+		}
 	}
 	slices.Sort(ports)
-	return ports
+	return slices.Compact(ports)
 }
 
 func checkStore(_ context.Context, p *patient) checkResult {
@@ -523,6 +509,8 @@ func checkGateway(ctx context.Context, p *patient) checkResult {
 		return failed("See its log; if it stays so, restart it. Containers run on.", "it does not answer at %s within %v", p.admin, p.limit)
 	case r := <-answered:
 		switch {
+		case r.err != nil && lacksDirectory(p.admin):
+			return failed("Make it (mkdir -m 700), or set KALPANA_DATA_DIR to it: kalpana run makes that one.", "its admin endpoint %s is in a directory that is not there", p.admin)
 		case r.err != nil && strings.Contains(r.err.Error(), "does not answer at"):
 			return warning("Start it: kalpana run. If it runs, see that this command has the same KALPANA_DATA_DIR and user.", "none answers at %s", p.admin)
 		case r.err != nil:
@@ -532,4 +520,11 @@ func checkGateway(ctx context.Context, p *patient) checkResult {
 		}
 		return fine("it runs; open streams: %d, held requests: %d", r.state.Streams, r.state.Held)
 	}
+}
+
+// lacksDirectory reports whether a socket is in a directory that does not exist and that no start makes.
+func lacksDirectory(socket string) bool {
+	dir := filepath.Dir(strings.TrimPrefix(socket, "unix/"))
+	_, err := os.Stat(dir)
+	return errors.Is(err, fs.ErrNotExist) && dir != filepath.Clean(os.Getenv("KALPANA_DATA_DIR"))
 }

@@ -57,6 +57,12 @@ type examined struct {
 
 func newExamined(t *testing.T, options string) *examined {
 	t.Helper()
+	return newSites(t, options, "http://kalpana.localhost {\n\tbind 127.0.0.77\n\tkalpana_console\n}\nhttp://*.ws.kalpana.localhost {\n\tbind 127.0.0.77\n\tkalpana_workspace\n}\n")
+}
+
+// newSites is one with sites of its own.
+func newSites(t *testing.T, options, sites string) *examined {
+	t.Helper()
 	t.Setenv("KALPANA_KEYSET", "")
 	t.Setenv("KALPANA_KEY", "")
 	now := time.Now()
@@ -67,7 +73,7 @@ func newExamined(t *testing.T, options string) *examined {
 		host:   orchestrator.Host{Memory: 8 << 30, MemoryFree: 6 << 30},
 	}}
 	e.config = filepath.Join(t.TempDir(), "Caddyfile")
-	text := fmt.Sprintf("{\n\tadmin unix/%s/admin.sock|0600\n\tkalpana {\n\t\tdata_dir %s\n\t\truntime test\n\t\t%s\n\t}\n}\n", filepath.Dir(e.dir), e.dir, options)
+	text := fmt.Sprintf("{\n\tadmin unix/%s/admin.sock|0600\n\tkalpana {\n\t\tdata_dir %s\n\t\truntime test\n\t\t%s\n\t}\n}\n%s", filepath.Dir(e.dir), e.dir, options, sites)
 	if err := os.WriteFile(e.config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -24,7 +24,7 @@ type operator struct{ *server }
 
 func runWithAdmin(t *testing.T) operator {
 	t.Helper()
-	o := operator{run(t, "admin unix/DIR/admin.sock|0600", "")}
+	o := operator{run(t, "admin unix/DIR/admin.sock|0600", "https://*.ws.kalpana.localhost:PORT {\n\ttls internal\n\tkalpana_workspace\n}\n")}
 	t.Cleanup(func() { // Caddy's end leaves the admin endpoint, and with it the connections that commands have left idle
 		if err := caddy.Load([]byte(`{"admin": {"disabled": true, "config": {"persist": false}}}`), true); err != nil {
 			t.Error(err)

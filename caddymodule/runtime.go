@@ -58,11 +58,15 @@ func (m *Docker) Open(o RuntimeOptions) (orchestrator.Runtime, error) {
 		}
 		subnets = append(subnets, p)
 	}
-	return docker.New(docker.Config{
+	runtime, err := docker.New(docker.Config{
 		Host: repl.ReplaceAll(m.Host, ""), Instance: o.Instance, Subnets: subnets,
 		CgroupParent: repl.ReplaceAll(m.CgroupParent, ""),
 		AllowPrivate: m.AllowPrivate, AllowHostAccess: m.AllowHostAccess, ProbeImage: o.Image,
 	}, o.Log)
+	if err != nil {
+		return nil, err // not a nil *docker.Runtime, which is no nil interface
+	}
+	return runtime, nil
 }
 
 // UnmarshalCaddyfile sets up the runtime:

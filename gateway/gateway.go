@@ -88,8 +88,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	host, err := h.cfg.Hosts.Parse(r.Host)
 	if err != nil || host.Kind == workspace.HostConsole {
 		h.cfg.Metrics.count(0, http.StatusNotFound)
-		setOwnHeaders(w.Header())
-		http.Error(w, "no such workspace address", http.StatusNotFound)
+		h.noAddress(&visit{w: recorder{ResponseWriter: w, status: http.StatusOK}, r: r})
 		return
 	}
 	if h.proxy.scheme == "https" {

@@ -24,9 +24,12 @@ func TestHost_WhatIsNoWorkspaceHostIsNotFound(t *testing.T) {
 	} {
 		r := w.navigation(w.hosts.URL("abcdefghij"), "")
 		r.Host = strings.ReplaceAll(host, "ws.kalpana.localhost", workspaces)
-		if a := w.do(r); a.StatusCode != http.StatusNotFound {
-			t.Errorf("%s: %d", host, a.StatusCode)
+		if a := w.do(r); a.StatusCode != http.StatusNotFound || !strings.Contains(a.text, "No workspace has this address") || strings.Contains(a.text, "<id>") {
+			t.Errorf("%s: %d %s", host, a.StatusCode, a.text)
 		}
+		r = w.program("GET", w.hosts.URL("abcdefghij"), "")
+		r.Host = strings.ReplaceAll(host, "ws.kalpana.localhost", workspaces)
+		w.wantProblem(w.do(r), http.StatusNotFound)
 	}
 }
 

@@ -193,6 +193,18 @@ func (h *Handler) asleep(v *visit, text string, retry time.Duration) {
 	h.problem(v, http.StatusServiceUnavailable, text)
 }
 
+// noAddress answers on a host that can be no workspace's.
+func (h *Handler) noAddress(v *visit) {
+	address := h.cfg.Hosts.WorkspaceDomain()
+	text := "A workspace is at <id>." + address + ", where the id has ten characters, and a port of it at 3000-<id>." + address +
+		". Ports below 1024 cannot be opened, nor 8080 and 3001, which are Kalpana's own: let the program listen on another."
+	if v.kind() == navigation {
+		h.page(v, http.StatusNotFound, pageData{Title: "No workspace has this address", Message: text})
+		return
+	}
+	h.problem(v, http.StatusNotFound, text)
+}
+
 // nothingListens says that no program listens on the preview's port. The page looks again by itself,
 // unless what was asked would be done twice.
 func (h *Handler) nothingListens(v *visit) {

@@ -45,6 +45,11 @@ func Explain(err error) string {
 		advice = "It comes back in a moment; try again."
 	}
 	text, log, _ := strings.Cut(err.Error(), "\n")
+	if errors.Is(err, workspace.ErrEngineDown) {
+		// What follows is the engine's address and the client's words; they are the gateway's log's.
+		before, _, _ := strings.Cut(text, workspace.ErrEngineDown.Error())
+		text = before + workspace.ErrEngineDown.Error()
+	}
 	if text != "" {
 		text = strings.ToUpper(text[:1]) + text[1:]
 	}

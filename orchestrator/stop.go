@@ -54,6 +54,7 @@ func (o *Orchestrator) stop(ctx context.Context, w *workspace.Workspace, reason 
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
+			o.log.Error("workspace was not stopped", "workspace", w.ID, "error", err)
 			err = fmt.Errorf("the workspace could not be stopped: %w", err)
 			o.become(w, workspace.StateError, Explain(err))
 			return errors.Join(err, o.save(ctx, w, workspace.StateStopping))

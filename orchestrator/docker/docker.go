@@ -142,7 +142,7 @@ func New(cfg Config, log *slog.Logger) (*Runtime, error) {
 	}
 	api, err := client.NewClientWithOpts(opts...)
 	if err != nil {
-		return nil, fmt.Errorf("container engine address: %w", err)
+		return nil, fmt.Errorf("container engine address: %w; write it like unix:///var/run/docker.sock", err)
 	}
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
