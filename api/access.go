@@ -3,7 +3,10 @@ package api
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
+	"os"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -86,7 +89,34 @@ func (h *Handler) signedIn(ctx huma.Context, next func(huma.Context)) {
 		_ = huma.WriteErr(h.huma, ctx, fault.GetStatus(), fault.Error())
 		return
 	}
+	r.Body = &lateBody{ReadCloser: r.Body, looked: time.Now(), look: func() error {
+		_, err := h.authorize(r, ctx.Operation())
+		return err
+	}}
 	next(huma.WithValue(ctx, callerKey{}, caller))
+}
+
+// lateBody is a body after which it is looked again at who calls, where it took its time: an admin who is about
+// to be shut out could keep a request open that takes it back.
+type lateBody struct {
+	io.ReadCloser
+	looked time.Time
+	look   func() error
+}
+
+// bodyPause is how old the look at who calls may be when an operation begins.
+const bodyPause = time.Second
+
+// Read implements io.Reader. Who may not call any more is told that they were too slow.
+func (b *lateBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if errors.Is(err, io.EOF) && time.Since(b.looked) > bodyPause {
+		b.looked = time.Now()
+		if b.look() != nil {
+			return 0, os.ErrDeadlineExceeded
+		}
+	}
+	return n, err
 }
 
 func callerOf(ctx context.Context) identity.Caller { return ctx.Value(callerKey{}).(identity.Caller) }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/kalpana-dev/kalpana/api"
+	"github.com/kalpana-dev/kalpana/identity"
 )
 
 func TestBody_WhatIsNoJSONIsRefused(t *testing.T) {
@@ -144,6 +145,42 @@ func TestBody_ThatNeverEndsIsGivenUpWithinSeconds(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// An admin who keeps a request open that makes them one again, and ends it once they are none.
+func TestBody_WhoLosesTheRightWhileItComesIsTooLate(t *testing.T) {
+	for what, change := range map[string]string{"disabled": `{"disabled":true}`, "a member": `{"role":"member"}`, "nothing": `{}`} {
+		t.Run(what, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, s *online) {
+				admin, evil := s.admin(), s.signIn("Eve")
+				id := decode[api.Me](t, evil.must(200, "GET", "/api/me", nil)).ID
+				admin.must(200, "PATCH", "/api/people/"+id, `{"role":"admin"}`)
+				conn, err := s.network.Dial(t.Context(), "", "")
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer conn.Close()
+				const body = `{"role":"admin","disabled":false}`
+				_, _ = fmt.Fprintf(conn, "PATCH /api/people/%s HTTP/1.1\r\nHost: kalpana.localhost:8080\r\nCookie: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n{", id, evil.cookie, len(body))
+				time.Sleep(3 * time.Second)
+				admin.must(200, "PATCH", "/api/people/"+id, change)
+				time.Sleep(3 * time.Second)
+				_, _ = io.WriteString(conn, body[1:])
+				resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				_ = resp.Body.Close()
+				p, err := s.identity.Person(t.Context(), id)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if is := p.Role == identity.RoleAdmin && !p.Disabled; is != (what == "nothing") || (resp.StatusCode == http.StatusOK) != is {
+					t.Errorf("%d, and Eve is %+v", resp.StatusCode, p)
+				}
+			})
+		})
 	}
 }
 
