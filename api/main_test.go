@@ -184,7 +184,8 @@ func newSite(t testing.TB) *site {
 	if s.store, err = sqlite.Open(context.Background(), filepath.Join(t.TempDir(), "kalpana.db")); err != nil {
 		t.Fatal(err)
 	}
-	s.identity = identity.New(identity.Config{Store: s.store, Hosts: s.hosts, Key: identity.NewKey(), Sealer: identity.NewSealer(),
+	s.identity = identity.New(identity.Config{
+		Store: s.store, Hosts: s.hosts, Key: identity.NewKey(), Sealer: identity.NewSealer(),
 		Now: func() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())) },
 	})
 	if err := s.identity.Load(context.Background()); err != nil {
