@@ -184,6 +184,51 @@ func TestBody_WhoLosesTheRightWhileItComesIsTooLate(t *testing.T) {
 	}
 }
 
+// A program that keeps a message to the agent open, and ends it once its token is revoked.
+func TestBody_ATokenThatIsRevokedWhileItComesIsTooLate(t *testing.T) {
+	for _, revoked := range []bool{true, false} {
+		inBubble(t, func(t *testing.T, s *online) {
+			asha := s.signIn("Asha")
+			w := asha.create("one")
+			text, token, err := s.identity.CreateToken(t.Context(), asha.caller(), "ci", []identity.Scope{identity.ScopeAgent}, time.Hour)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := json.Marshal(said("c1", w.ID, "Hi"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.model.turns <- says("Hello")
+			conn, err := s.network.Dial(t.Context(), "", "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			_, _ = fmt.Fprintf(conn, "POST /api/agent HTTP/1.1\r\nHost: kalpana.localhost:8080\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n", text)
+			_, _ = fmt.Fprintf(conn, "%x\r\n%s\r\n", len(body)-1, body[:len(body)-1])
+			time.Sleep(3 * time.Second)
+			if revoked {
+				asha.must(204, "DELETE", "/api/tokens/"+token.ID, nil)
+			}
+			time.Sleep(3 * time.Second)
+			_, _ = io.WriteString(conn, "1\r\n}\r\n0\r\n\r\n")
+			resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if (resp.StatusCode == http.StatusOK) == revoked {
+				t.Errorf("revoked: %t, status %d", revoked, resp.StatusCode)
+			}
+			if !revoked {
+				_, _ = io.Copy(io.Discard, resp.Body)
+			}
+			if left := len(s.model.turns); (left == 1) != revoked {
+				t.Errorf("revoked: %t, and the agent was asked %d times", revoked, 1-left)
+			}
+		})
+	}
+}
+
 func TestBody_OfAStrangerIsNotEvenRead(t *testing.T) {
 	s := newSite(t)
 	r := s.stranger().request("POST", "/api/workspaces", "")
