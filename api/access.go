@@ -3,7 +3,10 @@ package api
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
+	"os"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -89,11 +92,45 @@ func (h *Handler) signedIn(ctx huma.Context, next func(huma.Context)) {
 	next(huma.WithValue(ctx, callerKey{}, caller))
 }
 
+// lateBody is a body that has it looked again at who calls where it takes its time: an admin who is about to be
+// shut out could keep a request open that takes it back.
+type lateBody struct {
+	io.ReadCloser
+	looked time.Time
+	look   func() error
+}
+
+// bodyPause is how old the look at who calls may be when an operation begins.
+const bodyPause = time.Second
+
+// Read implements io.Reader. Who may not call any more is told that they were too slow.
+func (b *lateBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if time.Since(b.looked) > bodyPause {
+		b.looked = time.Now()
+		if b.look() != nil {
+			return 0, os.ErrDeadlineExceeded
+		}
+	}
+	return n, err
+}
+
 func callerOf(ctx context.Context) identity.Caller { return ctx.Value(callerKey{}).(identity.Caller) }
 
-// authorize returns who calls op, or why they may not. A request with a token is the token's, even
-// from a browser that has a session.
+// authorize returns who calls op, or why they may not. Of the body of r nothing is read any more once they may not.
 func (h *Handler) authorize(r *http.Request, op *huma.Operation) (identity.Caller, error) {
+	caller, err := h.caller(r, op)
+	if err == nil {
+		r.Body = &lateBody{ReadCloser: r.Body, looked: time.Now(), look: func() error {
+			_, err := h.caller(r, op)
+			return err
+		}}
+	}
+	return caller, err
+}
+
+// caller is authorize as of now. A request with a token is the token's, even from a browser that has a session.
+func (h *Handler) caller(r *http.Request, op *huma.Operation) (identity.Caller, error) {
 	scheme := bySession
 	var caller identity.Caller
 	var err error

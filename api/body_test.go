@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/kalpana-dev/kalpana/api"
+	"github.com/kalpana-dev/kalpana/identity"
 )
 
 func TestBody_WhatIsNoJSONIsRefused(t *testing.T) {
@@ -144,6 +145,87 @@ func TestBody_ThatNeverEndsIsGivenUpWithinSeconds(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// An admin who keeps a request open that makes them one again, and ends it once they are none.
+func TestBody_WhoLosesTheRightWhileItComesIsTooLate(t *testing.T) {
+	for what, change := range map[string]string{"disabled": `{"disabled":true}`, "a member": `{"role":"member"}`, "nothing": `{}`} {
+		t.Run(what, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, s *online) {
+				admin, evil := s.admin(), s.signIn("Eve")
+				id := decode[api.Me](t, evil.must(200, "GET", "/api/me", nil)).ID
+				admin.must(200, "PATCH", "/api/people/"+id, `{"role":"admin"}`)
+				conn, err := s.network.Dial(t.Context(), "", "")
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer conn.Close()
+				const body = `{"role":"admin","disabled":false}`
+				_, _ = fmt.Fprintf(conn, "PATCH /api/people/%s HTTP/1.1\r\nHost: kalpana.localhost:8080\r\nCookie: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n{", id, evil.cookie, len(body))
+				time.Sleep(3 * time.Second)
+				admin.must(200, "PATCH", "/api/people/"+id, change)
+				time.Sleep(3 * time.Second)
+				_, _ = io.WriteString(conn, body[1:])
+				resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				_ = resp.Body.Close()
+				p, err := s.identity.Person(t.Context(), id)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if is := p.Role == identity.RoleAdmin && !p.Disabled; is != (what == "nothing") || (resp.StatusCode == http.StatusOK) != is {
+					t.Errorf("%d, and Eve is %+v", resp.StatusCode, p)
+				}
+			})
+		})
+	}
+}
+
+// A program that keeps a message to the agent open, and ends it once its token is revoked.
+func TestBody_ATokenThatIsRevokedWhileItComesIsTooLate(t *testing.T) {
+	for _, revoked := range []bool{true, false} {
+		inBubble(t, func(t *testing.T, s *online) {
+			asha := s.signIn("Asha")
+			w := asha.create("one")
+			text, token, err := s.identity.CreateToken(t.Context(), asha.caller(), "ci", []identity.Scope{identity.ScopeAgent}, time.Hour)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := json.Marshal(said("c1", w.ID, "Hi"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.model.turns <- says("Hello")
+			conn, err := s.network.Dial(t.Context(), "", "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			_, _ = fmt.Fprintf(conn, "POST /api/agent HTTP/1.1\r\nHost: kalpana.localhost:8080\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n", text)
+			_, _ = fmt.Fprintf(conn, "%x\r\n%s\r\n", len(body)-1, body[:len(body)-1])
+			time.Sleep(3 * time.Second)
+			if revoked {
+				asha.must(204, "DELETE", "/api/tokens/"+token.ID, nil)
+			}
+			time.Sleep(3 * time.Second)
+			_, _ = io.WriteString(conn, "1\r\n}\r\n0\r\n\r\n")
+			resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if (resp.StatusCode == http.StatusOK) == revoked {
+				t.Errorf("revoked: %t, status %d", revoked, resp.StatusCode)
+			}
+			if !revoked {
+				_, _ = io.Copy(io.Discard, resp.Body)
+			}
+			if left := len(s.model.turns); (left == 1) != revoked {
+				t.Errorf("revoked: %t, and the agent was asked %d times", revoked, 1-left)
+			}
+		})
 	}
 }
 

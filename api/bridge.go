@@ -101,10 +101,14 @@ func (h *Handler) servePage(w http.ResponseWriter, r *http.Request, caller ident
 	if err == nil {
 		_, err = h.theirs(r.Context(), caller, id)
 	}
-	if err == nil {
-		_, err = h.bridge(r.Context(), id)
-	}
 	if err != nil {
+		h.refuse(w, err)
+		return
+	}
+	// Before a connection is made: that can take as long as it likes, and access may end meanwhile.
+	held, release := h.cfg.Identity.HoldWorkspace(r.Context(), caller, id)
+	defer release()
+	if _, err = h.bridge(held, id); err != nil {
 		h.refuse(w, err)
 		return
 	}
@@ -130,8 +134,6 @@ func (h *Handler) servePage(w http.ResponseWriter, r *http.Request, caller ident
 		return // Error has answered.
 	}
 	defer ws.Close()
-	held, release := h.cfg.Identity.HoldWorkspace(r.Context(), caller, id)
-	defer release()
 	ctx, cancel := context.WithCancel(held)
 	defer cancel()
 	p := &page{h: h, ctx: ctx, caller: caller, id: id, name: r.PathValue("terminal"), ws: ws}

@@ -2,12 +2,14 @@ package api_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -15,6 +17,7 @@ import (
 
 	"github.com/kalpana-dev/kalpana/api"
 	"github.com/kalpana-dev/kalpana/bridge"
+	"github.com/kalpana-dev/kalpana/workspace"
 )
 
 // pageSite is a toolSite whose console's pages reach the bridges.
@@ -185,6 +188,34 @@ func TestBridge_EndsWithTheSession(t *testing.T) {
 	_, _, err := ws.ReadMessage()
 	if !websocket.IsCloseError(err, websocket.ClosePolicyViolation) {
 		t.Errorf("after signing out: %v", err)
+	}
+}
+
+func TestBridge_WhoLosesAccessWhileItConnectsIsNotServed(t *testing.T) {
+	s := newPageSite(t)
+	asha, admin := s.signIn("Asha"), s.admin()
+	id, _ := s.awake(t, asha)
+	person := decode[api.Me](t, asha.must(200, "GET", "/api/me", nil)).ID
+	var once sync.Once
+	s.Handler = api.New(api.Config{
+		Hosts: s.hosts, Identity: s.identity, Orchestrator: s.orchestrator, Stopping: s.stopping,
+		Bridge: func(ctx context.Context, id workspace.ID) (*bridge.Client, error) {
+			client, err := s.bridge(ctx, id)
+			once.Do(func() {
+				s.ahead.Add(int64(5 * time.Second))
+				admin.must(200, "PATCH", "/api/people/"+person, `{"disabled":true}`)
+				s.ahead.Add(int64(5 * time.Second)) // as long as it takes to connect
+			})
+			return client, err
+		},
+	})
+	ws, status := s.dial(asha, console, "/api/workspaces/"+id+"/bridge")
+	if ws == nil {
+		t.Fatalf("the WebSocket: %d", status)
+	}
+	_ = ws.SetReadDeadline(time.Now().Add(5 * time.Second))
+	if _, _, err := ws.ReadMessage(); !websocket.IsCloseError(err, websocket.ClosePolicyViolation) {
+		t.Errorf("once it is connected: %v", err)
 	}
 }
 

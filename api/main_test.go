@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -170,6 +171,7 @@ type site struct {
 	model        *speaker
 	budgets      *budget.Budgets
 	checkKey     func(ctx context.Context, key string) error // what the provider of models says of a key
+	ahead        atomic.Int64                                // of the time, in nanoseconds, is the clock of identity
 }
 
 func newSite(t testing.TB) *site {
@@ -182,7 +184,10 @@ func newSite(t testing.TB) *site {
 	if s.store, err = sqlite.Open(context.Background(), filepath.Join(t.TempDir(), "kalpana.db")); err != nil {
 		t.Fatal(err)
 	}
-	s.identity = identity.New(identity.Config{Store: s.store, Hosts: s.hosts, Key: identity.NewKey(), Sealer: identity.NewSealer()})
+	s.identity = identity.New(identity.Config{
+		Store: s.store, Hosts: s.hosts, Key: identity.NewKey(), Sealer: identity.NewSealer(),
+		Now: func() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())) },
+	})
 	if err := s.identity.Load(context.Background()); err != nil {
 		t.Fatal(err)
 	}

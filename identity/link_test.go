@@ -150,6 +150,15 @@ func TestSecrets_AreStoredHashedOnly(t *testing.T) {
 	}
 	_, code, _ := strings.Cut(address, "?code=")
 	grant := s.grant(s.caller(asha), ideA)
+	token, _, err := s.CreateToken(context.Background(), s.caller(asha), "ci", []identity.Scope{identity.ScopeRead}, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, invitation, err := s.Invite(context.Background(), s.caller(asha), identity.RoleMember, "", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, invitation, _ = strings.Cut(invitation, "#")
 
 	var stored strings.Builder
 	files, err := filepath.Glob(filepath.Join(s.dir, "*"))
@@ -165,13 +174,14 @@ func TestSecrets_AreStoredHashedOnly(t *testing.T) {
 	}
 	for name, text := range map[string]string{
 		"the link's secret": secret, "the session's token": session.Value, "the code": code, "the grant": grant.Value,
+		"the API token": strings.TrimPrefix(token, identity.TokenPrefix), "the invitation": invitation,
 		"the nonce": nonce.Value[:22], "the path": "/a/path/that/stays",
 	} {
 		if strings.Contains(stored.String(), text) {
 			t.Errorf("%s is in the store", name)
 		}
 	}
-	for name, secret := range map[string]string{"the link": secret, "the session": session.Value, "the code": code} {
+	for name, secret := range map[string]string{"the link": secret, "the session": session.Value, "the code": code, "the API token": token, "the invitation": invitation} {
 		if !strings.Contains(stored.String(), identity.Hash(secret)) {
 			t.Errorf("the hash of %s is not in the store: the test looks in the wrong place", name)
 		}

@@ -2,6 +2,7 @@ package identity_test
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"net/http"
 	"strings"
@@ -110,6 +111,8 @@ func TestSignIn_GivesANewTokenEachTime(t *testing.T) {
 	asha := s.person("Asha")
 	if one, two := s.signIn(asha), s.signIn(asha); one.Value == two.Value {
 		t.Error("two sign-ins gave the same token")
+	} else if raw, err := base64.RawURLEncoding.DecodeString(one.Value); err != nil || len(raw) != 256/8 {
+		t.Errorf("a session's token has %d bytes, %v", len(raw), err)
 	}
 }
 

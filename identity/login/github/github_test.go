@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -212,6 +213,42 @@ func TestGitHub_ReadsLongListsToTheirEnd(t *testing.T) {
 	got := signIn(t, provider(t, server, func(c *github.Config) { c.Groups = true }), server)
 	if !slices.Contains(got.Groups, "org:org-0") || !slices.Contains(got.Groups, "org:org-249") || len(got.Groups) != 251 {
 		t.Errorf("%d groups", len(got.Groups))
+	}
+}
+
+// gitea answers as Gitea does what it says in other words than GitHub.
+type gitea struct{ *githubtest.Server }
+
+func (g gitea) RoundTrip(r *http.Request) (*http.Response, error) {
+	said, ok := map[string]string{
+		"/api/v1/user":        `{"id": 7, "login": "mona", "full_name": "Mona Lisa", "email": "admin@corp.example"}`,
+		"/api/v1/user/emails": `[{"email": "mona@example.com", "verified": true, "primary": true, "user_id": 7, "username": "mona"}]`,
+		"/api/v1/user/orgs":   `[{"id": 3, "username": "acme", "full_name": "Evil"}]`,
+		"/api/v1/user/teams":  `[{"id": 9, "name": "core", "organization": {"id": 3, "username": "acme", "full_name": "Evil"}}]`,
+	}[r.URL.Path]
+	if !ok {
+		return g.Server.RoundTrip(r)
+	}
+	if r.Header.Get("Authorization") == "" || (strings.Contains(r.URL.Path, "user/") && r.URL.Query().Get("limit") == "") {
+		return &http.Response{StatusCode: http.StatusForbidden, Body: http.NoBody}, nil
+	}
+	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(said))}, nil
+}
+
+func TestGitea_VouchesInItsOwnWords(t *testing.T) {
+	server := githubtest.New(octocat)
+	p := provider(t, server, func(c *github.Config) {
+		c.Name, c.BaseURL, c.APIURL, c.Transport = "gitea", "https://gitea.example.com", "https://gitea.example.com/api/v1", gitea{server}
+		c.Scopes, c.Groups = []string{"read:user", "read:organization"}, true
+	})
+	got := signIn(t, p, server)
+	got.Token = identity.ProviderToken{}
+	want := identity.Profile{
+		Subject: "7", ID: "7", Login: "mona", Handle: "mona", Name: "Mona Lisa", Email: "mona@example.com",
+		Groups: []string{"org:acme", "team:acme/core"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
 	}
 }
 
