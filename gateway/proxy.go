@@ -188,7 +188,8 @@ func (p *proxy) modify(v *visit, r *http.Response) error {
 	stripSetCookies(r.Header)
 	stripClearing(r.Header)
 	if p.scheme == "https" {
-		delete(r.Header, "Strict-Transport-Security") // ours is there already
+		delete(r.Header, "Strict-Transport-Security")
+		v.w.Header()["Strict-Transport-Security"] = strictTransport // an early answer (103) took it away
 	}
 	if v.host.Kind == workspace.HostIDE {
 		r.Header["Content-Security-Policy"] = append(r.Header["Content-Security-Policy"], p.ancestry)
@@ -201,8 +202,9 @@ func (p *proxy) modify(v *visit, r *http.Response) error {
 			r.Header["Content-Security-Policy"] = append(r.Header["Content-Security-Policy"], "frame-ancestors "+ancestors(p.hosts, v.host))
 		}
 	}
-	if v.cors {
+	if v.cors != "" {
 		withoutCORS(r.Header)
+		v.allow() // an early answer (103) took away what was said before
 	}
 	if v.grant.IsVisitor() {
 		return nil
