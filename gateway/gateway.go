@@ -429,7 +429,7 @@ func (h *Handler) refuse(v *visit, err error) {
 
 // addressKey returns the key of the address that the request comes from.
 func (h *Handler) addressKey(v *visit) string {
-	return ratelimit.AddressKey(h.cfg.Identity.ClientOf(v.r).Address)
+	return ratelimit.AddressKey(h.cfg.Identity.AddressOf(v.r))
 }
 
 // thisHost names a host to people.
