@@ -106,7 +106,7 @@ func (h *Handler) mcp(w http.ResponseWriter, r *http.Request) {
 				}
 				return h.cfg.MCP.Bridge(ctx, id)
 			},
-			Seen:   known,
+			Seen: known,
 		},
 		Begin: func(t *tools.Tool, call tools.Call) (func(), error) {
 			if err := ctx.Err(); err != nil {

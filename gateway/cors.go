@@ -31,9 +31,8 @@ func (h *Handler) serveCORS(v *visit) (answered bool) {
 	if site := v.r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-site" {
 		return false
 	}
-	v.cors = true
-	header.Set("Access-Control-Allow-Origin", origin)
-	header.Set("Access-Control-Allow-Credentials", "true")
+	v.cors = origin
+	v.allow()
 	asked := v.r.Header["Access-Control-Request-Method"]
 	if v.r.Method != http.MethodOptions || len(asked) != 1 {
 		return false
@@ -61,6 +60,16 @@ func callerOf(r *http.Request) string {
 	scheme, rest, _ := strings.Cut(r.Referer(), "://")
 	host, _, _ := strings.Cut(rest, "/")
 	return scheme + "://" + host
+}
+
+// allow says in the answer that the page at v.cors may read it.
+func (v *visit) allow() {
+	header := v.w.Header()
+	header.Set("Access-Control-Allow-Origin", v.cors)
+	header.Set("Access-Control-Allow-Credentials", "true")
+	if len(header["Vary"]) == 0 {
+		header.Set("Vary", "Origin")
+	}
 }
 
 // withoutCORS removes what an app says where the gateway speaks for it: two such answers are none.

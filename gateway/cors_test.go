@@ -98,6 +98,10 @@ func TestCORS_APreviewMayCallWithTheTargetsOwnGrant(t *testing.T) {
 			t.Errorf("%s: %d\n%s", method, a.StatusCode, diff)
 		}
 	}
+	hinted := w.do(w.program("GET", w.hosts.Origin(host)+"/early", grant, "Origin", from, "Sec-Fetch-Site", "same-site"))
+	if got := hinted.Header["Access-Control-Allow-Origin"]; len(got) != 1 || got[0] != from || hinted.Header.Get("Vary") != "Origin" {
+		t.Errorf("after an early hint: %v", crossHeaders(hinted))
+	}
 	// Without a grant the page learns that much, and nothing else.
 	a := call("GET", from, "")
 	if w.wantProblem(a, http.StatusUnauthorized); a.Header.Get("Access-Control-Allow-Origin") != from {

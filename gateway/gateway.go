@@ -72,7 +72,7 @@ type visit struct {
 	share workspace.Share // of the host's port, as far as it is known
 	grant identity.Grant  // a visitor's on a public preview
 	owner bool            // the grant is the workspace's owner's
-	cors  bool            // it comes from a preview that may call this one
+	cors  string          // origin of a preview that may call this one, if it comes from there
 
 	wakes int // so often it was woken for this request, and went to sleep before it was served
 
@@ -129,7 +129,7 @@ func (h *Handler) serve(v *visit) {
 		return
 	}
 	// What a grant authorises must come from the host's own pages; a public preview authorises nobody.
-	if v.grant.Token == "" && !v.grant.IsVisitor() && !v.cors && !SameOrigin(v.r, h.cfg.Hosts.Origin(v.host)) {
+	if v.grant.Token == "" && !v.grant.IsVisitor() && v.cors == "" && !SameOrigin(v.r, h.cfg.Hosts.Origin(v.host)) {
 		h.problem(v, http.StatusForbidden, "This request did not come from the workspace's own page, so it is refused.")
 		return
 	}
@@ -429,7 +429,7 @@ func (h *Handler) refuse(v *visit, err error) {
 
 // addressKey returns the key of the address that the request comes from.
 func (h *Handler) addressKey(v *visit) string {
-	return ratelimit.AddressKey(h.cfg.Identity.ClientOf(v.r).Address)
+	return ratelimit.AddressKey(h.cfg.Identity.AddressOf(v.r))
 }
 
 // thisHost names a host to people.

@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/textproto"
@@ -118,6 +119,36 @@ func TestRequest_NoIdentityHeaderGetsThroughRaw(t *testing.T) {
 				if strings.HasPrefix(folded, "x-kalpana") && (header != bridge.TokenHeader || len(values) != 1 || len(values[0]) != 64) {
 					t.Errorf("%s: %s %q", what, header, values)
 				}
+			}
+		}
+	}
+}
+
+// Behind a proxy that the operator trusts, an app is told of the client, and not of the proxy.
+func TestRequest_AnAppIsToldTheAddressThatATrustedProxyVouchesFor(t *testing.T) {
+	said := "203.0.113.7"
+	w := newWorld(t, options{client: func(*http.Request) string { return said }})
+	id := w.running()
+	for _, address := range []string{"203.0.113.7", "2001:db8::1", "", "@"} {
+		said = address
+		want := []string{address}
+		switch address {
+		case "":
+			want = []string{"127.0.0.1"}
+		case "@": // a Unix socket
+			want = nil
+		}
+		for what, r := range map[string]*http.Request{
+			"a request": w.program("GET", w.hosts.URL(id), w.grant(ide(id)), "X-Forwarded-For", "192.0.2.1"),
+			"a body":    w.program("POST", w.hosts.URL(id), w.grant(ide(id)), "X-Forwarded-For", "192.0.2.1", "Origin", w.hosts.Origin(ide(id))),
+		} {
+			if r.Method == "POST" {
+				r.Body, r.ContentLength = io.NopCloser(strings.NewReader("x")), 1
+			}
+			w.do(r)
+			got := w.runtime.Requests()
+			if diff := cmp.Diff(want, got[len(got)-1].Header["X-Forwarded-For"]); diff != "" {
+				t.Errorf("%s from %q: %s", what, address, diff)
 			}
 		}
 	}

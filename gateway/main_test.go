@@ -85,7 +85,8 @@ type options struct {
 	gateway func(*gateway.Config)
 	orch    func(*orchestrator.Config)
 	server  func(*http.Server)
-	domain  string // of the workspaces; "" means the form under test
+	client  func(*http.Request) string // what trusted proxies say of who asks
+	domain  string                     // of the workspaces; "" means the form under test
 }
 
 func newWorld(t *testing.T, given ...options) *world {
@@ -111,7 +112,7 @@ func newLoneWorld(t testing.TB, given ...options) *world {
 	w.must(err)
 	key := identity.NewKey()
 	w.key = key
-	w.identity = identity.New(identity.Config{Store: w.store, Hosts: w.hosts, Key: key, Now: w.now})
+	w.identity = identity.New(identity.Config{Store: w.store, Hosts: w.hosts, Key: key, Now: w.now, ClientAddress: opt.client})
 	w.must(w.identity.Load(t.Context()))
 
 	transport := upstream.New(new(net.Dialer).DialContext, time.Minute)

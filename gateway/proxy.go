@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
+	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
@@ -30,6 +31,8 @@ type proxy struct {
 	hosts    *workspace.Hosts
 	ancestry string // the frame-ancestors of VS Code
 	renew    func(identity.Grant) *http.Cookie
+
+	addressOf func(*http.Request) string
 }
 
 type visitKey struct{}
@@ -48,7 +51,7 @@ const (
 
 func newProxy(cfg Config) *proxy {
 	p := &proxy{
-		scheme: "http", renew: cfg.Identity.RenewGrant,
+		scheme: "http", renew: cfg.Identity.RenewGrant, addressOf: cfg.Identity.AddressOf,
 		hosts: cfg.Hosts, ancestry: "frame-ancestors " + ancestors(cfg.Hosts, workspace.Host{Kind: workspace.HostIDE}),
 	}
 	p.direct, _ = cfg.Transport.(*upstream.Transport)
@@ -96,7 +99,7 @@ func (p *proxy) carry(v *visit) {
 		{Name: bridge.TokenHeader, Value: v.route.Token}, {Name: "X-Forwarded-Host", Value: v.r.Host}, {Name: "X-Forwarded-Proto", Value: p.scheme}, {}, {},
 	}
 	to := upstream.Target{Addr: v.route.IDE, Header: fields[:3], Answer: func(r *http.Response) error { return p.modify(v, r) }}
-	if ip, _, err := net.SplitHostPort(v.r.RemoteAddr); err == nil {
+	if ip := p.client(v.r); ip != "" {
 		to.Header = append(to.Header, upstream.Field{Name: "X-Forwarded-For", Value: ip})
 	}
 	if v.host.Kind == workspace.HostPreview {
@@ -106,6 +109,15 @@ func (p *proxy) carry(v *visit) {
 	if err := p.direct.Carry(v.ctx, &v.w, v.r, &to); err != nil {
 		v.failed(err)
 	}
+}
+
+// client returns the IP address that a request comes from, or "" where there is none (a Unix socket).
+func (p *proxy) client(r *http.Request) string {
+	address := p.addressOf(r)
+	if _, err := netip.ParseAddr(address); err != nil {
+		return ""
+	}
+	return address
 }
 
 // strip removes from a request's header what is ours, and what only we may say.
@@ -129,7 +141,7 @@ func (p *proxy) rewrite(pr *httputil.ProxyRequest) {
 	out.Header[bridge.TokenHeader] = values[0:1:1]
 	out.Header["X-Forwarded-Host"] = values[1:2:2]
 	out.Header["X-Forwarded-Proto"] = values[2:3:3]
-	if ip, _, err := net.SplitHostPort(pr.In.RemoteAddr); err == nil {
+	if ip := p.client(pr.In); ip != "" {
 		values[3] = ip
 		out.Header["X-Forwarded-For"] = values[3:4:4]
 	}
@@ -188,7 +200,8 @@ func (p *proxy) modify(v *visit, r *http.Response) error {
 	stripSetCookies(r.Header)
 	stripClearing(r.Header)
 	if p.scheme == "https" {
-		delete(r.Header, "Strict-Transport-Security") // ours is there already
+		delete(r.Header, "Strict-Transport-Security")
+		v.w.Header()["Strict-Transport-Security"] = strictTransport // an early answer (103) took it away
 	}
 	if v.host.Kind == workspace.HostIDE {
 		r.Header["Content-Security-Policy"] = append(r.Header["Content-Security-Policy"], p.ancestry)
@@ -201,8 +214,9 @@ func (p *proxy) modify(v *visit, r *http.Response) error {
 			r.Header["Content-Security-Policy"] = append(r.Header["Content-Security-Policy"], "frame-ancestors "+ancestors(p.hosts, v.host))
 		}
 	}
-	if v.cors {
+	if v.cors != "" {
 		withoutCORS(r.Header)
+		v.allow() // an early answer (103) took away what was said before
 	}
 	if v.grant.IsVisitor() {
 		return nil

@@ -343,6 +343,40 @@ func TestShare_AVisitorWakesOnlyWhereTheOwnerSaysSo(t *testing.T) {
 	}
 }
 
+func TestShare_AMemberWakesItAndSeesNoLog(t *testing.T) {
+	w := newWorld(t)
+	up := make(chan struct{})
+	w.boots(runtimetest.Boot{Until: up, Failed: "VS Code broke", Log: "a secret in the log"})
+	id := w.create()
+	host := preview(id, 5000)
+	w.share(id, workspace.Share{Port: 5000, Level: workspace.ShareMembers})
+	person, member := w.signIn("ravi")
+	grant := w.grantAs(member, host)
+	w.do(w.subresource(w.hosts.Origin(host)+"/a.png", grant))
+	w.wantAsleep(id)
+	w.wantPage(w.do(w.navigation(w.hosts.Origin(host)+"/", grant)), http.StatusServiceUnavailable, "Waking your workspace")
+	_, events := w.followOn(host, grant)
+	close(up)
+	for e := w.next(events); e.name != "failed"; e = w.next(events) {
+		if e.name == "log" || strings.Contains(fmt.Sprint(e.data), "secret") {
+			t.Errorf("event %v", e)
+		}
+	}
+	if a := w.do(w.program("GET", w.hosts.Origin(host)+"/", grant)); a.StatusCode != http.StatusServiceUnavailable || strings.Contains(a.text, "secret") {
+		t.Errorf("a member reads %d %s", a.StatusCode, a.text)
+	}
+	list, err := w.identity.AuditEvents(t.Context(), identity.AuditQuery{Workspace: id, Action: identity.ActionStart})
+	w.must(err)
+	for _, e := range list {
+		if e.Person != person.ID || e.Via != "session" {
+			t.Errorf("the audit log says %+v", e)
+		}
+	}
+	if len(list) == 0 {
+		t.Error("the audit log says nothing")
+	}
+}
+
 func TestShare_AVisitorSeesProgressAndNoLog(t *testing.T) {
 	w := newWorld(t, limited(workspace.SharePublic))
 	up := make(chan struct{})

@@ -15,18 +15,24 @@ type Client struct {
 
 // ClientOf returns where r comes from.
 func (s *Service) ClientOf(r *http.Request) Client {
-	c := Client{UserAgent: r.UserAgent()}
-	if s.cfg.ClientAddress != nil {
-		c.Address = s.cfg.ClientAddress(r)
-	}
-	if c.Address == "" {
-		c.Address = r.RemoteAddr
-	}
-	if host, _, err := net.SplitHostPort(c.Address); err == nil {
-		c.Address = host
-	}
+	c := Client{Address: s.AddressOf(r), UserAgent: r.UserAgent()}
 	c.session, _ = cookieValue(r.Header["Cookie"], SessionCookie)
 	return c
+}
+
+// AddressOf returns the IP address that r comes from: the connection's, or what a proxy says that the operator
+// trusts.
+func (s *Service) AddressOf(r *http.Request) (address string) {
+	if s.cfg.ClientAddress != nil {
+		address = s.cfg.ClientAddress(r)
+	}
+	if address == "" {
+		address = r.RemoteAddr
+	}
+	if host, _, err := net.SplitHostPort(address); err == nil {
+		return host
+	}
+	return address
 }
 
 type clientKey struct{}

@@ -134,6 +134,14 @@ func framing(t *testing.T, s *site) {
 			t.Errorf("%s: %v", what, a)
 		}
 	}
+	// No answer takes back that the host is reached over TLS alone, or says so of others.
+	for _, early := range []string{"", "HTTP/1.1 103 Early Hints\r\nLink: </x>; rel=preload\r\n\r\n"} {
+		raw := early + "HTTP/1.1 200 OK\r\nStrict-Transport-Security: max-age=0; includeSubDomains\r\nContent-Length: 0\r\n\r\n"
+		a := s.send(t, "GET", s.at(s.mine)+"/__app/answer?bytes="+base64.RawURLEncoding.EncodeToString([]byte(raw)), grant)
+		if got := a.header["Strict-Transport-Security"]; s.scheme == "https" && (len(got) != 1 || got[0] != "max-age=31536000") || a.status != http.StatusOK {
+			t.Errorf("an app's own policy, early answer %v: %v", early != "", a)
+		}
+	}
 	if a := s.complete(t, s.mine, strings.Repeat("A", 43), ""); !strings.HasSuffix(a.header.Get("Content-Security-Policy"), only) {
 		t.Errorf("the gateway's own page: %v", a)
 	}

@@ -13,6 +13,8 @@ test.each([
   ['link', 'by a link'],
   ['token t1', 'by a token'],
   ['admin socket', 'on the server'],
+  ['invitation', 'by an invitation'],
+  ['workspace', 'by their workspace'],
   ['github', 'with github'],
 ])('the right %j is told as %j', (via, text) => expect(viaText(via)).toBe(text))
 

@@ -9,6 +9,9 @@ const actions: Record<string, string> = {
   'token-revoke': 'Revoked a token',
   'session-revoke': 'Ended a session',
   invitation: 'Invitation',
+  connect: 'Connected an account',
+  disconnect: 'Disconnected an account',
+  'model-key': 'Set or removed a key for the agent',
   create: 'Created a workspace',
   rename: 'Renamed a workspace',
   start: 'Started a workspace',
@@ -32,10 +35,12 @@ export function actionText(action: string): string {
   return Object.hasOwn(actions, action) ? (actions[action] ?? action) : action
 }
 
-/** By what right, where it is not the usual one: "session", "token <id>", a login's name, "admin socket", or nothing. */
+/** By what right, where it is not the usual one: "session", "token <id>", a login's name, "workspace", "admin socket", or nothing. */
 export function viaText(via: string): string {
   if (via === '' || via === 'session') return ''
   if (via === 'link') return 'by a link'
+  if (via === 'invitation') return 'by an invitation'
+  if (via === 'workspace') return 'by their workspace'
   if (via === 'admin socket') return 'on the server'
   return via.startsWith('token ') ? 'by a token' : `with ${via}`
 }
