@@ -46,6 +46,8 @@ var accesses = map[string]string{
 	"GET /api/git-tokens":                           inBrowser,
 	"PUT /api/git-tokens":                           inBrowser,
 	"DELETE /api/git-tokens":                        inBrowser,
+	"GET /api/git-identity":                         inBrowser,
+	"PUT /api/git-identity":                         inBrowser,
 	"GET /api/git-questions":                        inBrowser,
 	"POST /api/git-questions/{id}":                  inBrowser,
 	"GET /api/events":                               string(identity.ScopeRead),

@@ -281,7 +281,8 @@ func (h *Handler) chat(ctx context.Context, caller identity.Caller, id string) (
 // agentPerson returns the caller as the agent needs to know them.
 func (h *Handler) agentPerson(ctx context.Context, caller identity.Caller) (agent.Person, error) {
 	key, err := h.cfg.Agent.key(ctx, caller.Person.ID)
-	return agent.Person{ID: caller.Person.ID, Name: caller.Person.Name, Email: caller.Person.Email, Key: key}, err
+	name, email := caller.Person.Committer()
+	return agent.Person{ID: caller.Person.ID, Name: name, Email: email, Key: key}, err
 }
 
 func (h *Handler) models(ctx context.Context) (*Models, error) {

@@ -43,6 +43,8 @@ type Config struct {
 	// Site returns the site that Kalpana protects under a Host header, and whether there is one. nil
 	// means that there is none.
 	Site func(host string) (workspace.Host, bool)
+	// Committer is told when a person has changed in whose name they commit; nil is told nothing.
+	Committer func(person string)
 	// Bridge connects to the bridge of a workspace; nil connects to none.
 	Bridge func(context.Context, workspace.ID) (*bridge.Client, error)
 	// Credentials asks people which repositories their workspaces may sign in at; nil asks nobody.

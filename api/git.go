@@ -49,6 +49,19 @@ type GitAnswer struct {
 	Hours int  `json:"hours,omitempty" minimum:"0" maximum:"24" doc:"For how long programs in that workspace may sign in at the repository; 0 is this once."`
 }
 
+// GitIdentity is in whose name one's commits are.
+type GitIdentity struct {
+	Name  string `json:"name" maxLength:"256" doc:"Empty where you chose none."`
+	Email string `json:"email" maxLength:"254" doc:"Empty where you chose none. Nobody checks that it is yours."`
+}
+
+// GitIdentityView is that, and what holds where nothing was chosen.
+type GitIdentityView struct {
+	GitIdentity
+	DefaultName  string `json:"defaultName" doc:"Your name here."`
+	DefaultEmail string `json:"defaultEmail" doc:"What a login provider has vouched for, or empty: then git asks for one."`
+}
+
 type gitTokenInput struct{ Body NewGitToken }
 
 type gitServerInput struct {
@@ -81,6 +94,25 @@ func (h *Handler) gitRoutes() {
 	huma.Register(h.huma, h.operation("DELETE", "/api/git-tokens", "deleteGitToken", "Forget your token for a git server", 204, tag),
 		func(ctx context.Context, in *gitServerInput) (*struct{}, error) {
 			return nil, h.problem(h.cfg.Identity.DeleteGitToken(ctx, callerOf(ctx), in.Server))
+		})
+	huma.Register(h.huma, h.operation("GET", "/api/git-identity", "getGitIdentity", "In whose name your commits are", 200, tag),
+		func(ctx context.Context, _ *struct{}) (*struct{ Body GitIdentityView }, error) {
+			p, err := h.cfg.Identity.Person(ctx, callerOf(ctx).Person.ID)
+			if err != nil {
+				return nil, h.problem(err)
+			}
+			return &struct{ Body GitIdentityView }{GitIdentityView{GitIdentity{p.GitName, p.GitEmail}, p.Name, p.Email}}, nil
+		})
+	huma.Register(h.huma, h.operation("PUT", "/api/git-identity", "setGitIdentity", "Set in whose name your commits are", 204, tag),
+		func(ctx context.Context, in *struct{ Body GitIdentity }) (*struct{}, error) {
+			caller := callerOf(ctx)
+			if err := h.cfg.Identity.SetGitIdentity(ctx, caller, in.Body.Name, in.Body.Email); err != nil {
+				return nil, h.problem(err)
+			}
+			if h.cfg.Committer != nil {
+				h.cfg.Committer(caller.Person.ID)
+			}
+			return nil, nil
 		})
 	huma.Register(h.huma, h.operation("GET", "/api/git-questions", "listGitQuestions", "List the repositories that programs in your workspaces wait to sign in at", 200, tag),
 		func(ctx context.Context, _ *struct{}) (*struct{ Body GitQuestions }, error) {

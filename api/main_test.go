@@ -172,6 +172,7 @@ type site struct {
 	budgets      *budget.Budgets
 	checkKey     func(ctx context.Context, key string) error // what the provider of models says of a key
 	ahead        atomic.Int64                                // of the time, in nanoseconds, is the clock of identity
+	committer    func(person string)
 }
 
 func newSite(t testing.TB) *site {
@@ -211,6 +212,7 @@ func newSite(t testing.TB) *site {
 		_ = s.store.Close()
 	})
 	s.checkKey = func(context.Context, string) error { return nil }
+	s.committer = func(string) {}
 	s.budgets = budget.New(budget.Config{
 		Store: s.store, Quota: s.identity.Quota,
 		Person: budget.Limits{DayCost: 5_000_000}, Workspace: budget.Limits{MonthTokens: 2_000_000},
@@ -218,6 +220,7 @@ func newSite(t testing.TB) *site {
 	})
 	s.Handler = api.New(api.Config{
 		Hosts: s.hosts, Identity: s.identity, Orchestrator: s.orchestrator, Links: true, Stopping: s.stopping,
+		Committer: func(person string) { s.committer(person) },
 		Agent: api.AgentConfig{
 			Service: s.agent, Models: s.model.Models, Configured: true, OwnKeys: true, Key: s.identity.ModelKey, Budgets: s.budgets,
 			CheckKey: func(ctx context.Context, key string) error { return s.checkKey(ctx, key) },

@@ -74,6 +74,10 @@ func (h *Handler) fault(err error) huma.StatusError {
 		return huma.NewError(http.StatusConflict, orchestrator.Explain(err))
 	case errors.Is(err, errOwnKeysOff), errors.Is(err, identity.ErrModelKeyLost), errors.Is(err, identity.ErrModelKeyElsewhere):
 		return huma.NewError(http.StatusConflict, orchestrator.Explain(err))
+	case errors.Is(err, identity.ErrGitName):
+		return field("name")
+	case errors.Is(err, identity.ErrGitEmail):
+		return field("email")
 	case errors.Is(err, identity.ErrModelKey):
 		return field("key")
 	case errors.Is(err, identity.ErrUnknownRole):

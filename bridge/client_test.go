@@ -13,7 +13,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -333,7 +332,8 @@ func TestStream_PingsAndPongsAreNoPartOfAMessage(t *testing.T) {
 			}
 			_, _ = there.Write([]byte{0x81, 2, '{', '}'})
 		}()
-		ws, resp, err := websocket.NewClient(&boundedConn{Conn: here, left: maxHead}, &url.URL{Scheme: "ws", Host: "a", Path: "/"}, nil, 0, 0)
+		dialer := websocket.Dialer{NetDial: func(string, string) (net.Conn, error) { return &boundedConn{Conn: here, left: maxHead}, nil }}
+		ws, resp, err := dialer.DialContext(t.Context(), "ws://a/", nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,7 +9,7 @@ const MethodSetGitIdentity = "setGitIdentity"
 // includes it, so that whatever the owner configures counts instead.
 const GitConfig = "gitconfig"
 
-// GitIdentity is who commits are by: in UTF-8, at most 200 bytes each, without control characters.
+// GitIdentity is who commits are by: in UTF-8, at most 200 bytes each, without control characters. What is empty is not set.
 type GitIdentity struct {
 	Name  string `json:"name"`
 	Email string `json:"email"`

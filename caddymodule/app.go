@@ -320,7 +320,7 @@ func (a *App) Start() error {
 	})
 	a.api = api.New(api.Config{
 		Hosts: a.hosts, Identity: i.identity, Orchestrator: i.orchestrator, Templates: a.templates(),
-		Links: i.linkLogin, Credentials: i.credentials, Bridge: i.bridges.Client, Log: i.logger, Stopping: a.stopping, Site: a.site,
+		Links: i.linkLogin, Credentials: i.credentials, Bridge: i.bridges.Client, Committer: i.reintroduce, Log: i.logger, Stopping: a.stopping, Site: a.site,
 		Limits: api.Limits{
 			SignIn: i.limits.signIn, FailedSignIns: i.limits.failedSignIns, Handoff: i.limits.handOff, Requests: i.limits.api,
 		},

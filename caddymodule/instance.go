@@ -406,18 +406,30 @@ func (d *derivedHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 
 func (d *derivedHandler) WithGroup(string) slog.Handler { return d }
 
-// introduce tells a workspace in whose name its owner commits: with an address that somebody has vouched for, or not at
-// all.
+// introduce tells a workspace in whose name its owner commits: with an address that they chose, or that somebody has
+// vouched for, or not at all.
 func (i *instance) introduce(ctx context.Context, id workspace.ID, c *bridge.Client) {
 	w, err := i.store.Workspace(ctx, id)
 	if err != nil {
 		return // it has just gone
 	}
 	p, err := i.identity.Person(ctx, w.Owner)
-	if err == nil && p.Email != "" {
-		err = c.SetGitIdentity(ctx, bridge.GitIdentity{Name: p.Name, Email: p.Email})
+	if err == nil {
+		var who bridge.GitIdentity
+		if name, email := p.Committer(); email != "" {
+			who = bridge.GitIdentity{Name: name, Email: email}
+		}
+		err = c.SetGitIdentity(ctx, who)
 	}
 	if err != nil {
 		i.logger.Debug("a workspace could not be told whose it is", "workspace", id, "error", err)
 	}
+}
+
+// reintroduce does that again for those of a person's workspaces that are up, in the background.
+func (i *instance) reintroduce(person string) {
+	i.links.again(func(ctx context.Context, id workspace.ID) bool {
+		w, err := i.store.Workspace(ctx, id)
+		return err == nil && w.Owner == person
+	})
 }

@@ -37,10 +37,11 @@ type links struct {
 
 	mu     sync.Mutex
 	routes map[workspace.ID]*orchestrator.Route // those that are kept, by their newest route
+	linked map[workspace.ID]*bridge.Client      // those that are connected
 }
 
 func newLinks(dial func(*orchestrator.Route) bridge.Endpoint, handlers map[string]bridge.Handler, greet func(context.Context, workspace.ID, *bridge.Client), log *slog.Logger) *links {
-	l := &links{dial: dial, handlers: handlers, greet: greet, log: log, dials: make(chan struct{}, linkDials), routes: map[workspace.ID]*orchestrator.Route{}}
+	l := &links{dial: dial, handlers: handlers, greet: greet, log: log, dials: make(chan struct{}, linkDials), routes: map[workspace.ID]*orchestrator.Route{}, linked: map[workspace.ID]*bridge.Client{}}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	return l
 }
@@ -71,7 +72,15 @@ func (l *links) keep(r *orchestrator.Route) {
 			return
 		}
 		began := time.Now()
-		err := bridge.Answer(l.ctx, l.bounded(l.dial(r)), r.ID, l.handlers, func(ctx context.Context, c *bridge.Client) { l.greet(ctx, r.ID, c) })
+		err := bridge.Answer(l.ctx, l.bounded(l.dial(r)), r.ID, l.handlers, func(ctx context.Context, c *bridge.Client) {
+			l.mu.Lock()
+			l.linked[r.ID] = c
+			l.mu.Unlock()
+			l.greet(ctx, r.ID, c)
+		})
+		l.mu.Lock()
+		delete(l.linked, r.ID)
+		l.mu.Unlock()
 		if time.Since(began) > linkPause { // it was a connection
 			pause, since = linkFirst, time.Now()
 		}
@@ -85,6 +94,22 @@ func (l *links) keep(r *orchestrator.Route) {
 		}
 		timer.Reset(pause)
 		pause = min(2*pause, linkPause)
+	}
+}
+
+// again greets those that are connected, and that are meant, once more. It does not wait.
+func (l *links) again(meant func(context.Context, workspace.ID) bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ctx.Err() != nil {
+		return
+	}
+	for id, c := range l.linked {
+		l.work.Go(func() {
+			if meant(l.ctx, id) {
+				l.greet(l.ctx, id, c)
+			}
+		})
 	}
 }
 

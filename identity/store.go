@@ -28,6 +28,8 @@ type Person struct {
 	ID       string // 26 characters at most, of our making
 	Name     string
 	Email    string // verified by whoever vouches for the person, or ""
+	GitName  string // for commits, as the person wants it, or ""; see [Person.Committer]
+	GitEmail string // likewise, vouched for by nobody
 	Role     Role
 	Disabled bool // may not sign in, and has neither sessions nor tokens that work
 	// ByRule says that a rule of the configuration let the person in, not an invitation, so that they

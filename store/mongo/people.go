@@ -21,6 +21,8 @@ type personDoc struct {
 type personFields struct {
 	Name        string        `bson:"name"`
 	Email       string        `bson:"email"`
+	GitName     string        `bson:"git_name"`
+	GitEmail    string        `bson:"git_email"`
 	Role        identity.Role `bson:"role"`
 	Disabled    bool          `bson:"disabled"`
 	ByRule      bool          `bson:"by_rule"`
@@ -31,7 +33,7 @@ type personFields struct {
 func personFieldsOf(p identity.Person) (personFields, error) {
 	quota, err := json.Marshal(p.Quota)
 	return personFields{
-		Name: text(p.Name), Email: text(p.Email), Role: p.Role, Disabled: p.Disabled,
+		Name: text(p.Name), Email: text(p.Email), GitName: text(p.GitName), GitEmail: text(p.GitEmail), Role: p.Role, Disabled: p.Disabled,
 		ByRule: p.ByRule, AdminByRule: p.AdminByRule, Quota: string(quota),
 	}, err
 }
@@ -44,7 +46,7 @@ func personDocOf(p identity.Person) (personDoc, error) {
 func (d personDoc) read() (identity.Person, error) {
 	f := d.Fields
 	p := identity.Person{
-		ID: d.ID, Name: f.Name, Email: f.Email, Role: f.Role, Disabled: f.Disabled,
+		ID: d.ID, Name: f.Name, Email: f.Email, GitName: f.GitName, GitEmail: f.GitEmail, Role: f.Role, Disabled: f.Disabled,
 		ByRule: f.ByRule, AdminByRule: f.AdminByRule, Revision: d.Revision, CreatedAt: moment(d.CreatedAt),
 	}
 	return p, json.Unmarshal([]byte(f.Quota), &p.Quota)

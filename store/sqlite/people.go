@@ -7,10 +7,10 @@ import (
 	"github.com/kalpana-dev/kalpana/workspace"
 )
 
-const personColumns = "id, name, email, role, disabled, by_rule, admin_by_rule, quota, revision, created_at"
+const personColumns = "id, name, email, git_name, git_email, role, disabled, by_rule, admin_by_rule, quota, revision, created_at"
 
 func readPerson(scan func(...any) error) (p identity.Person, err error) {
-	err = scan(&p.ID, &p.Name, &p.Email, &p.Role, &p.Disabled, &p.ByRule, &p.AdminByRule, document{&p.Quota}, &p.Revision, moment{&p.CreatedAt})
+	err = scan(&p.ID, &p.Name, &p.Email, &p.GitName, &p.GitEmail, &p.Role, &p.Disabled, &p.ByRule, &p.AdminByRule, document{&p.Quota}, &p.Revision, moment{&p.CreatedAt})
 	return p, err
 }
 
@@ -20,8 +20,8 @@ func (s *Store) CreatePerson(ctx context.Context, p identity.Person) error {
 }
 
 func (t *tx) insertPerson(p identity.Person) error {
-	return t.insertNew("INSERT INTO people ("+personColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-		p.ID, p.Name, p.Email, p.Role, p.Disabled, p.ByRule, p.AdminByRule, document{&p.Quota}, p.Revision, p.CreatedAt.UnixMicro())
+	return t.insertNew("INSERT INTO people ("+personColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+		p.ID, p.Name, p.Email, p.GitName, p.GitEmail, p.Role, p.Disabled, p.ByRule, p.AdminByRule, document{&p.Quota}, p.Revision, p.CreatedAt.UnixMicro())
 }
 
 // insertNew runs an INSERT that does nothing when the record exists, which is identity.ErrExists.
@@ -46,9 +46,9 @@ func (s *Store) People(ctx context.Context) ([]identity.Person, error) {
 // UpdatePerson implements identity.Store. On an error it leaves p as it was.
 func (s *Store) UpdatePerson(ctx context.Context, p *identity.Person) error {
 	err := s.write(ctx, func(tx *tx) error {
-		n, err := tx.exec(`UPDATE people SET name = ?, email = ?, role = ?, disabled = ?, by_rule = ?, admin_by_rule = ?, quota = ?,
+		n, err := tx.exec(`UPDATE people SET name = ?, email = ?, git_name = ?, git_email = ?, role = ?, disabled = ?, by_rule = ?, admin_by_rule = ?, quota = ?,
 				revision = revision + 1 WHERE id = ? AND revision = ?`,
-			p.Name, p.Email, p.Role, p.Disabled, p.ByRule, p.AdminByRule, document{&p.Quota}, p.ID, p.Revision)
+			p.Name, p.Email, p.GitName, p.GitEmail, p.Role, p.Disabled, p.ByRule, p.AdminByRule, document{&p.Quota}, p.ID, p.Revision)
 		return tx.unchanged(n, err, "SELECT 1 FROM people WHERE id = ?", p.ID)
 	})
 	if err == nil {

@@ -210,6 +210,13 @@ func TestTask_AFailingTestIsMendedAndPushed(t *testing.T) {
 	if got := g.inContainer(t, w.ID, who); got != asha+"\n"+ashasEmail+"\n" {
 		t.Errorf("whoever commits in a terminal is %q", got)
 	}
+	for _, chosen := range []struct{ email, is string }{{"asha@elsewhere.example", "asha@elsewhere.example"}, {"", ashasEmail}} {
+		g.api(t, http.StatusNoContent, "PUT", "/api/git-identity", map[string]string{"name": "", "email": chosen.email}, nil)
+		learns := "for i in $(seq 100); do [ $(git config user.email) = " + chosen.is + " ] && break; sleep 0.1; done; git config user.email"
+		if got := g.inContainer(t, w.ID, learns); got != chosen.is+"\n" {
+			t.Errorf("after %q was chosen, whoever commits is %q", chosen.email, got)
+		}
+	}
 
 	c := g.newChat(t, w.ID, anything)
 	g.provider.Play(

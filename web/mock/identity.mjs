@@ -20,6 +20,7 @@ export function makeIdentity() {
       session('s2', false, 'github', '2001:db8:85a3:8d3:1319:8a2e:370:7348', iphone, -50, -2),
       session('s3', false, 'link', '198.51.100.20', 'curl/8.14.1', -100, -30),
     ],
+    'git-identity': { name: '', email: '', defaultName: 'Asha Rao', defaultEmail: '' },
     'git-tokens': [
       { server: 'https://git.example.com', username: 'asha', createdAt: at(-300), updatedAt: at(-20) },
     ],
@@ -186,6 +187,15 @@ export function identityApi(state, method, path, body, query, origin) {
       const made = token(`t${Date.now()}`, body.name, body.scopes, 0, body.lifetimeHours)
       state.tokens.unshift(made)
       return [201, { ...made, token: 'kal_hHk2mZ9wQ4rT7yB1cX5vN8pL3sD6fG0jA2kE4uI7oW9' }]
+    }
+    case 'git-identity': {
+      if (method === 'GET') return [200, state['git-identity']]
+      if (body.email && !body.email.includes('@'))
+        return problem(422, 'This is no e-mail address.', [
+          { location: 'body.email', message: 'This is no e-mail address.' },
+        ])
+      Object.assign(state['git-identity'], body)
+      return [204]
     }
     case 'git-tokens': {
       if (method === 'GET') return [200, { tokens: state['git-tokens'] }]

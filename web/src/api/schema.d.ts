@@ -351,6 +351,24 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/git-identity": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** In whose name your commits are */
+        get: operations["getGitIdentity"];
+        /** Set in whose name your commits are */
+        put: operations["setGitIdentity"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/git-questions": {
         parameters: {
             query?: never;
@@ -1128,6 +1146,22 @@ export interface components {
              * @description For how long programs in that workspace may sign in at the repository; 0 is this once.
              */
             hours?: number;
+        };
+        GitIdentity: {
+            /** @description Empty where you chose none. Nobody checks that it is yours. */
+            email: string;
+            /** @description Empty where you chose none. */
+            name: string;
+        };
+        GitIdentityView: {
+            /** @description What a login provider has vouched for, or empty: then git asks for one. */
+            defaultEmail: string;
+            /** @description Your name here. */
+            defaultName: string;
+            /** @description Empty where you chose none. Nobody checks that it is yours. */
+            email: string;
+            /** @description Empty where you chose none. */
+            name: string;
         };
         GitQuestion: {
             /** Format: date-time */
@@ -2526,6 +2560,66 @@ export interface operations {
                 content: {
                     "text/event-stream": string;
                 };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    getGitIdentity: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GitIdentityView"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    setGitIdentity: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["GitIdentity"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description Error */
             default: {

@@ -36,6 +36,16 @@ export const useDisconnect = () =>
     data(api.DELETE('/api/accounts/{provider}/{subject}', { params: { path } })),
   )
 
+export const gitIdentityQuery = queryOptions({
+  queryKey: ['git-identity'],
+  queryFn: () => data(api.GET('/api/git-identity')),
+})
+
+export const useSetGitIdentity = () =>
+  useAct(gitIdentityQuery, (body: { name: string; email: string }) =>
+    data(api.PUT('/api/git-identity', { body })),
+  )
+
 export const gitTokensQuery = queryOptions({
   queryKey: ['git-tokens'],
   queryFn: async () => (await data(api.GET('/api/git-tokens'))).tokens,

@@ -34,6 +34,7 @@ export type NewInvitation = Body<'/api/invitations'>
 export type Invitation = Item<Answer<'/api/invitations'>['invitations']>
 export type OwnedWorkspace = Item<Answer<'/api/admin/workspaces'>['workspaces']>
 export type AuditEvent = Item<Answer<'/api/audit'>['events']>
+export type GitIdentity = Answer<'/api/git-identity'>
 export type GitToken = Item<Answer<'/api/git-tokens'>['tokens']>
 export type GitQuestion = Item<Answer<'/api/git-questions'>['questions']>
 export type Port = Item<Answer<'/api/workspaces/{id}/ports'>['ports']>

@@ -2,8 +2,14 @@ import { useQuery } from '@tanstack/react-query'
 import { Plus } from 'lucide-react'
 import { type FormEvent, useState } from 'react'
 import { asProblem } from '@/api/problem'
-import { gitTokensQuery, useDeleteGitToken, useSetGitToken } from '@/api/settings'
-import type { GitToken } from '@/api/types'
+import {
+  gitIdentityQuery,
+  gitTokensQuery,
+  useDeleteGitToken,
+  useSetGitIdentity,
+  useSetGitToken,
+} from '@/api/settings'
+import type { GitIdentity, GitToken } from '@/api/types'
 import { Confirm } from '@/components/confirm'
 import { Loaded } from '@/components/loaded'
 import { ProblemNotice } from '@/components/problem-notice'
@@ -44,7 +50,70 @@ export function GitPage() {
         }
       </Loaded>
       {adding && <AddDialog onClose={() => setAdding(false)} />}
+      <Committer />
     </Section>
+  )
+}
+
+/** In whose name commits are. */
+function Committer() {
+  const identity = useQuery(gitIdentityQuery)
+  return (
+    <section aria-labelledby="committer" className="mt-10 grid max-w-xl gap-4">
+      <div className="grid gap-0.5">
+        <h2 id="committer" className="text-lg font-semibold tracking-tight">
+          Your name on commits
+        </h2>
+        <p className="text-pretty text-muted">
+          Git in your workspaces, and the agent, commit with it. What you configure in a workspace yourself
+          counts instead.
+        </p>
+      </div>
+      <Loaded query={identity} what="your name on commits">
+        {(identity) => <CommitterForm identity={identity} />}
+      </Loaded>
+    </section>
+  )
+}
+
+function CommitterForm({ identity }: { identity: GitIdentity }) {
+  const [name, setName] = useState(identity.name)
+  const [email, setEmail] = useState(identity.email)
+  const save = useSetGitIdentity()
+  const fields = save.error ? asProblem(save.error).fields : {}
+  const changed = name.trim() !== identity.name || email.trim() !== identity.email
+  const submit = (event: FormEvent) => {
+    event.preventDefault()
+    save.mutate({ name: name.trim(), email: email.trim() })
+  }
+  return (
+    <form onSubmit={submit} className="grid gap-5" autoComplete="off">
+      <Field
+        label="Name"
+        maxLength={64}
+        placeholder={identity.defaultName}
+        value={name}
+        error={fields.name}
+        onChange={(event) => setName(event.target.value)}
+      />
+      <Field
+        label="E-mail address"
+        maxLength={254}
+        placeholder={identity.defaultEmail}
+        note={!identity.defaultEmail && !email && 'Without one, git asks for it before the first commit.'}
+        value={email}
+        error={fields.email}
+        onChange={(event) => setEmail(event.target.value)}
+      />
+      {save.error && !fields.name && !fields.email && (
+        <ProblemNotice error={save.error} title="It was not saved" />
+      )}
+      <div>
+        <Button type="submit" variant="primary" disabled={save.isPending || !changed}>
+          {save.isPending ? 'Saving…' : 'Save'}
+        </Button>
+      </div>
+    </form>
   )
 }
 
