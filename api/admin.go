@@ -33,6 +33,7 @@ type OwnedWorkspaces struct {
 
 type ownedInput struct {
 	Owner string `query:"owner" maxLength:"64" doc:"Only those of this person."`
+	Q     string `query:"q" maxLength:"100" doc:"Only those that have each of these words in their name, id, template or state."`
 	Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"200"`
 }
 
@@ -50,6 +51,9 @@ func (h *Handler) adminRoutes() {
 			if err != nil {
 				return nil, h.problem(err)
 			}
+			list = slices.DeleteFunc(list, func(w *workspace.Workspace) bool {
+				return !hasWords(in.Q, w.Name, string(w.ID), w.Template, string(w.State))
+			})
 			slices.SortStableFunc(list, func(a, b *workspace.Workspace) int {
 				if d := slices.Index(needs, a.State) - slices.Index(needs, b.State); d != 0 {
 					return d
@@ -74,6 +78,17 @@ func (h *Handler) adminRoutes() {
 			}
 			return &struct{ Body OwnedWorkspace }{ownedView(w)}, nil
 		})
+}
+
+// hasWords reports whether each of words is in one of texts, in whatever case.
+func hasWords(words string, texts ...string) bool {
+	all := strings.ToLower(strings.Join(texts, "\n"))
+	for word := range strings.FieldsSeq(strings.ToLower(words)) {
+		if !strings.Contains(all, word) {
+			return false
+		}
+	}
+	return true
 }
 
 // anybodys returns the workspace of that id, whoever owns it.

@@ -41,6 +41,13 @@ func TestAdmin_SeesEverybodysWorkspacesThoseAtWorkFirst(t *testing.T) {
 		if diff := cmp.Diff([]string{"runs running", "sleeps stopped"}, names("?owner="+asha.caller().Person.ID)); diff != "" {
 			t.Error(diff)
 		}
+		for query, want := range map[string][]string{
+			"?q=RUN": {"runs running"}, "?q=++blank+fail": {"failed error"}, "?q=stopped": {"sleeps stopped"}, "?q=" + failed[2:]: {"failed error"}, "?q=runs+fail": nil,
+		} {
+			if diff := cmp.Diff(want, names(query)); diff != "" {
+				t.Errorf("%s: %s", query, diff)
+			}
+		}
 		if got := names("?owner=nobody"); len(got) != 0 {
 			t.Errorf("of nobody: %v", got)
 		}

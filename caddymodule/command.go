@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
@@ -57,19 +58,34 @@ func adminSocket() string {
 	return "unix/" + filepath.Join(os.Getenv("KALPANA_DATA_DIR"), "admin.sock")
 }
 
+// errNotOurs means that a gateway may run, and belongs to somebody else.
+var errNotOurs = errors.New("run this as the user who runs the gateway, or as root")
+
 func askGateway(address, method, path string, into any) error {
 	resp, err := caddycmd.AdminAPIRequest(address, method, path, nil, nil)
 	if err != nil {
 		if refusal, ok := refusalOf(err); ok {
 			return errors.New(refusal)
 		}
-		return fmt.Errorf("the gateway does not answer at %s: %w; is it running, and with the same KALPANA_DATA_DIR? \"kalpana doctor --config <Caddyfile>\" tells more", address, err)
+		return unreached(address, err)
 	}
 	defer resp.Body.Close() //nolint:errcheck // read to its end
 	if into == nil {
 		return nil
 	}
 	return json.NewDecoder(resp.Body).Decode(into)
+}
+
+// unreached says why a gateway was not reached: Caddy's error has all of the request that was to be made.
+func unreached(address string, err error) error {
+	why := err.Error()
+	if _, end, ok := strings.Cut(why, ": connect: "); ok {
+		why = end
+	}
+	if why == syscall.EACCES.Error() {
+		return fmt.Errorf("%s is another user's: %w", address, errNotOurs)
+	}
+	return fmt.Errorf("the gateway does not answer at %s: %s; is it running, and with the same KALPANA_DATA_DIR? \"kalpana doctor --config <Caddyfile>\" tells more", address, why)
 }
 
 // refusalOf returns what the gateway answered where it did answer: Caddy gives no type to tell.

@@ -71,7 +71,7 @@ type patient struct {
 	runtime orchestrator.Runtime // nil where its options are wrong
 	wrong   error
 	hosts   *workspace.Hosts
-	admin   string // address of the admin endpoint, "" where it is off
+	admin   string         // address of the admin endpoint, "" where it is off
 	http    *caddyhttp.App // the sites, as configured
 	tls     *caddytls.TLS
 	limit   time.Duration

@@ -509,6 +509,8 @@ func checkGateway(ctx context.Context, p *patient) checkResult {
 		return failed("See its log; if it stays so, restart it. Containers run on.", "it does not answer at %s within %v", p.admin, p.limit)
 	case r := <-answered:
 		switch {
+		case errors.Is(r.err, errNotOurs):
+			return warning("Run this as the user who runs the gateway, or as root.", "this user may not ask it at %s", p.admin)
 		case r.err != nil && lacksDirectory(p.admin):
 			return failed("Make it (mkdir -m 700), or set KALPANA_DATA_DIR to it: kalpana run makes that one.", "its admin endpoint %s is in a directory that is not there", p.admin)
 		case r.err != nil && strings.Contains(r.err.Error(), "does not answer at"):

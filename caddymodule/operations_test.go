@@ -3,9 +3,13 @@ package caddymodule
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -193,8 +197,13 @@ func TestWorkspaces_SayWhatIsWrong(t *testing.T) {
 	engineUnderTest.SetDown(false)
 
 	_, _, err := command(workspacesCommand, "list", "--address", "unix/"+o.dir+"/none.sock")
-	if err == nil || !strings.Contains(err.Error(), "is it running, and with the same KALPANA_DATA_DIR?") {
+	if err == nil || !strings.Contains(err.Error(), "none.sock: no such file or directory; is it running, and with the same KALPANA_DATA_DIR?") {
 		t.Errorf("no gateway: %v", err)
+	}
+	denied := &net.OpError{Op: "dial", Net: "unix", Err: os.NewSyscallError("connect", syscall.EACCES)}
+	err = unreached("unix//run/k.sock", fmt.Errorf("performing request: %v", denied)) //nolint:errorlint // as Caddy does
+	if !errors.Is(err, errNotOurs) || err.Error() != "unix//run/k.sock is another user's: run this as the user who runs the gateway, or as root" {
+		t.Errorf("another user's: %v", err)
 	}
 }
 

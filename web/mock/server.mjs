@@ -154,13 +154,15 @@ export function serve(port = 4173) {
     rebuild: (id) => start(id),
   }
 
-  const api = (method, path, body, query) => {
+  const api = async (method, path, body, query) => {
     const problem = (status, detail, errors) => [status, { title: 'Refused', status, detail, errors }]
     const open = publicApi(state, method, path, body)
     if (open) return open
     if (!state.signedIn) return problem(401, 'You are signed out.')
     if (path === '/api/logout') {
       state.signedIn = false
+      for (const stream of state.streams) stream.end() // as the gateway does, before it answers
+      await new Promise((resolve) => setTimeout(resolve, 300))
       return [204]
     }
     if (path === '/api/me')
@@ -177,7 +179,10 @@ export function serve(port = 4173) {
         reason: one.reason.split('\n')[0],
         owner: index < 2 ? 'u1' : 'u2',
       })
-      const all = state.workspaces.map(owner).filter((one) => [one.owner, null].includes(query.get('owner')))
+      const words = query.get('q') ?? ''
+      const all = state.workspaces
+        .map(owner)
+        .filter((one) => [one.owner, null].includes(query.get('owner')) && one.name.includes(words))
       return [200, { workspaces: all, total: all.length }]
     }
     if (path.startsWith('/api/admin/workspaces/')) return [202, verbs.stop(path.split('/')[4])]

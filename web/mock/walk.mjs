@@ -290,6 +290,35 @@ async function dashboard({ page, state, change, look, must, shows }) {
   await shows('number 2 of 3 in the queue')
   state.queue = undefined
   await look('workspaces')
+  await must(
+    'few workspaces have no search',
+    page
+      .getByRole('searchbox')
+      .count()
+      .then((n) => n === 0),
+  )
+  const few = [...state.workspaces]
+  const show = (workspaces) => state.send('snapshot', { workspaces: (state.workspaces = workspaces) })
+  const copies = [1, 2, 3, 4].map((n) => ({ ...few[2], id: `experiment${n}`, name: `experiment-${n}` }))
+  show([...few, ...copies])
+  await page.getByRole('searchbox').fill('blank EXPERIMENT-3')
+  await page.getByRole('heading', { name: 'quiet-orchard' }).waitFor({ state: 'detached' })
+  await must(
+    'one is found',
+    page
+      .locator('[data-workspace-id]')
+      .count()
+      .then((n) => n === 1),
+  )
+  await look('workspaces-found')
+  await page.reload()
+  await page.getByRole('heading', { name: 'experiment-3' }).waitFor()
+  await page.getByRole('searchbox').fill('nowhere')
+  await shows('None of your workspaces')
+  await look('workspaces-none-found')
+  await page.getByRole('searchbox').fill('')
+  show(few)
+  await page.getByRole('searchbox').waitFor({ state: 'detached' })
   await page.getByRole('button', { name: 'More for quiet-orchard' }).click()
   await page.getByRole('menuitem', { name: 'Keep awake' }).click()
   await page.getByRole('button', { name: 'Keep awake for 8 h' }).click()
@@ -486,7 +515,7 @@ async function administration({ page, origin, state, look, must, shows }) {
   const { role, disabled } = state.people[1]
   await must('a person is changed as was chosen', role === 'admin' && disabled)
 
-  await page.getByRole('link', { name: 'Workspaces', exact: true }).click()
+  await page.getByRole('link', { name: 'All workspaces', exact: true }).click()
   await page.getByRole('button', { name: /^Stop quiet-orchard of Asha/ }).waitFor()
   await look('all-workspaces')
   await page.getByRole('button', { name: /^Stop quiet-orchard of Asha/ }).click()
@@ -496,6 +525,12 @@ async function administration({ page, origin, state, look, must, shows }) {
   await page.getByLabel('Owner').selectOption({ label: 'Ravi Menon' })
   await page.waitForURL(/owner=u2/)
   await page.getByRole('heading', { name: 'quiet-orchard' }).waitFor({ state: 'detached' })
+  await page.getByLabel('Owner').selectOption({ label: 'Everybody' })
+  await page.getByRole('searchbox').fill('orchard')
+  await page.waitForURL(/q=orchard/)
+  await page.getByRole('heading', { name: 'quiet-orchard' }).waitFor()
+  await page.getByRole('heading', { name: 'lucid-ridge' }).waitFor({ state: 'detached' })
+  await look('all-workspaces-found')
 
   await page.getByRole('link', { name: 'Invitations' }).click()
   await shows('Lena, for the summer')
@@ -550,7 +585,7 @@ async function notThere({ page, origin, look, shows }) {
   await look('handoff-gone')
 }
 
-async function ending({ page, origin, state, look, shows, expectErrors }) {
+async function ending({ page, origin, state, look, must, shows, expectErrors }) {
   await page.goto(`${origin}/workspaces`)
   await shows('5 of 5')
   expectErrors(true)
@@ -586,6 +621,7 @@ async function ending({ page, origin, state, look, shows, expectErrors }) {
   await page.getByRole('menuitem', { name: 'Sign out' }).click()
   await page.waitForURL(`${origin}/`)
   await shows('Continue with GitHub')
+  await must('nobody who signed out is to go on', page.getByText('Sign in to go on').count().then((n) => n === 0))
 
   expectErrors(true)
   state.down = true

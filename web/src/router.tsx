@@ -123,7 +123,8 @@ const inside = createRoute({
 const workspaces = createRoute({
   getParentRoute: () => inside,
   path: '/workspaces',
-  component: () => <WorkspacesPage me={workspaces.useRouteContext().me} />,
+  validateSearch: texts('q'),
+  component: () => <WorkspacesPage me={workspaces.useRouteContext().me} q={workspaces.useSearch().q} />,
 })
 
 const newWorkspace = createRoute({
@@ -198,7 +199,7 @@ const people = createRoute({
 const allWorkspaces = createRoute({
   getParentRoute: () => admin,
   path: 'workspaces',
-  validateSearch: texts('owner'),
+  validateSearch: texts('owner', 'q'),
   component: () => <AllWorkspacesPage {...allWorkspaces.useSearch()} />,
 })
 

@@ -204,6 +204,7 @@ async function journey() {
     await list.getByRole("menuitem", { name: "Sign out" }).click();
     await list.waitForURL(`${origin}/`);
     await list.getByText("kalpana sign-in-link").waitFor();
+    await list.getByRole("heading", { name: "Sign in", exact: true }).waitFor(); // not "to go on"
     await turnTo(own);
     await own.reload();
     await own.waitForURL(/\/login\?next=/);

@@ -36,15 +36,15 @@ export const useRevokeInvitation = () =>
     data(api.DELETE('/api/invitations/{id}', { params: { path: { id } } })),
   )
 
-/** Everybody's workspaces, or those of one person. */
-export const allWorkspacesQuery = (owner?: string) =>
+/** Everybody's workspaces, or those of one person, that have certain words. */
+export const allWorkspacesQuery = (owner?: string, q?: string) =>
   queryOptions({
-    queryKey: ['all-workspaces', owner],
-    queryFn: () => data(api.GET('/api/admin/workspaces', { params: { query: { owner } } })),
+    queryKey: ['all-workspaces', owner, q],
+    queryFn: () => data(api.GET('/api/admin/workspaces', { params: { query: { owner, q } } })),
   })
 
-export const useStopAny = (owner?: string) =>
-  useAct(allWorkspacesQuery(owner), (id: string) =>
+export const useStopAny = () =>
+  useAct({ queryKey: ['all-workspaces'] }, (id: string) =>
     data(api.POST('/api/admin/workspaces/{id}/stop', { params: { path: { id } } })),
   )
 

@@ -1919,6 +1919,8 @@ export interface operations {
             query?: {
                 /** @description Only those of this person. */
                 owner?: string;
+                /** @description Only those that have each of these words in their name, id, template or state. */
+                q?: string;
                 limit?: number;
             };
             header?: never;

@@ -215,7 +215,7 @@ function AddPort({ ports, onAdd }: { ports: Port[]; onAdd: (port: number) => voi
           setFault(undefined)
         }}
       />
-      <Button type="submit" className="mt-[1.6875rem] h-10" disabled={!text.trim()}>
+      <Button type="submit" className="mt-[1.59375rem] h-10" disabled={!text.trim()}>
         Add
       </Button>
     </form>

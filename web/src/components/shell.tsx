@@ -12,6 +12,13 @@ export function Shell({ me, children }: { me: Me; children: ReactNode }) {
           <Link to="/workspaces" className="inline-flex rounded-sm" aria-label="Kalpana, all workspaces">
             <Logo />
           </Link>
+          <Link
+            to="/workspaces"
+            activeOptions={{ exact: true, includeSearch: false }}
+            className="rounded-sm text-muted transition-colors hover:text-foreground aria-[current=page]:text-foreground"
+          >
+            Workspaces
+          </Link>
           <div className="flex-1" />
           <UserMenu me={me} />
         </div>

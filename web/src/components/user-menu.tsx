@@ -2,6 +2,7 @@ import { Link } from '@tanstack/react-router'
 import { ChevronDown, LogOut, Settings, ShieldCheck } from 'lucide-react'
 import { useSignOut } from '@/api/login'
 import type { Me } from '@/api/types'
+import { forgetNext } from '@/lib/next'
 import { Button } from './ui/button'
 import { Menu, MenuItem, MenuLabel, MenuSeparator } from './ui/menu'
 
@@ -12,7 +13,11 @@ export function UserMenu({ me }: { me: Me }) {
   // this menu away, with the callbacks that mutate() was given.
   const leave = () =>
     signOut.mutateAsync().then(
-      () => window.location.assign('/'),
+      () => {
+        // Until then the page may take this for a session that ended, and keep where to go on.
+        window.addEventListener('pagehide', forgetNext)
+        window.location.assign('/')
+      },
       () => {}, // shown below
     )
 

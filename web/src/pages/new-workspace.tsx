@@ -1,6 +1,5 @@
 import { useQuery } from '@tanstack/react-query'
 import { Link, useNavigate } from '@tanstack/react-router'
-import { ArrowLeft } from 'lucide-react'
 import { RadioGroup } from 'radix-ui'
 import { type FormEvent, useState } from 'react'
 import { asProblem } from '@/api/problem'
@@ -25,13 +24,6 @@ export function NewWorkspacePage({ me }: { me: Me }) {
   return (
     <Shell me={me}>
       <div className="mx-auto max-w-3xl">
-        <Link
-          to="/workspaces"
-          className="mb-4 inline-flex items-center gap-1.5 rounded-sm text-[0.8125rem] text-muted hover:text-foreground"
-        >
-          <ArrowLeft aria-hidden className="size-3.5" />
-          Workspaces
-        </Link>
         <h1 className="mb-6 text-xl font-semibold tracking-tight">New workspace</h1>
         {templates.data && <NewWorkspaceForm templates={templates.data} />}
         {templates.error && !templates.data && (

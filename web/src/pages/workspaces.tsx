@@ -1,22 +1,31 @@
 import { useQuery } from '@tanstack/react-query'
-import { Link } from '@tanstack/react-router'
+import { Link, useNavigate } from '@tanstack/react-router'
 import { Plus } from 'lucide-react'
 import { templatesQuery, useWorkspaces } from '@/api/queries'
 import type { Me, Workspace } from '@/api/types'
 import { Loaded } from '@/components/loaded'
 import { Mark } from '@/components/logo'
+import { SearchField, searchFrom } from '@/components/search-field'
 import { Shell } from '@/components/shell'
 import { Button } from '@/components/ui/button'
+import { Empty as None } from '@/components/ui/list'
 import { WorkspaceRow } from '@/components/workspace-row'
 import { isUp } from '@/lib/awake'
+import { hasWords } from '@/lib/find'
 import { useTitle } from '@/lib/hooks'
 
-export function WorkspacesPage({ me }: { me: Me }) {
+export function WorkspacesPage({ me, q = '' }: { me: Me; q?: string }) {
   useTitle('Workspaces')
   const query = useWorkspaces()
   const workspaces = query.data
   const { data: templates } = useQuery(templatesQuery)
   const titleOf = (name: string) => templates?.find((template) => template.name === name)?.title ?? name
+
+  const navigate = useNavigate()
+  const find = (words: string) =>
+    void navigate({ to: '/workspaces', search: { q: words || undefined }, replace: true })
+  const wanted = ({ name, id, template, repository, state }: Workspace) =>
+    hasWords(q, name, id, titleOf(template), repository, state)
 
   return (
     <Shell me={me}>
@@ -34,19 +43,34 @@ export function WorkspacesPage({ me }: { me: Me }) {
           workspaces.length === 0 ? (
             <Empty />
           ) : (
-            <ul className="divide-y overflow-hidden rounded-xl border bg-card">
-              {workspaces.map((workspace) => (
-                <WorkspaceRow
-                  key={workspace.id}
-                  workspace={workspace}
-                  templateTitle={titleOf(workspace.template)}
+            <>
+              {(workspaces.length >= searchFrom || q) && (
+                <SearchField
+                  label="Find workspaces"
+                  placeholder="Name, template, repository or state"
+                  value={q}
+                  onChange={find}
                 />
-              ))}
-            </ul>
+              )}
+              <Rows workspaces={workspaces.filter(wanted)} titleOf={titleOf} />
+            </>
           )
         }
       </Loaded>
     </Shell>
+  )
+}
+
+type RowsProps = { workspaces: Workspace[]; titleOf: (template: string) => string }
+
+function Rows({ workspaces, titleOf }: RowsProps) {
+  if (workspaces.length === 0) return <None>None of your workspaces has these words.</None>
+  return (
+    <ul className="divide-y overflow-hidden rounded-xl border bg-card">
+      {workspaces.map((workspace) => (
+        <WorkspaceRow key={workspace.id} workspace={workspace} templateTitle={titleOf(workspace.template)} />
+      ))}
+    </ul>
   )
 }
 

@@ -14,7 +14,7 @@ export function AdminFrame({ me }: { me: Me }) {
         label="Administration"
         entries={[
           { to: '/admin/people', text: 'People' },
-          { to: '/admin/workspaces', text: 'Workspaces' },
+          { to: '/admin/workspaces', text: 'All workspaces' },
           { to: '/admin/invitations', text: 'Invitations' },
           { to: '/admin/usage', text: 'Agents' },
           { to: '/admin/audit', text: 'Audit log' },

@@ -9,14 +9,16 @@ import { Confirm } from '@/components/confirm'
 import { Loaded } from '@/components/loaded'
 import { ProblemNotice } from '@/components/problem-notice'
 import { QuotaDialog } from '@/components/quota-dialog'
+import { SearchField, searchFrom } from '@/components/search-field'
 import { Secret } from '@/components/secret'
 import { Section } from '@/components/section'
 import { TimeAgo } from '@/components/time-ago'
 import { Button } from '@/components/ui/button'
-import { Dot, Item, ItemNote, List } from '@/components/ui/list'
+import { Dot, Empty, Item, ItemNote, List } from '@/components/ui/list'
 import { Menu, MenuItem, MenuSeparator } from '@/components/ui/menu'
 import { Select } from '@/components/ui/select'
 import { Tag } from '@/components/ui/tag'
+import { hasWords } from '@/lib/find'
 import { useTitle } from '@/lib/hooks'
 import { quotaText } from '@/lib/quota'
 import { asRole, roles } from '@/lib/roles'
@@ -25,6 +27,7 @@ export function PeoplePage({ me }: { me: Me }) {
   useTitle('People')
   const people = useQuery(peopleQuery)
   const links = useQuery(methodsQuery).data?.some(({ kind }) => kind === 'link') ?? false
+  const [words, setWords] = useState('')
   const [link, setLink] = useState<{ name: string; url: string }>()
 
   return (
@@ -48,20 +51,36 @@ export function PeoplePage({ me }: { me: Me }) {
         />
       )}
       <Loaded query={people} what="people">
-        {({ people, defaults }) => (
-          <List label="People">
-            {people.map((person) => (
-              <PersonItem
-                key={person.id}
-                person={person}
-                defaults={defaults}
-                self={person.id === me.id}
-                links={links}
-                onLink={(url) => setLink({ name: person.name, url })}
-              />
-            ))}
-          </List>
-        )}
+        {({ people, defaults }) => {
+          const found = people.filter(({ name, email, role }) => hasWords(words, name, email, role))
+          return (
+            <>
+              {people.length >= searchFrom && (
+                <SearchField
+                  label="Find people"
+                  placeholder="Name, e-mail or role"
+                  value={words}
+                  onChange={setWords}
+                />
+              )}
+              {found.length === 0 && <Empty>Nobody has these words.</Empty>}
+              {found.length > 0 && (
+                <List label="People">
+                  {found.map((person) => (
+                    <PersonItem
+                      key={person.id}
+                      person={person}
+                      defaults={defaults}
+                      self={person.id === me.id}
+                      links={links}
+                      onLink={(url) => setLink({ name: person.name, url })}
+                    />
+                  ))}
+                </List>
+              )}
+            </>
+          )
+        }}
       </Loaded>
     </Section>
   )

@@ -1,6 +1,6 @@
-import { useQuery } from '@tanstack/react-query'
+import { keepPreviousData, useQuery } from '@tanstack/react-query'
 import { Link, useNavigate } from '@tanstack/react-router'
-import { useState } from 'react'
+import { useDeferredValue, useState } from 'react'
 import { allWorkspacesQuery, peopleQuery, useStopAny } from '@/api/people'
 import type { OwnedWorkspace } from '@/api/types'
 import { Confirm } from '@/components/confirm'
@@ -9,16 +9,20 @@ import { Section } from '@/components/section'
 import { StatePill } from '@/components/state-pill'
 import { TimeAgo, TimeAt } from '@/components/time-ago'
 import { Button } from '@/components/ui/button'
+import { Field } from '@/components/ui/field'
 import { Dot, Empty, Item, ItemNote, List } from '@/components/ui/list'
 import { Select } from '@/components/ui/select'
 import { verbsFor } from '@/lib/awake'
 import { bytesText } from '@/lib/bytes'
 import { useTitle } from '@/lib/hooks'
 
-export function AllWorkspacesPage({ owner }: { owner?: string }) {
+type Search = { owner?: string; q?: string }
+
+export function AllWorkspacesPage({ owner, q }: Search) {
   useTitle('All workspaces')
   const people = useQuery(peopleQuery).data?.people ?? []
-  const list = useQuery({ ...allWorkspacesQuery(owner), refetchInterval: 10_000 })
+  const query = allWorkspacesQuery(owner, useDeferredValue(q))
+  const list = useQuery({ ...query, placeholderData: keepPreviousData, refetchInterval: 10_000 })
   const nameOf = (id: string) => people.find((person) => person.id === id)?.name ?? id
 
   return (
@@ -26,11 +30,11 @@ export function AllWorkspacesPage({ owner }: { owner?: string }) {
       title="All workspaces"
       description="Everybody’s. Those that failed and those that run come first."
     >
-      <Owner owner={owner} people={people} />
+      <Filter owner={owner} q={q} people={people} />
       <Loaded query={list} what="workspaces" rows={5}>
         {({ workspaces, total }) =>
           workspaces.length === 0 ? (
-            <Empty>There are none.</Empty>
+            <Empty>{q ? 'None has these words.' : 'There are none.'}</Empty>
           ) : (
             <div className="grid gap-3">
               <List label="All workspaces">
@@ -38,14 +42,13 @@ export function AllWorkspacesPage({ owner }: { owner?: string }) {
                   <WorkspaceItem
                     key={workspace.id}
                     workspace={workspace}
-                    owner={owner}
                     ownerName={nameOf(workspace.owner)}
                   />
                 ))}
               </List>
               {total > workspaces.length && (
                 <p className="text-center text-[0.8125rem] text-muted">
-                  {workspaces.length} of {total}. Choose an owner to see theirs.
+                  {workspaces.length} of {total}. Choose an owner or find by words to see the others.
                 </p>
               )}
             </div>
@@ -56,10 +59,11 @@ export function AllWorkspacesPage({ owner }: { owner?: string }) {
   )
 }
 
-type OwnerProps = { owner?: string; people: { id: string; name: string }[] }
+type FilterProps = Search & { people: { id: string; name: string }[] }
 
-function Owner({ owner, people }: OwnerProps) {
+function Filter({ owner, q, people }: FilterProps) {
   const navigate = useNavigate()
+  const find = (search: Search) => void navigate({ to: '/admin/workspaces', search, replace: true })
   const known = people.some(({ id }) => id === owner)
   return (
     <search className="mb-5 grid gap-4 sm:grid-cols-3">
@@ -72,23 +76,26 @@ function Owner({ owner, people }: OwnerProps) {
           // Somebody whose name is still on its way.
           ...(owner && !known ? [{ value: owner, text: owner }] : []),
         ]}
-        onChange={(event) =>
-          void navigate({
-            to: '/admin/workspaces',
-            search: { owner: event.target.value || undefined },
-            replace: true,
-          })
-        }
+        onChange={(event) => find({ owner: event.target.value || undefined, q })}
       />
+      <div className="sm:col-span-2">
+        <Field
+          label="Name, id, template or state"
+          type="search"
+          maxLength={100}
+          value={q ?? ''}
+          onChange={(event) => find({ owner, q: event.target.value || undefined })}
+        />
+      </div>
     </search>
   )
 }
 
-type ItemProps = { workspace: OwnedWorkspace; owner?: string; ownerName: string }
+type ItemProps = { workspace: OwnedWorkspace; ownerName: string }
 
-function WorkspaceItem({ workspace, owner, ownerName }: ItemProps) {
+function WorkspaceItem({ workspace, ownerName }: ItemProps) {
   const { id, name, template, state, stateSince, reason, lastActiveAt, diskUsed } = workspace
-  const stop = useStopAny(owner)
+  const stop = useStopAny()
   const [asking, setAsking] = useState(false)
   return (
     <Item
