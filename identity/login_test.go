@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kalpana-dev/kalpana/identity"
+	"github.com/kalpana-dev/kalpana/workspace"
 )
 
 // played is a provider in memory. Its codes and refresh tokens work once, as those of providers do.
@@ -913,6 +914,39 @@ func TestProviderToken_ACallerThatLeavesLosesNoToken(t *testing.T) {
 	}
 	if token, err := s.AccessToken(context.Background(), "github", "583231"); err != nil || token == "first" || s.github.reused != 0 {
 		t.Errorf("%q, %v", token, err)
+	}
+}
+
+// restarting is a store that is down for some writes of accounts.
+type restarting struct {
+	identity.Store
+	down atomic.Int32
+}
+
+func (r *restarting) UpdateAccount(ctx context.Context, a *identity.Account) error {
+	if r.down.Add(-1) >= 0 {
+		return workspace.ErrStoreDown
+	}
+	return r.Store.UpdateAccount(ctx, a)
+}
+
+func TestProviderToken_AStoreThatRestartsLosesNoToken(t *testing.T) {
+	s := newLoginSite(t, identity.Access{Allow: rules(t, "user", "github:octocat")})
+	profile := octocat
+	profile.Token = identity.ProviderToken{Access: "first", Refresh: "first refresh", ExpiresAt: s.clock.Now().Add(time.Second)}
+	s.github.is(profile)
+	if _, err := s.browser().at("github"); err != nil {
+		t.Fatal(err)
+	}
+	store := &restarting{Store: s.store}
+	store.down.Store(3)
+	s.cfg.Store = store
+	fresh, err := s.service(s.cfg).AccessToken(t.Context(), "github", "583231")
+	if err != nil || fresh == "first" {
+		t.Fatalf("%q, %v", fresh, err)
+	}
+	if token, err := s.AccessToken(t.Context(), "github", "583231"); err != nil || token != fresh || s.github.refreshed != 1 {
+		t.Errorf("%q, want %q, %v, after %d refreshes", token, fresh, err, s.github.refreshed)
 	}
 }
 

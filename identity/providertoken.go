@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/kalpana-dev/kalpana/workspace"
 )
 
 // The times of a refresh. The lease outlasts the request by far, so that nobody else can begin one
@@ -129,7 +131,7 @@ func (s *Service) refresh(ctx context.Context, p Provider, subject, lease, holde
 	if fresh.Refresh == "" { // RFC 6749, 6: then the old one stays
 		fresh.Refresh = token.Refresh
 	}
-	err = s.tryAgain(func() error {
+	err = s.persistently(ctx, func() error {
 		sealed, err := s.sealToken(account, fresh)
 		if err != nil {
 			return err
@@ -150,6 +152,22 @@ func (s *Service) refresh(ctx context.Context, p Provider, subject, lease, holde
 		return err
 	})
 	return fresh.Access, err
+}
+
+// persistently is tryAgain that waits for a store that does not answer, as long as ctx lasts: what is to be written
+// cannot be had a second time.
+func (s *Service) persistently(ctx context.Context, write func() error) error {
+	for {
+		err := s.tryAgain(write)
+		if !errors.Is(err, workspace.ErrStoreDown) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(refreshPoll):
+		}
+	}
 }
 
 // tokenLost forgets a token that the provider refuses, and ends the sessions that rest on it.

@@ -37,6 +37,7 @@ var journeySteps = []string{
 	"console follows the wake live",
 	"sign out closes every tab",
 	"signing in goes on to the workspace",
+	"another browser is signed out from the list of sessions",
 	"delete with a confirmation",
 	"its address is gone",
 	"console logs no error",

@@ -219,6 +219,22 @@ async function journey() {
     await vscode.workbench(own);
   });
 
+  await step("another browser is signed out from the list of sessions", async () => {
+    const away = await (await context.browser().newContext()).newPage();
+    await signIn(away);
+    await away.waitForURL(`${origin}/workspaces`);
+    await turnTo(list);
+    await list.goto(`${origin}/settings/sessions`);
+    await list.getByText("This browser").waitFor();
+    await look(list, "sessions");
+    const signOut = list.getByRole("button", { name: /^Sign out [^a]/ }); // and not "all others"
+    await signOut.click();
+    await signOut.waitFor({ state: "detached" });
+    await away.waitForURL(/\/login/);
+    await away.context().close();
+    await list.getByText("This browser").waitFor();
+  });
+
   await step("delete with a confirmation", async () => {
     await turnTo(list);
     await list.goto(`${origin}/workspaces`);
