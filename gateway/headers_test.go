@@ -142,7 +142,7 @@ func TestRequest_AnAppIsToldTheAddressThatATrustedProxyVouchesFor(t *testing.T) 
 			"a request": w.program("GET", w.hosts.URL(id), w.grant(ide(id)), "X-Forwarded-For", "192.0.2.1"),
 			"a body":    w.program("POST", w.hosts.URL(id), w.grant(ide(id)), "X-Forwarded-For", "192.0.2.1", "Origin", w.hosts.Origin(ide(id))),
 		} {
-			if r.Method == "POST" {
+			if r.Method == http.MethodPost {
 				r.Body, r.ContentLength = io.NopCloser(strings.NewReader("x")), 1
 			}
 			w.do(r)

@@ -63,6 +63,7 @@ var domainSteps = []string{
 	"what runs in the pane puts no page in the console's place",
 	"its cookies are partitioned",
 	"VS Code in a tab of its own",
+	"the pane opens tabs and saves files",
 	"a preview in VS Code's own browser",
 	"a page of another origin gets nothing of a preview, unless its owner lets it",
 	"a preview where nothing listens opens by itself",

@@ -90,6 +90,24 @@ async function journey() {
     await own.close();
   });
 
+  await step("the pane opens tabs and saves files", async () => {
+    const tab = context.waitForEvent("page");
+    await frame.evaluate(() => void window.open("/.kalpana/state"));
+    const opened = await tab;
+    await opened.waitForLoadState();
+    // Outside of the sandbox it is a page like any other.
+    assert((await opened.evaluate(() => self.origin)) === `${protocol}//${host}:${port}`, opened.url());
+    await opened.close();
+    const saved = view.waitForEvent("download");
+    await frame.evaluate(() => {
+      const link = document.createElement("a");
+      link.href = URL.createObjectURL(new Blob(["text"]));
+      link.download = "saved.txt";
+      link.click();
+    });
+    assert((await saved).suggestedFilename() === "saved.txt", "the file has another name");
+  });
+
   await step("a preview in VS Code's own browser", async () => {
     await ask({ ask: "serve", id, path: "5173" });
     const preview = `${protocol}//5173-${host}:${port}/`;
