@@ -1,6 +1,6 @@
 "use strict";
-// Says over VS Code that its workspace sleeps, and wakes it when a person presses a key or clicks. It wakes nothing by
-// itself, and asks the gateway only while VS Code's connections are silent and somebody can see the page.
+// Says over VS Code that its workspace sleeps, and wakes it when a person presses a key or clicks; or that they are signed
+// out, and hides what is open. It wakes nothing by itself, and asks the gateway only while VS Code's connections are silent and somebody can see the page.
 (() => {
   const look = 3000; // ms between two looks at the connections, which cost nothing
   const silent = 7000; // ms without a word from VS Code's server, which says something every 5 s
@@ -31,13 +31,14 @@
 
   // --- What is known of the workspace ---
   const asleep = new Set(["paused", "stopping", "stopped", "error"]);
-  let phase = "away"; // of the notice: away, asleep, waking, returning, failed, unsaved
+  let phase = "away"; // of the notice: away, asleep, waking, returning, failed, unsaved, out
   let last = ""; // as the gateway last said
   let gone = false; // the container was stopped, and with it VS Code's session
   let asked = 0, asking = false, shownAt = 0, keyAt = 0, wokenAt = 0, awakeAt = 0;
 
   async function state() {
     const r = await fetch("/.kalpana/state", { cache: "no-store", redirect: "error", signal: AbortSignal.timeout(5000) });
+    if (r.status === 401) return "out"; // the right to be here ended, with the session most often
     if (!r.ok) return "";
     const said = last = (await r.json()).state;
     if (asleep.has(said) && said !== "paused") gone = true;
@@ -45,7 +46,7 @@
   }
 
   async function ask() {
-    const rests = () => ["away", "asleep", "failed"].includes(phase);
+    const rests = () => ["away", "asleep", "failed", "out"].includes(phase);
     if (asking || document.hidden || !rests() || !quiet()) return;
     if (now() - asked < between[phase === "away" ? 0 : 1]) return;
     asking = true;
@@ -53,14 +54,15 @@
     const said = await state().catch(() => "");
     asking = false;
     if (!rests() || livesSince(asked)) return; // it was woken, or came back, meanwhile
-    if (asleep.has(said) && phase === "away") show();
+    if (said === "out" && phase !== "out") out();
+    if (asleep.has(said) && (phase === "away" || phase === "out")) show();
     if (said === "starting") { show(); wokenAt = now(); follow(); } // somebody else woke it
     if (said === "running" && phase !== "away") { wokenAt = shownAt; awake(); }
     if (said === "running" && lost && phase === "away") reload();
   }
 
   setInterval(() => {
-    if (phase === "asleep" && livesSince(shownAt)) return hide();
+    if ((phase === "asleep" || phase === "out") && livesSince(shownAt)) return hide();
     ask();
   }, look);
   document.addEventListener("visibilitychange", ask);
@@ -132,7 +134,7 @@
     if (question.defaultPrevented) {
       phase = "unsaved";
       attach();
-      return say("The workspace is awake, but VS Code must load anew, and it could not keep what you typed last. " +
+      return say("VS Code must load anew, and it could not keep what you typed last. " +
         "Copy that first, then reload this page.", "Some text is not saved yet.");
     }
     leaving = true;
@@ -160,6 +162,7 @@
       :host { position: fixed; inset: 0; z-index: 2147483647; display: grid; place-items: center; padding: 24px; cursor: pointer;
         background: color-mix(in srgb, var(--vscode-editor-background, #1f1f1f) 78%, transparent);
         color: var(--vscode-editorWidget-foreground, #ccc); font: 14px/1.5 system-ui, sans-serif; animation: in .25s ease-out; }
+      :host(.over) { background: var(--vscode-editor-background, #1f1f1f); }
       :host(.beside) { inset: auto 0 0 0; padding: 12px; cursor: auto; background: none; }
       div[role] { box-sizing: border-box; width: 100%; max-width: 400px; padding: 20px 24px; border-radius: 8px; outline: 0;
         background: var(--vscode-editorWidget-background, #202020); box-shadow: 0 4px 24px rgb(0 0 0 / .35);
@@ -195,11 +198,19 @@
   }
 
   function show() {
-    if (phase !== "away") return;
+    if (phase !== "away" && phase !== "out") return;
     phase = "asleep";
     shownAt = keyAt = now();
     attach();
     say("", "This workspace sleeps.", "Press a key or click to wake it.");
+    if (document.hasFocus()) parts.card.focus();
+  }
+
+  function out() {
+    phase = "out";
+    shownAt = keyAt = now();
+    attach();
+    say("", "You are signed out.", "Press a key or click to sign in.");
     if (document.hasFocus()) parts.card.focus();
   }
 
@@ -211,6 +222,7 @@
     parts.card.classList.toggle("busy", ["waking", "returning"].includes(phase));
     parts.card.setAttribute("aria-modal", phase !== "unsaved");
     host.classList.toggle("beside", phase === "unsaved");
+    host.classList.toggle("over", phase === "out");
     if (phase === "unsaved") before?.focus?.();
   }
 
@@ -224,6 +236,7 @@
 
   function act() {
     if (phase === "asleep" || phase === "failed") wake();
+    if (phase === "out") reload();
   }
 
   // Keys go nowhere else while the notice is there; what the browser makes of them (reload, close, another tab) stays.

@@ -298,7 +298,10 @@ async function dashboard({ page, state, change, look, must, shows }) {
       .then((n) => n === 0),
   )
   const few = [...state.workspaces]
-  const show = (workspaces) => state.send('snapshot', { workspaces: (state.workspaces = workspaces) })
+  const show = (workspaces) => {
+    state.workspaces = workspaces
+    state.send('snapshot', { workspaces })
+  }
   const copies = [1, 2, 3, 4].map((n) => ({ ...few[2], id: `experiment${n}`, name: `experiment-${n}` }))
   show([...few, ...copies])
   await page.getByRole('searchbox').fill('blank EXPERIMENT-3')
@@ -621,7 +624,13 @@ async function ending({ page, origin, state, look, must, shows, expectErrors }) 
   await page.getByRole('menuitem', { name: 'Sign out' }).click()
   await page.waitForURL(`${origin}/`)
   await shows('Continue with GitHub')
-  await must('nobody who signed out is to go on', page.getByText('Sign in to go on').count().then((n) => n === 0))
+  await must(
+    'nobody who signed out is to go on',
+    page
+      .getByText('Sign in to go on')
+      .count()
+      .then((n) => n === 0),
+  )
 
   expectErrors(true)
   state.down = true

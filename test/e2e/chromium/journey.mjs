@@ -6,7 +6,7 @@
 //	KALPANA_CHROMIUM     the browser's program
 //	KALPANA_SCREENSHOTS  where pictures go
 //	KALPANA_SOCKET       the gateway's Unix socket, if this runs in a network namespace of its own
-import { ask, assert, complaints, launch, look, shoot, shootBoth, step, until, walk, watch } from "./browser.mjs";
+import { ask, assert, audit, complaints, launch, look, shoot, shootBoth, step, until, walk, watch } from "./browser.mjs";
 import * as vscode from "./editor.mjs";
 import { isolate } from "./network.mjs";
 
@@ -206,7 +206,11 @@ async function journey() {
     await list.getByText("kalpana sign-in-link").waitFor();
     await list.getByRole("heading", { name: "Sign in", exact: true }).waitFor(); // not "to go on"
     await turnTo(own);
-    await own.reload();
+    await own.getByText("You are signed out.").waitFor();
+    await audit(own, "signed-out-elsewhere", "#kalpana-sleep");
+    await shootBoth(own, "signed-out-elsewhere");
+    await own.waitForTimeout(1000); // whoever types while it comes is not sent away
+    await own.keyboard.press("Enter");
     await own.waitForURL(/\/login\?next=/);
     await own.getByText("Sign in to go on").waitFor();
     await look(own, "sign-in-to-go-on");
