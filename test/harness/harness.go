@@ -291,14 +291,23 @@ func (i *Installation) Faults() error {
 	return nil
 }
 
-// FreePort returns a TCP port of the loopback that nothing used a moment ago.
+// handedOut are the ports that FreePort has returned.
+var handedOut sync.Map
+
+// FreePort returns a TCP port of the loopback that nothing used a moment ago, and none twice: who uses it may do so in
+// another network namespace, and two gateways would share it in silence.
 func FreePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
+	for {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return 0, err
+		}
+		port := l.Addr().(*net.TCPAddr).Port
+		_ = l.Close()
+		if _, before := handedOut.LoadOrStore(port, true); !before {
+			return port, nil
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
 // Log keeps what a process prints.
