@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/kalpana-dev/kalpana/store/sqlite"
 	"github.com/kalpana-dev/kalpana/test/harness"
@@ -98,6 +100,11 @@ func (p parts) start(ctx context.Context, f form) (*site, error) {
 	if err := i.Start(); err != nil {
 		return nil, errors.Join(err, i.Stop())
 	}
+	if f.scheme == "https" {
+		if err := certified(ctx, s.dialTo, f.console, "any."+f.parent, "tools."+f.console); err != nil {
+			return nil, errors.Join(err, i.Stop())
+		}
+	}
 	if s.own.store, err = sqlite.Open(ctx, filepath.Join(dir, "kalpana.db")); err != nil {
 		return nil, errors.Join(err, i.Stop())
 	}
@@ -105,6 +112,28 @@ func (p parts) start(ctx context.Context, f form) (*site, error) {
 		return nil, errors.Join(err, s.own.close())
 	}
 	return s, nil
+}
+
+// certified waits until a gateway has certificates for hosts: Caddy gets them after it has begun to listen.
+func certified(ctx context.Context, address string, hosts ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for _, host := range hosts {
+		dialer := tls.Dialer{Config: &tls.Config{ServerName: host, InsecureSkipVerify: true}}
+		for {
+			conn, err := dialer.DialContext(ctx, "tcp", address)
+			if err == nil {
+				_ = conn.Close()
+				break
+			}
+			select {
+			case <-ctx.Done():
+				return fmt.Errorf("no certificate for %s: %w", host, err)
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+	}
+	return nil
 }
 
 // config writes the root Caddyfile with a shorter start timeout, further options and further sites.
