@@ -115,7 +115,7 @@ var overnightSteps = []string{
 func TestChromium_Overnight(t *testing.T) {
 	t.Parallel()
 	image := derive(t, "impatient", "ENV CODE_SERVER_RECONNECTION_GRACE_TIME=3")
-	i := installAtOnce(t, "KALPANA_IMAGE="+image, options+unfenced+"sleep {\n\tpause_after off\n\tstop_after off\n}")
+	i := install(t, "KALPANA_IMAGE="+image, options+unfenced+"sleep {\n\tpause_after off\n\tstop_after off\n}")
 	i.browse("overnight.mjs", "overnight", overnightSteps, journeyLimit)
 }
 

@@ -48,7 +48,7 @@ type installation struct {
 var turns = make(chan struct{}, 2)
 
 // turn waits for the test's turn, which lasts until its end. Tests draw on the processors, and more than two at a
-// time wait for each other. A few wait for time to pass, minutes in all, and take no turn.
+// time wait for each other. One mostly waits for time to pass, and takes none.
 func turn(t *testing.T) {
 	turns <- struct{}{}
 	t.Cleanup(func() { <-turns })
