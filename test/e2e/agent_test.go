@@ -29,7 +29,11 @@ func TestChromium_Agent(t *testing.T) {
 	provider.Answer(func(r modeltest.Request) modeltest.Turn {
 		switch {
 		case strings.Contains(r.Said(), "Count"):
-			count := modeltest.Paced(20, 150*time.Millisecond, func(i int) string { return fmt.Sprintf("number %d\n\n", i) })
+			numbers := 20
+			if strings.Contains(r.Said(), "until I say stop") {
+				numbers = 400 // a minute
+			}
+			count := modeltest.Paced(numbers, 150*time.Millisecond, func(i int) string { return fmt.Sprintf("number %d\n\n", i) })
 			return modeltest.Turn{count, modeltest.Text("That was all.")}
 		case r.Steps() == 0:
 			return modeltest.Turn{

@@ -178,16 +178,17 @@ func TestUndo_KeepsWhatThePersonChangedSince(t *testing.T) {
 				if tc.person != nil {
 					tc.person(b)
 				}
+				intend := tc.want
 				if strings.Contains(tc.name, "out of the workspace") {
-					tc.want = func(ref *bench) {
+					intend = func(ref *bench) {
 						to, err := os.Readlink(b.path("sub"))
 						ref.must(err)
 						ref.must(os.RemoveAll(ref.path("sub")))
 						ref.must(os.Symlink(to, ref.path("sub")))
 					}
 				}
-				if tc.want != nil {
-					tc.want(ref)
+				if intend != nil {
+					intend(ref)
 				}
 				found, err := b.Changes(t.Context(), bridge.CheckpointChangesParams{Chat: "chat"})
 				if err != nil || len(found.Turns) != 1 || len(found.Turns[0].Files) == 0 {

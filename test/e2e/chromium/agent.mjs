@@ -88,7 +88,7 @@ async function journey() {
   });
 
   await step("it is stopped", async () => {
-    await send("Count slowly");
+    await send("Count until I say stop");
     await view.getByText("number 2", { exact: false }).nth(1).waitFor();
     await button("Stop the agent").click();
     await idle();
