@@ -145,6 +145,9 @@ export function watch(page, origin, expected) {
   });
 }
 
+/** Waits for a promise, though not for long: a browser whose page failed may not answer any more. */
+const soon = (promise) => Promise.race([promise, new Promise((resolve) => setTimeout(resolve, 10_000))]);
+
 /** Takes a journey through the pages of a context, and ends the script; where a step failed, with what may have led to it. */
 export async function walk(context, journey) {
   try {
@@ -154,10 +157,10 @@ export async function walk(context, journey) {
     for (const complaint of Object.values(complaints).flat()) console.error(complaint);
     for (const [i, page] of context.pages().entries()) {
       for (const frame of page.frames()) console.error(frame.url());
-      await shoot(page, `failed-${i}`).catch(console.error);
+      await soon(shoot(page, `failed-${i}`)).catch(console.error);
     }
   }
-  await context.browser().close();
+  await soon(context.browser().close()); // whoever started us ends what is left of it
   process.stdin.unref?.();
   process.exit();
 }

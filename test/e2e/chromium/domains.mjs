@@ -158,15 +158,16 @@ async function journey() {
     assert(before[0] === "none" && before[1] === 0, `another port's page: ${before}`);
     // Nor may it lay the preview, or VS Code, under its own.
     for (const address of [at(5173), `${protocol}//${host}:${port}`, origin]) {
-      const framed = await own.evaluate(async (address) => {
+      await own.evaluate(async (address) => {
         const frame = document.createElement("iframe");
         frame.src = `${address}/`;
         await new Promise((done) => {
           frame.onload = done;
           document.body.append(frame);
         });
-      }, address).then(() => own.frames().at(-1).url());
-      assert(own.frames().length > 1 && framed.startsWith("chrome-error:"), `in a frame: ${framed}`);
+      }, address);
+      const framed = () => own.frames().slice(1).map((f) => f.url());
+      await until(`${address} in a frame`, framed, (urls) => urls.length > 0 && urls.at(-1).startsWith("chrome-error:"));
     }
     const { status } = await request(view, "PUT", `/api/workspaces/${id}/ports/5173`, { level: "private", cors: true });
     assert(status === 200, `turning CORS on: ${status}`);
