@@ -281,8 +281,13 @@ func (h *Handler) chat(ctx context.Context, caller identity.Caller, id string) (
 // agentPerson returns the caller as the agent needs to know them.
 func (h *Handler) agentPerson(ctx context.Context, caller identity.Caller) (agent.Person, error) {
 	key, err := h.cfg.Agent.key(ctx, caller.Person.ID)
-	name, email := caller.Person.Committer()
-	return agent.Person{ID: caller.Person.ID, Name: name, Email: email, Key: key}, err
+	return AgentPerson(caller.Person, key), err
+}
+
+// AgentPerson returns a person as the agent needs to know them; key is their own for the provider of models, or "".
+func AgentPerson(p identity.Person, key string) agent.Person {
+	name, email := p.Committer()
+	return agent.Person{ID: p.ID, Name: name, Email: email, Key: key}
 }
 
 func (h *Handler) models(ctx context.Context) (*Models, error) {

@@ -95,9 +95,10 @@ func (h *Handler) mcp(w http.ResponseWriter, r *http.Request) {
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	ctx, release := h.cfg.Identity.HoldWorkspace(r.Context(), caller, id)
 	defer release()
+	name, email := caller.Person.Committer()
 	h.cfg.MCP.Server.Serve(w, r.WithContext(ctx), mcp.Session{
 		Env: &tools.Env{
-			Workspace: id, Name: caller.Person.Name, Email: caller.Person.Email,
+			Workspace: id, Name: name, Email: email,
 			Bridge: func(ctx context.Context) (*bridge.Client, error) {
 				if h.cfg.Orchestrator.Route(id) == nil && h.cfg.Orchestrator.Waking(id) == nil { // it will be woken
 					e := caller.Event(identity.ActionStart, id)

@@ -155,7 +155,8 @@ func TestMCP_AProgramWithATokenWorksInAWorkspace(t *testing.T) {
 		t.Fatalf("%q, %v", got, err)
 	}
 	asha.await(id, "running")
-	if r := call("runCommand", map[string]any{"command": "cat a.txt"}); r.IsError || !strings.Contains(toolText(r), "hello") {
+	asha.must(204, "PUT", "/api/git-identity", api.GitIdentity{Email: "asha@example.com"})
+	if r := call("runCommand", map[string]any{"command": "cat a.txt; echo by $GIT_AUTHOR_EMAIL"}); r.IsError || !strings.Contains(toolText(r), "hello\nby asha@example.com") {
 		t.Error(toolText(r))
 	}
 	// what was read is remembered between requests

@@ -161,8 +161,7 @@ func (i *instance) agentPerson(ctx context.Context, id string) (agent.Person, er
 	if i.app.agent.OwnKeys {
 		key, err = i.identity.ModelKey(ctx, id)
 	}
-	name, email := p.Committer()
-	return agent.Person{ID: p.ID, Name: name, Email: email, Key: key}, err
+	return api.AgentPerson(p, key), err
 }
 
 // mayWork returns why a person's agent may no longer work in a workspace.

@@ -266,22 +266,9 @@ const maxWakes = 5
 func (h *Handler) awaken(v *visit) *orchestrator.Route {
 	op := h.cfg.Orchestrator.Waking(v.host.ID)
 	kind := v.kind()
+	first := op == nil && kind != background
 	switch {
-	case kind == navigation:
-		if op == nil {
-			if op = h.wake(v); op == nil {
-				return nil
-			}
-		}
-		// What is decided at once needs no page of progress.
-		if err, ended := h.settled(v, op); ended && err != nil {
-			h.fault(v, err)
-			return nil
-		} else if !ended {
-			h.progressPage(v)
-			return nil
-		}
-	case kind == program && op == nil:
+	case first:
 		if op = h.wake(v); op == nil {
 			return nil
 		}
@@ -291,6 +278,21 @@ func (h *Handler) awaken(v *visit) *orchestrator.Route {
 		}
 		h.unavailable(v, "The workspace sleeps. Open or reload its page to wake it.")
 		return nil
+	}
+	if first || kind == navigation {
+		err, ended := h.settled(v, op)
+		if first {
+			h.noteStart(v, err)
+		}
+		switch {
+		case kind != navigation:
+		case err != nil:
+			h.fault(v, err)
+			return nil
+		case !ended: // what is decided at once needs no page of progress
+			h.progressPage(v)
+			return nil
+		}
 	}
 	rc := http.NewResponseController(&v.w)
 	_ = rc.SetReadDeadline(time.Time{}) // the server's limits do not fit a wait
@@ -350,14 +352,17 @@ func (h *Handler) wake(v *visit) *orchestrator.Operation {
 			return nil
 		}
 	}
-	op := h.cfg.Orchestrator.Wake(v.host.ID)
+	return h.cfg.Orchestrator.Wake(v.host.ID)
+}
+
+// noteStart tells the audit log of a wake, which err kept from starting anything.
+func (h *Handler) noteStart(v *visit, err error) {
 	e := v.grant.Event(identity.ActionStart)
-	if err, ended := h.settled(v, op); ended && err != nil && v.r.Context().Err() == nil {
+	if err != nil && v.r.Context().Err() == nil {
 		why, _, _ := strings.Cut(explain(err), "\n")
 		e.Outcome, e.Detail = identity.OutcomeRefused, strings.TrimPrefix(e.Detail+": "+why, ": ")
 	}
 	h.cfg.Identity.Audit(identity.WithClient(v.r.Context(), h.cfg.Identity.ClientOf(v.r)), e)
-	return op
 }
 
 // settled waits until the operation has ended, or has begun to start a container. What needs no start
