@@ -54,6 +54,13 @@ func (p *played) is(profile identity.Profile) {
 	p.profile = profile
 }
 
+// gives has the provider give Octocat's sign-ins a token.
+func (p *played) gives(token identity.ProviderToken) {
+	profile := octocat
+	profile.Token = token
+	p.is(profile)
+}
+
 func (p *played) fail(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -813,9 +820,7 @@ func TestDisconnect_EndsWhatBeganWithTheAccount(t *testing.T) {
 
 func TestProviderToken_IsSealedForItsPerson(t *testing.T) {
 	s := newLoginSite(t, identity.Access{Allow: rules(t, "user", "github:octocat")})
-	profile := octocat
-	profile.Token = identity.ProviderToken{Access: "gho_very-secret"}
-	s.github.is(profile)
+	s.github.gives(identity.ProviderToken{Access: "gho_very-secret"})
 	login, err := s.browser().at("github")
 	if err != nil {
 		t.Fatal(err)
@@ -840,9 +845,7 @@ func TestProviderToken_IsSealedForItsPerson(t *testing.T) {
 
 func TestProviderToken_ThatCannotBeRefreshedEndsItsSession(t *testing.T) {
 	s := newLoginSite(t, identity.Access{Allow: rules(t, "user", "github:octocat")})
-	profile := octocat
-	profile.Token = identity.ProviderToken{Access: "short", ExpiresAt: s.clock.Now().Add(time.Hour)}
-	s.github.is(profile)
+	s.github.gives(identity.ProviderToken{Access: "short", ExpiresAt: s.clock.Now().Add(time.Hour)})
 	b := s.browser()
 	login, err := b.at("github")
 	if err != nil {
@@ -853,8 +856,7 @@ func TestProviderToken_ThatCannotBeRefreshedEndsItsSession(t *testing.T) {
 	s.advance(time.Second)
 	b.mustBeNobody()
 
-	profile.Token.Refresh, profile.Token.ExpiresAt = "works once", s.clock.Now().Add(time.Hour)
-	s.github.is(profile)
+	s.github.gives(identity.ProviderToken{Access: "short", Refresh: "works once", ExpiresAt: s.clock.Now().Add(time.Hour)})
 	if _, err := b.at("github"); err != nil {
 		t.Fatal(err)
 	}
@@ -864,9 +866,7 @@ func TestProviderToken_ThatCannotBeRefreshedEndsItsSession(t *testing.T) {
 
 func TestProviderToken_IsRefreshedOnceForAllThatNeedIt(t *testing.T) {
 	s := newLoginSite(t, identity.Access{Allow: rules(t, "user", "github:octocat")})
-	profile := octocat
-	profile.Token = identity.ProviderToken{Access: "first", Refresh: "first refresh", ExpiresAt: s.clock.Now().Add(8 * time.Hour)}
-	s.github.is(profile)
+	s.github.gives(identity.ProviderToken{Access: "first", Refresh: "first refresh", ExpiresAt: s.clock.Now().Add(8 * time.Hour)})
 	if _, err := s.browser().at("github"); err != nil {
 		t.Fatal(err)
 	}
@@ -901,9 +901,7 @@ func TestProviderToken_IsRefreshedOnceForAllThatNeedIt(t *testing.T) {
 
 func TestProviderToken_ACallerThatLeavesLosesNoToken(t *testing.T) {
 	s := newLoginSite(t, identity.Access{Allow: rules(t, "user", "github:octocat")})
-	profile := octocat
-	profile.Token = identity.ProviderToken{Access: "first", Refresh: "first refresh", ExpiresAt: s.clock.Now().Add(time.Second)}
-	s.github.is(profile)
+	s.github.gives(identity.ProviderToken{Access: "first", Refresh: "first refresh", ExpiresAt: s.clock.Now().Add(time.Second)})
 	if _, err := s.browser().at("github"); err != nil {
 		t.Fatal(err)
 	}
@@ -932,9 +930,7 @@ func (r *restarting) UpdateAccount(ctx context.Context, a *identity.Account) err
 
 func TestProviderToken_AStoreThatRestartsLosesNoToken(t *testing.T) {
 	s := newLoginSite(t, identity.Access{Allow: rules(t, "user", "github:octocat")})
-	profile := octocat
-	profile.Token = identity.ProviderToken{Access: "first", Refresh: "first refresh", ExpiresAt: s.clock.Now().Add(time.Second)}
-	s.github.is(profile)
+	s.github.gives(identity.ProviderToken{Access: "first", Refresh: "first refresh", ExpiresAt: s.clock.Now().Add(time.Second)})
 	if _, err := s.browser().at("github"); err != nil {
 		t.Fatal(err)
 	}
@@ -952,9 +948,7 @@ func TestProviderToken_AStoreThatRestartsLosesNoToken(t *testing.T) {
 
 func TestProviderToken_ARefusedRefreshEndsTheSessions(t *testing.T) {
 	s := newLoginSite(t, identity.Access{Allow: rules(t, "user", "github:octocat")})
-	profile := octocat
-	profile.Token = identity.ProviderToken{Access: "first", Refresh: "first refresh", ExpiresAt: s.clock.Now().Add(time.Second)}
-	s.github.is(profile)
+	s.github.gives(identity.ProviderToken{Access: "first", Refresh: "first refresh", ExpiresAt: s.clock.Now().Add(time.Second)})
 	b, byLink := s.browser(), s.browser()
 	login, err := b.at("github")
 	if err != nil {
@@ -976,16 +970,14 @@ func TestProviderToken_ARefusedRefreshEndsTheSessions(t *testing.T) {
 // on without the provider's word because another browser came.
 func TestProviderToken_ASecondSignInWithoutARefreshTokenKeepsTheFirstOnes(t *testing.T) {
 	s := newLoginSite(t, identity.Access{Allow: rules(t, "user", "github:octocat")})
-	profile := octocat
-	profile.Token = identity.ProviderToken{Access: "first", Refresh: "of the first consent", ExpiresAt: s.clock.Now().Add(time.Hour)}
-	s.github.is(profile)
+	end := s.clock.Now().Add(time.Hour)
+	s.github.gives(identity.ProviderToken{Access: "first", Refresh: "of the first consent", ExpiresAt: end})
 	first, second := s.browser(), s.browser()
 	login, err := first.at("github")
 	if err != nil {
 		t.Fatal(err)
 	}
-	profile.Token = identity.ProviderToken{Access: "second", ExpiresAt: s.clock.Now().Add(time.Hour)}
-	s.github.is(profile)
+	s.github.gives(identity.ProviderToken{Access: "second", ExpiresAt: end})
 	if _, err := second.at("github"); err != nil {
 		t.Fatal(err)
 	}
@@ -993,8 +985,7 @@ func TestProviderToken_ASecondSignInWithoutARefreshTokenKeepsTheFirstOnes(t *tes
 	second.mustBeNobody()
 	s.github.during = func() { // the refresh token is used up by then
 		s.github.during = nil
-		profile.Token.Access = "third"
-		s.github.is(profile)
+		s.github.gives(identity.ProviderToken{Access: "third", ExpiresAt: end})
 		if _, err := s.browser().at("github"); err != nil {
 			t.Error(err)
 		}
